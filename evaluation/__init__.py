@@ -1,0 +1,1 @@
+"""Embeddings and labels -> ranking metrics, pictures, report. Knows no model."""

@@ -1,0 +1,45 @@
+"""The one family of errors that a user is meant to read: what happened, where, and what to do."""
+
+
+class CsipError(Exception):
+    """A problem that the person running the pipeline can act on.
+
+    Args:
+        what: what happened, one sentence.
+        where: the file, tracklet or setting concerned.
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: object | None = None, fix: str | None = None) -> None:
+        super().__init__(what, where, fix)
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  to do: {self.fix}")
+        return "\n".join(lines)
+
+
+class DataError(CsipError):
+    """The raw data set is missing something, is damaged, or contradicts itself."""
+
+
+class SettingsError(CsipError):
+    """A setting is unknown, misspelt, out of range, or contradicts another."""
+
+
+class WeightsError(CsipError):
+    """Model weights are missing, damaged, or do not fit the model."""
+
+
+class StoreError(CsipError):
+    """The artifact store cannot be read or written as it must."""
+
+
+class EnvironmentProblem(CsipError):
+    """This machine lacks something that the run needs (a server, a device, disk, network)."""

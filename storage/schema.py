@@ -1,0 +1,74 @@
+"""Arrow schemas of the artifacts that are tables, each with a version and units in its metadata."""
+
+import pyarrow as pa
+
+from storage.skeleton import NUM_JOINTS
+
+FRAME_STATUS = ("ok", "low_confidence", "no_person", "unreadable")
+"""What extraction says of each frame; stored as the position in this tuple (uint8)."""
+
+
+def _schema(name: str, version: int, units: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    metadata = {"csip.schema": name, "csip.version": str(version), "csip.units": units}
+    return pa.schema([pa.field(column, kind, nullable=False) for column, kind in fields], metadata=metadata)
+
+
+INDEX = _schema(
+    "index",
+    1,
+    "frames: paths relative to the data root; fingerprint: blake2b-128 of the frames' bytes",
+    [
+        ("tracklet_id", pa.string()),
+        ("split", pa.string()),
+        ("pid", pa.int32()),
+        ("camid", pa.int32()),
+        ("frames", pa.list_(pa.string())),
+        ("fingerprint", pa.string()),
+    ],
+)
+
+SKELETONS = _schema(
+    "skeletons",
+    1,
+    "keypoints_3d: metres, pelvis-centred, x right y down z away; keypoints_2d: pixels of the source frame; "
+    "scores: 0 to 1; status: " + " ".join(f"{i}={name}" for i, name in enumerate(FRAME_STATUS)),
+    [
+        ("tracklet_id", pa.string()),
+        ("num_frames", pa.int32()),
+        # a tracklet's T x 17 x C values, frame by frame, joint by joint
+        ("keypoints_3d", pa.list_(pa.field("item", pa.float32(), nullable=False))),
+        ("keypoints_2d", pa.list_(pa.field("item", pa.float32(), nullable=False))),
+        ("scores", pa.list_(pa.field("item", pa.float32(), nullable=False))),
+        ("status", pa.list_(pa.field("item", pa.uint8(), nullable=False))),
+    ],
+)
+SKELETON_SHAPES = {
+    "keypoints_3d": (NUM_JOINTS, 3),
+    "keypoints_2d": (NUM_JOINTS, 2),
+    "scores": (NUM_JOINTS,),
+    "status": (),
+}
+
+FEATURES = _schema(
+    "features",
+    1,
+    "features: frozen projected CLS token of each frame, T x P, frame by frame",
+    [
+        ("tracklet_id", pa.string()),
+        ("num_frames", pa.int32()),
+        ("features", pa.list_(pa.field("item", pa.float16(), nullable=False))),
+    ],
+)
+
+EMBEDDINGS = _schema(
+    "embeddings",
+    1,
+    "embedding: L2-normalised",
+    [
+        ("tracklet_id", pa.string()),
+        ("split", pa.string()),
+        ("pid", pa.int32()),
+        ("camid", pa.int32()),
+        ("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False))),
+    ],
+)

@@ -1,0 +1,46 @@
+"""The index: which frames make which tracklet, of whom, by which camera, in which split."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.schema import INDEX
+from storage.tables import read_table
+
+DISTRACTOR_PID = 0
+JUNK_PID = -1
+
+
+@dataclass(frozen=True)
+class Tracklet:
+    """Frames of one person by one camera.
+
+    Attributes:
+        tracklet_id: unique name in the data set, e.g. 0001C1T0001.
+        split: train, query or gallery.
+        pid: identity; 0 is a distractor (in the gallery, matches nobody).
+        camid: camera, from 1 (or 0), as the data set numbers them.
+        frames: paths relative to the data root, in time order.
+        fingerprint: digest of the frames' bytes; empty before fingerprinting.
+    """
+
+    tracklet_id: str
+    split: str
+    pid: int
+    camid: int
+    frames: tuple[str, ...]
+    fingerprint: str = ""
+
+
+def index_table(tracklets: Iterable[Tracklet]) -> pa.Table:
+    """Tracklets as an `INDEX` table, in the order given."""
+    rows = [vars(t) | {"frames": list(t.frames)} for t in tracklets]
+    return pa.Table.from_pylist(rows, schema=INDEX)
+
+
+def read_index(paths: Path | Sequence[Path]) -> list[Tracklet]:
+    """Tracklets of one or more index files, in file order."""
+    rows = read_table(paths, INDEX).to_pylist()
+    return [Tracklet(**(row | {"frames": tuple(row["frames"])})) for row in rows]

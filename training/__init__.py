@@ -1,0 +1,1 @@
+"""Models, losses, samplers and the training stages; embedding with a trained model."""
