@@ -50,7 +50,7 @@ def centre_on_pelvis(skeleton: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def mirror(skeleton: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The skeleton of the horizontally flipped image: x negated, left and right swapped. (..., 17, 3), pelvis-centred."""
+    """The skeleton of the flipped image: x negated, left and right swapped. (..., 17, 3), pelvis-centred."""
     flipped = skeleton[..., MIRROR_ORDER, :].copy()
     flipped[..., 0] *= -1
     return flipped

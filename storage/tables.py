@@ -27,7 +27,7 @@ def shard_of(tracklet_id: str, num_shards: int) -> int:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write zstd Parquet with byte-stream-split floats (a quarter smaller than pyarrow's defaults, STACK measurements)."""
+    """Write zstd Parquet with byte-stream-split floats (a quarter smaller than pyarrow's defaults)."""
     floats: list[str] = []
     others: list[str] = []
     for field in table.schema:
@@ -102,7 +102,7 @@ class Ragged:
         return self.values[column][self.rows(position)]
 
     def position(self) -> dict[str, int]:
-        """tracklet id -> position."""
+        """Tracklet id -> position."""
         return {name: i for i, name in enumerate(self.ids)}
 
 
@@ -151,12 +151,9 @@ def read_ragged(
     total = int(offsets[-1])
     values = {}
     for name in names:
-        chunked = table[name]
-        flat = (
-            np.concatenate([c.flatten().to_numpy(zero_copy_only=False) for c in chunked.chunks])
-            if chunked.num_chunks
-            else np.zeros(0, schema.field(name).type.value_type.to_pandas_dtype())
-        )
+        dtype = schema.field(name).type.value_type.to_pandas_dtype()
+        parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[name].chunks]
+        flat = np.concatenate([np.zeros(0, dtype), *parts])
         if total and flat.size % total:
             raise StoreError(
                 f"column {name} holds {flat.size} values for {total} frames", fix="delete the artifact, run again"
