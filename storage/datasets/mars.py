@@ -1,0 +1,126 @@
+"""MARS: 1,261 identities, 20,715 tracklets, 6 cameras (Zheng et al., ECCV 2016), and any data set in its layout.
+
+    bbox_train/0001/0001C1T0001F001.jpg      <pid>C<camera>T<tracklet>F<frame>
+    bbox_test/...
+    info/train_name.txt, test_name.txt       frame names, one a line
+    info/tracks_{train,test}_info.mat        rows (first line, last line, pid, camid), from 1
+    info/query_IDX.mat                       rows of tracks_test_info that are queries, from 1
+
+Rows of pid -1 (junk) are dropped; pid 0 (distractors) stay in the gallery.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+from storage.errors import DataError
+from storage.tracklets import JUNK_PID, Tracklet
+
+NEEDED = (
+    "bbox_train",
+    "bbox_test",
+    "info/train_name.txt",
+    "info/test_name.txt",
+    "info/tracks_train_info.mat",
+    "info/tracks_test_info.mat",
+    "info/query_IDX.mat",
+)
+FRAME_NAME = re.compile(r"(?P<pid>\d{4}|00-1)C(?P<camid>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)\.(jpg|jpeg|png)")
+SHOWN = 20
+
+
+def read(root: Path) -> list[Tracklet]:
+    """The tracklets of a MARS folder: train, query, then gallery; frames in the order of the name lists.
+
+    Raises:
+        DataError: files are missing, or the lists contradict themselves; every contradiction is listed at once.
+    """
+    missing = [name for name in NEEDED if not (root / name).exists()]
+    if missing:
+        raise DataError(
+            f"this is not a complete MARS folder: {', '.join(missing)} missing",
+            where=root,
+            fix="set data.root to the folder that holds bbox_train, bbox_test and info",
+        )
+    queries = {int(row) for row in _matrix(root / "info/query_IDX.mat", "query_IDX").ravel()}
+    problems: list[str] = []
+    train = list(_split(root, "train", set(), problems))
+    test = list(_split(root, "test", queries, problems))
+    problems += [f"identity {pid} is in both train and test" for pid in _shared_identities(train, test)]
+    seen: set[str] = set()
+    for tracklet in train + test:
+        if tracklet.tracklet_id in seen:
+            problems.append(f"{tracklet.tracklet_id}: listed twice")
+        seen.add(tracklet.tracklet_id)
+    if problems:
+        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise DataError(
+            f"the data set contradicts itself in {len(problems)} places:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+            where=root / "info",
+            fix="restore the original info files, or correct the rows named",
+        )
+    order = {"query": 0, "gallery": 1}
+    return train + sorted(test, key=lambda tracklet: order[tracklet.split])
+
+
+def _split(root: Path, part: str, queries: set[int], problems: list[str]) -> Iterator[Tracklet]:
+    names_file = root / f"info/{part}_name.txt"
+    names = names_file.read_text().split()
+    rows = _matrix(root / f"info/tracks_{part}_info.mat", f"track_{part}_info")
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        problems.append(f"tracks_{part}_info.mat: expected rows of (first, last, pid, camid), found shape {rows.shape}")
+        return
+    problems += [f"query_IDX.mat: row {row} of {len(rows)} does not exist" for row in queries if not 0 < row <= len(rows)]
+    for number, (first, last, pid, camid) in enumerate(rows.tolist(), start=1):
+        label = f"tracks_{part}_info.mat row {number}"
+        if not 1 <= first <= last <= len(names):
+            problems.append(f"{label}: frames {first} to {last} are not lines of {names_file.name} (1 to {len(names)})")
+            continue
+        if pid == JUNK_PID:
+            continue
+        frames = names[first - 1 : last]
+        wrong = _contradictions(frames, pid, camid)
+        if wrong:
+            problems.append(f"{label}: {wrong}")
+            continue
+        split = "train" if part == "train" else "query" if number in queries else "gallery"
+        paths = tuple(f"bbox_{part}/{name.split('C')[0]}/{name}" for name in frames)
+        yield Tracklet(frames[0].rsplit("F", 1)[0], split, pid, camid, paths)
+
+
+def _contradictions(frames: list[str], pid: int, camid: int) -> str | None:
+    """What is wrong with a row's frames, or None."""
+    matches = [FRAME_NAME.fullmatch(name) for name in frames]
+    bad = [name for name, match in zip(frames, matches, strict=True) if match is None]
+    if bad:
+        return f"{bad[0]!r} is not a frame name like 0001C1T0001F001.jpg"
+    found = [match for match in matches if match is not None]
+    pids = sorted({int(match["pid"]) for match in found if match["pid"] != "00-1"})
+    cameras = sorted({int(match["camid"]) for match in found})
+    if pids != [pid]:
+        return f"says identity {pid}, its frames are of {pids}"
+    if cameras != [camid]:
+        return f"says camera {camid}, its frames are of {cameras}"
+    if len({match["tracklet"] for match in found}) > 1:
+        return f"mixes tracklets: {frames[0]} to {frames[-1]}"
+    return None
+
+
+def _shared_identities(train: list[Tracklet], test: list[Tracklet]) -> list[int]:
+    return sorted({t.pid for t in train} & {t.pid for t in test})
+
+
+def _matrix(path: Path, name: str) -> NDArray[np.int64]:
+    try:
+        contents = scipy.io.loadmat(path)
+    except Exception as error:  # scipy raises many kinds for one cause: not a MATLAB file
+        raise DataError(
+            f"cannot be read as a MATLAB file: {error}", where=path, fix="restore it from the data set's archive"
+        ) from error
+    if name not in contents:
+        raise DataError(f"holds no variable {name!r}", where=path, fix="restore it from the data set's archive")
+    return np.asarray(contents[name]).astype(np.int64)
