@@ -1,0 +1,221 @@
+"""The `csip` command. Thin: parses, calls, prints; every error that a user can act on is one message, no traceback."""
+
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from storage.errors import CsipError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="From the raw frames of a video ReID data set to a trained, evaluated model; runs again only what changed.",
+)
+console = Console(highlight=False)
+
+ConfigPath = Annotated[Path, typer.Argument(help="A YAML file such as configs/demo.yaml.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, e.g. pretrain.epochs=60.")
+]
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Show a `CsipError` as one message and end with status 1."""
+    try:
+        yield
+    except CsipError as error:
+        first, *rest = str(error).split("\n")
+        console.print(
+            f"[bold red]error:[/] {_escape(first)}", *(_escape(line) for line in rest), sep="\n", soft_wrap=True
+        )
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("[yellow]stopped;[/] what was finished is kept, and the next run goes on from there")
+        raise typer.Exit(130) from None
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@app.command(
+    epilog="csip run configs/demo.yaml\n\ncsip run configs/mars.yaml --set data.root=/data/MARS --to skeletons\n\n"
+    "csip run configs/mars.yaml --set evaluation.gallery=without_queries"
+)
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    to: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Build this stage and all after it anew.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Build this stage anew.")] = None,
+) -> None:
+    """Bring a data set's model and report up to date."""
+    with told_plainly():
+        settings = _load(config, overrides)
+        _prepare_logging()
+        from flows.server import ensure_server, ui_url
+
+        with console.status("looking for the Prefect server"):
+            api = ensure_server(settings.server)
+        os.environ["PREFECT_API_URL"] = api
+        # Prefect reads its settings when first imported, so the flow comes after the server's address
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        from flows.pipeline import STAGES
+        from flows.rebuild import metric_rows, rebuild
+
+        console.print(f"Prefect UI: {ui_url(api)}")
+        with temporary_settings({PREFECT_API_URL: api}):
+            result = rebuild(settings, until=to or STAGES[-1], force=tuple(force or ()), begin=begin)
+        total = len(result.artifacts)
+        console.print(
+            f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
+        )
+        metrics = metric_rows(result)
+        if metrics:
+            console.print(_metrics_table(metrics))
+        if result.report:
+            console.print(f"report: {result.report}")
+        console.print(f"run:    {ui_url(api, result.flow_run_id)}")
+
+
+@app.command(epilog="csip plan configs/mars.yaml --set finetune.epochs=60")
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a step.")] = False,
+) -> None:
+    """Say what a run would do, and why; runs nothing."""
+    with told_plainly():
+        settings = _load(config, overrides)
+        from flows.planning import as_groups
+        from flows.planning import plan as make_plan
+
+        lines = make_plan(settings)
+        if as_json:
+            console.print_json(json.dumps([vars(line) for line in lines]))
+            return
+        colours = {"kept": "green", "will run": "bold yellow", "may run": "yellow"}
+        table = Table("stage", "steps", "", "why", box=None, pad_edge=False)
+        for stage, verdict, reason, labels in as_groups(lines):
+            shown = labels[0] if len(labels) == 1 else f"{len(labels)} parts"
+            table.add_row(
+                stage, shown.removeprefix(stage).strip() or "", f"[{colours[verdict]}]{verdict}[/]", _escape(reason)
+            )
+        console.print(table)
+
+
+@app.command()
+def settings(section: Annotated[str, typer.Argument(help="Only this section, e.g. pretrain.")] = "") -> None:
+    """List every setting with its default and what it is for."""
+    with told_plainly():
+        from flows.config import Config, described_settings
+
+        for name, default, description in described_settings(Config):
+            if name.startswith(section):
+                console.print(f"[bold]{name}[/] = {_escape(str(default))}\n    {_escape(description)}", soft_wrap=True)
+
+
+@app.command()
+def ui(
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the local server instead.")] = False,
+    show: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Open the Prefect UI of the local server, started if need be."""
+    with told_plainly():
+        from flows.server import ServerSettings, ensure_server, stop_server, ui_url
+
+        if stop:
+            console.print("stopped" if stop_server(ServerSettings()) else "no local server was running")
+            return
+        url = ui_url(ensure_server(ServerSettings()))
+        console.print(url)
+        if show:
+            webbrowser.open(url)
+
+
+@app.command()
+def show(
+    config: ConfigPath,
+    tracklet: Annotated[str, typer.Argument(help="A tracklet's id, e.g. 0001C1T0001.")],
+    out: Annotated[Path | None, typer.Option(help="Picture to write; TRACKLET.png by default.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Draw a tracklet's frames with the skeletons that were extracted from them."""
+    with told_plainly():
+        loaded = _load(config, overrides)
+        from flows.show import draw_tracklet
+
+        target = out or Path(f"{tracklet}.png")
+        draw_tracklet(loaded, tracklet, target)
+        console.print(f"wrote {target}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, and what is missing."""
+    with told_plainly():
+        import torch
+
+        from flows.code import LIBRARIES, library_versions
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_row("python", platform.python_version())
+        versions = library_versions()
+        for name in LIBRARIES:
+            table.add_row(name, versions.get(name, "[red]missing[/]"))
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        table.add_row("GPUs", ", ".join(gpus) or "none: everything runs on the CPU")
+        table.add_row("cores", str(os.cpu_count()))
+        table.add_row("free disk here", f"{shutil.disk_usage('.').free / 1e9:.0f} GB")
+        table.add_row("Prefect server", os.environ.get("PREFECT_API_URL", "a local one, started when needed"))
+        console.print(table)
+
+
+def _load(config: Path, overrides: list[str] | None) -> Any:
+    from flows.config import load_config
+
+    return load_config(config, overrides or ())
+
+
+def _prepare_logging() -> None:
+    """Our lines on the terminal and in the Prefect UI; Prefect's own only in the UI."""
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "csip")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    handler = RichHandler(
+        console=console, show_path=False, show_level=False, omit_repeated_times=False, log_time_format="%X"
+    )
+    log = logging.getLogger("csip")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+
+
+def _metrics_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else f"{100 * value:.1f} %" for value in row.values()))
+    return table
+
+
+def main() -> None:
+    """Entry point of `python -m flows.cli`."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The configuration of a whole rebuild: every stage's typed settings, read from a small YAML file."""
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from evaluation.evaluate import EvaluationSettings
+from evaluation.report import ReportSettings
+from extraction.extract import ExtractionSettings
+from extraction.scoring import QualitySettings
+from pydantic import BaseModel, Field, ValidationError
+from training.embed import EmbedSettings
+from training.features import FeatureSettings
+from training.finetune import FinetuneSettings
+from training.pretrain import PretrainSettings
+from training.visual import VisualSettings
+from training.visual_encoder import EncoderSettings
+
+from flows.server import ServerSettings
+from storage.errors import SettingsError
+from storage.indexing import DataSettings
+from storage.settings import Settings, neutral
+
+
+class Config(Settings):
+    """All settings of a rebuild; a YAML file holds only what differs from the defaults."""
+
+    name: str = Field(description="Name of the data set or experiment, shown in the UI and the report.")
+    store: Path = neutral(
+        Path("store"), "Folder of the artifact store (a relative path starts at the working directory)."
+    )
+    workers: int = neutral(1, "Shards worked on at once; on a GPU machine, one a GPU.", ge=1)
+    min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)
+    data: DataSettings = Field(default_factory=DataSettings, description="The raw data set.")
+    extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="Frames to skeletons.")
+    quality: QualitySettings = Field(default_factory=QualitySettings, description="What is measured of skeletons.")
+    encoder: EncoderSettings = Field(default_factory=EncoderSettings, description="The visual encoder.")
+    visual: VisualSettings = Field(default_factory=VisualSettings, description="Training of a small visual encoder.")
+    features: FeatureSettings = Field(default_factory=FeatureSettings, description="Frozen visual features.")
+    pretrain: PretrainSettings = Field(
+        default_factory=PretrainSettings, description="Stage 1: contrastive pretraining."
+    )
+    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings, description="Stage 2: guided finetuning.")
+    embed: EmbedSettings = Field(default_factory=EmbedSettings, description="Embedding of the test tracklets.")
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Ranking metrics.")
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
+    server: ServerSettings = Field(default_factory=ServerSettings, description="The local Prefect server.")
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file and apply `section.name=value` overrides (values are YAML).
+
+    Raises:
+        SettingsError: the file is missing or is not YAML, or settings are unknown or out of range; all are listed, each
+            unknown one with the nearest valid name.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read the configuration: {error.strerror}", where=path, fix="check the path"
+        ) from error
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"the configuration is not valid YAML: {error}", where=path, fix="mend the line named"
+        ) from error
+    if not isinstance(values, dict):
+        raise SettingsError("the configuration is not a mapping of settings", where=path, fix="see configs/demo.yaml")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise SettingsError(
+            f"{len(problems)} wrong setting{'s' if len(problems) > 1 else ''}:\n  " + "\n  ".join(problems),
+            where=path,
+            fix="`csip settings` lists every setting with its default",
+        ) from error
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise SettingsError(f"cannot understand --set {override!r}", fix="write --set section.name=value")
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            inner = values[section] = {}
+        values = inner
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the value of --set {override!r} is not valid YAML", fix="quote it") from error
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    name = ".".join(location)
+    if problem["type"] != "extra_forbidden":
+        return f"{name}: {problem['msg']} (given: {problem.get('input')!r})"
+    valid = _names_at(location[:-1])
+    close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
+    if not close:
+        deeper = [full for full in setting_names(Config) if full.rsplit(".", 1)[-1] == location[-1]]
+        close = deeper[:1]
+        return f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{name} is not a setting; did you mean {'.'.join([*location[:-1], close[0]])}?"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings class in an annotation such as `X`, `X | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next((m for a in typing.get_args(annotation) if (m := _model_in(a))), None)
+    return None
+
+
+def _names_at(sections: Sequence[str]) -> list[str]:
+    model: type[BaseModel] | None = Config
+    for section in sections:
+        info = model.model_fields.get(section) if model else None
+        model = _model_in(info.annotation) if info else None
+    return list(model.model_fields) if model else []
+
+
+def setting_names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every setting below a settings class, as dotted names in order."""
+    names = []
+    for name, info in model.model_fields.items():
+        inner = _model_in(info.annotation)
+        names += setting_names(inner, f"{prefix}{name}.") if inner else [prefix + name]
+    return names
+
+
+def described_settings(model: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
+    """(dotted name, default, description) of every setting below a settings class."""
+    found: list[tuple[str, Any, str]] = []
+    for name, info in model.model_fields.items():
+        inner = _model_in(info.annotation)
+        if inner:
+            found += described_settings(inner, f"{prefix}{name}.")
+        else:
+            default = "(required)" if info.is_required() else info.get_default(call_default_factory=True)
+            found.append((prefix + name, default, info.description or ""))
+    return found

@@ -1,0 +1,168 @@
+"""Every stage, its inputs and its output, in the order in which they run. Read this to know the pipeline.
+
+`pipeline` only describes: a `Builder` decides what a step becomes (a Prefect task, a line of a plan).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import evaluation.report
+import extraction.extract
+import training.visual_encoder
+
+from flows.config import Config
+from flows.steps import Step
+from storage.artifacts import Artifact
+from storage.indexing import PARTS, shard_names
+
+STAGES = (
+    "index",
+    "skeletons",
+    "quality",
+    "visual",
+    "features",
+    "pretrained",
+    "finetuned",
+    "embeddings",
+    "metrics",
+    "report",
+)
+
+
+class Builder(Protocol):
+    """Turns steps into artifacts."""
+
+    def one(self, step: Step) -> Artifact:
+        """Build one step."""
+
+    def many(self, steps: Sequence[Step]) -> list[Artifact]:
+        """Build independent steps, in any order or at once; answers in the order given."""
+
+    def lineage(self) -> tuple[dict[str, Any], ...]:
+        """What was built or kept so far, for the report: stage, artifact, key, seconds, device, made."""
+
+
+def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
+    """From the index of a data set to the report of an evaluated model."""
+    root = config.data.root
+    shards = shard_names(config.data)
+    rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
+    train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
+    train_rows = [rows[s] for s in train]
+    frames = {"data_root": root}
+
+    # frames -> 2D keypoints -> 3D skeletons, a shard at a time
+    pose_weights = extraction.extract.weight_files(config.extraction)
+    skeletons = build.many(
+        [
+            Step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
+            for s in shards
+        ]
+    )
+    skeleton_files = dict(zip(shards, [a.file("skeletons.parquet") for a in skeletons], strict=True))
+    quality = build.one(
+        Step(
+            "quality",
+            "extraction.scoring",
+            config.quality,
+            {"indexes": list(rows.values()), "skeletons": list(skeleton_files.values())},
+            {"truth": truth_file(root)},
+            also={"truth": config.data.demo.key_fields() if config.data.demo else None},
+        )
+    )
+
+    # the visual encoder: pretrained weights, or a small one trained on the training identities
+    encoder_weights = training.visual_encoder.weight_files(config.encoder)
+    encoder = None
+    if config.encoder.arch == "small":
+        encoder = build.one(
+            Step("visual", "training.visual", config.visual, {"indexes": train_rows}, frames, resumes=True)
+        )
+    features = build.many(
+        [
+            Step(
+                "features",
+                "training.features",
+                config.features,
+                {"index": rows[s], "encoder": encoder},
+                frames,
+                s,
+                encoder_weights,
+            )
+            for s in train
+        ]
+    )
+    learnt_from: Mapping[str, Any] = {
+        "indexes": train_rows,
+        "skeletons": [skeleton_files[s] for s in train],
+        "features": [a.file("features.parquet") for a in features],
+    }
+
+    # the two stages of the method
+    pretrained = build.one(Step("pretrained", "training.pretrain", config.pretrain, learnt_from, resumes=True))
+    finetuned = build.one(
+        Step(
+            "finetuned",
+            "training.finetune",
+            config.finetune,
+            {**learnt_from, "pretrained": pretrained, "encoder": encoder},
+            frames,
+            weights=encoder_weights,
+            resumes=True,
+        )
+    )
+
+    # the visual encoder alone, and the finetuned model, on the test tracklets
+    models = {"Visual encoder alone": encoder, "After finetuning": finetuned}
+    results = {}
+    for title, model in models.items():
+        name = "visual" if model is encoder else "finetuned"
+        embeddings = build.many(
+            [
+                Step(
+                    "embeddings",
+                    "training.embed",
+                    config.embed,
+                    {"index": rows[s], "model": model},
+                    frames,
+                    f"{name} {s}",
+                    {} if model else encoder_weights,
+                )
+                for s in test
+            ]
+        )
+        results[title] = build.one(
+            Step(
+                "metrics",
+                "evaluation.evaluate",
+                config.evaluation,
+                {"embeddings": [a.file("embeddings.parquet") for a in embeddings]},
+                part=name,
+            )
+        )
+
+    histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
+    return build.one(
+        Step(
+            "report",
+            "evaluation.report",
+            config.report,
+            {
+                "indexes": list(rows.values()),
+                "summary": index.file("summary.json"),
+                "skeletons": list(skeleton_files.values()),
+                "quality": quality.file("quality.json"),
+                "histories": {name: a.file("history.parquet") for name, a in histories.items() if a},
+                "results": results,
+            },
+            frames | {"lineage": build.lineage()},
+            weights={"template": evaluation.report.TEMPLATE},
+        )
+    )
+
+
+def truth_file(root: Path) -> Path | None:
+    """True joints that lie beside a generated data set, if there are any."""
+    path = root / "truth" / "skeletons.parquet"
+    return path if path.is_file() else None

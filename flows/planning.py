@@ -1,0 +1,155 @@
+"""What a rebuild would do, and why, without doing it: the pipeline walked with a builder that only looks."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.config import Config
+from flows.pipeline import pipeline
+from flows.steps import Step
+from flows.tasks import index_facts
+from storage.artifacts import Artifact, ArtifactFile, Store
+from storage.indexing import scan, write_index
+from storage.progress import Progress, silent
+
+Verdict = Literal["kept", "will run", "may run"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step of a plan: what will become of it, and why."""
+
+    label: str
+    stage: str
+    verdict: Verdict
+    reason: str
+
+
+class Unmade(Artifact):
+    """An artifact whose content cannot be known before its step has run."""
+
+    def file(self, name: str) -> ArtifactFile:
+        """One of its files, as unknown as the whole."""
+        return UnmadeFile(self.path / name, self.digest)
+
+
+class UnmadeFile(ArtifactFile):
+    """A file of an artifact that has not been made yet."""
+
+
+@dataclass
+class Planner:
+    """Looks every step up in the store and notes what would happen."""
+
+    store: Store
+    lines: list[Line] = field(default_factory=list)
+
+    def one(self, step: Step) -> Artifact:
+        """Plan one step."""
+        return self.many([step])[0]
+
+    def many(self, steps: Sequence[Step]) -> list[Artifact]:
+        """Plan steps."""
+        return [self._plan(step) for step in steps]
+
+    def lineage(self) -> tuple[dict[str, Any], ...]:
+        """Nothing has been made."""
+        return ()
+
+    def _plan(self, step: Step) -> Artifact:
+        waits = sorted({name for source in step.inputs.values() for name in _unmade(source)})
+        if waits:
+            shown = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
+            return self._note(step, "may run", f"depends on what becomes of {shown}")
+        found = self.store.find(step.stage, step.key)
+        if found:
+            self.lines.append(Line(step.label, step.stage, "kept", "nothing changed"))
+            return found
+        return self._note(step, "will run", self._why(step))
+
+    def _note(self, step: Step, verdict: Verdict, reason: str) -> Artifact:
+        self.lines.append(Line(step.label, step.stage, verdict, reason))
+        return Unmade(Path(step.label), step.stage, "", step.label, {"files": {}})
+
+    def _why(self, step: Step) -> str:
+        if self.store.path(step.stage, step.key).exists():
+            return "its artifact is damaged"
+        before = [a for a in self.store.all(step.stage) if a.manifest.get("part") == step.part]
+        if not before:
+            return "never made"
+        return "; ".join(changes(before[-1].manifest, step.facts)) or "made by an older version"
+
+
+def _unmade(source: Any) -> list[str]:
+    if isinstance(source, Unmade | UnmadeFile):
+        return [source.digest]
+    if isinstance(source, Mapping):
+        return [name for inner in source.values() for name in _unmade(inner)]
+    if isinstance(source, list | tuple):
+        return [name for inner in source for name in _unmade(inner)]
+    return []
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between an earlier artifact's manifest and a step's facts, for a person to read."""
+    found = []
+    old, new = _flat(before.get("settings", {})), _flat(now["settings"])
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            found.append(f"{name}: {old.get(name)} -> {new.get(name)}")
+    for kind, verb in (("inputs", "changed"), ("weights", "other weights"), ("libraries", "other version")):
+        old, new = before.get(kind, {}), now[kind]
+        names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+        if names:
+            found.append(f"{', '.join(names)} {verb}")
+    modules = sorted(
+        name
+        for name in before.get("code", {}).keys() | now["code"].keys()
+        if before.get("code", {}).get(name) != now["code"].get(name)
+    )
+    if modules:
+        found.append("code changed in " + ", ".join(modules))
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def plan(config: Config, progress: Progress = silent) -> list[Line]:
+    """Every step in order: kept, will run, or may run (depends on something that runs).
+
+    Raises:
+        CsipError: as a rebuild would, for bad data or settings.
+    """
+    if config.data.demo is not None and not config.data.root.exists():
+        return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
+    store = Store(config.store)
+    tracklets, missing = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
+    facts = index_facts(config.data, tracklets, missing)
+    with tempfile.TemporaryDirectory() as folder:
+        # an index is cheap to make: with it, the plan can say which shards changed
+        trial = Store(Path(folder))
+        with trial.staging("index", "trial", resume=False) as staged:
+            write_index(tracklets, missing, config.data, staged)
+            index = trial.publish(staged, "index", "trial", facts, 0.0)
+        planner = Planner(store)
+        verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
+        before = store.all("index")
+        reason = "nothing changed" if verdict == "kept" else "the raw data changed" if before else "never made"
+        planner.lines.append(Line("index", "index", verdict, reason))
+        pipeline(config, index, planner)
+    return planner.lines
+
+
+def as_groups(lines: Sequence[Line]) -> list[tuple[str, Verdict, str, list[str]]]:
+    """Lines of one stage, verdict and reason together: (stage, verdict, reason, labels)."""
+    groups: dict[tuple[str, Verdict, str], list[str]] = {}
+    for line in lines:
+        groups.setdefault((line.stage, line.verdict, line.reason), []).append(line.label)
+    return [(*group, labels) for group, labels in groups.items()]

@@ -1,0 +1,129 @@
+"""The Prefect server that a run reports to: the one that is configured, or a local one started in the background."""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from storage.errors import EnvironmentProblem
+from storage.settings import Settings, neutral
+
+START_SECONDS = 60
+PORTS_TRIED = 20
+
+
+class ServerSettings(Settings):
+    """The local Prefect server, used where PREFECT_API_URL names no other."""
+
+    port: int = neutral(
+        4200, "Port of the local server; if something else holds it, the next free one.", ge=1, le=65535
+    )
+    home: Path = neutral(Path("~/.csip/prefect"), "Folder of the local server's database and log.")
+
+
+def healthy(api_url: str) -> bool:
+    """Whether a Prefect API answers at this address."""
+    try:
+        return httpx.get(f"{api_url}/health", timeout=2, trust_env=False).json() is True
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def ensure_server(settings: ServerSettings) -> str:
+    """The address of a Prefect API that answers, starting a local server if there is none.
+
+    The server keeps running after this process ends; `prefect server stop` or its pid file ends it.
+
+    Raises:
+        EnvironmentProblem: the configured server does not answer, or a local one does not start.
+    """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        if not healthy(configured):
+            raise EnvironmentProblem(
+                "the Prefect server does not answer",
+                where=f"PREFECT_API_URL={configured}",
+                fix="start it, or unset PREFECT_API_URL to use a local server",
+            )
+        return configured
+    home = settings.home.expanduser()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "start.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs that start at once share one server
+        remembered = home / "api_url"
+        if remembered.exists() and healthy(remembered.read_text()):
+            return remembered.read_text()
+        url = _start(home, settings.port)
+        remembered.write_text(url)
+        return url
+
+
+def _start(home: Path, first_port: int) -> str:
+    port = _free_port(first_port)
+    url = f"http://127.0.0.1:{port}/api"
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_API_URL": url,
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = home / "server.log"
+    with log.open("a") as stream:
+        process = subprocess.Popen(  # noqa: S603 - a fixed command of our own interpreter
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,  # outlives this command, and its Ctrl-C
+        )
+    (home / "server.pid").write_text(str(process.pid))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if healthy(url):
+            return url
+        if process.poll() is not None:
+            break
+        time.sleep(0.2)
+    raise EnvironmentProblem(
+        "the local Prefect server did not start",
+        where=log,
+        fix="read the end of this log; `csip doctor` checks the rest",
+    )
+
+
+def stop_server(settings: ServerSettings) -> bool:
+    """End the local server that `ensure_server` started; False if none is running."""
+    pid_file = settings.home.expanduser() / "server.pid"
+    try:
+        os.kill(int(pid_file.read_text()), 15)
+    except (OSError, ValueError):
+        return False
+    pid_file.unlink(missing_ok=True)
+    return True
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise EnvironmentProblem(
+        f"ports {first} to {first + PORTS_TRIED - 1} are all taken", where="server.port", fix="set another server.port"
+    )
+
+
+def ui_url(api_url: str, flow_run_id: object | None = None) -> str:
+    """The UI page of a server, or of one of its flow runs."""
+    base = api_url.removesuffix("/").removesuffix("/api")
+    return base if flow_run_id is None else f"{base}/runs/flow-run/{flow_run_id}"

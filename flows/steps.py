@@ -1,0 +1,107 @@
+"""A step: one stage applied to given inputs, with all that its key is made of. Pure; runs and stores nothing."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flows.code import code_digests, library_versions
+from storage.artifacts import Artifact, ArtifactFile, digest_of, file_digest
+from storage.settings import Settings
+
+Source = Artifact | ArtifactFile
+Sources = Source | Sequence[Source] | Mapping[str, Source] | None
+KEY_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage on given inputs.
+
+    Attributes:
+        stage: name of the artifact's kind, e.g. `skeletons`.
+        module: the stage's module; its `Inputs` and `run` are used.
+        settings: the stage's settings.
+        inputs: fields of `Inputs` that are artifacts or files of artifacts: their digests enter the key.
+        places: fields of `Inputs` whose content is already in the key by another way (the data root, through the
+            index's fingerprints), or that only describe (lineage in the report).
+        part: which of several, e.g. `train-003`.
+        weights: files outside the store whose bytes enter the key.
+        resumes: whether the stage continues from an unfinished folder of its own.
+        also: other values that enter the key.
+    """
+
+    stage: str
+    module: str
+    settings: Settings
+    inputs: Mapping[str, Sources]
+    places: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    resumes: bool = False
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How a person reads it: `skeletons train-003`."""
+        return f"{self.stage} {self.part}".strip()
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the artifact is made from, as the manifest records it; the key is the digest of this."""
+        return {
+            "part": self.part,
+            "settings": self.settings.key_fields(),
+            "inputs": {name: _digests(source) for name, source in self.inputs.items()},
+            "weights": {name: weight_digest(path) for name, path in sorted(self.weights.items())},
+            "code": code_digests(self.module),
+            "libraries": library_versions(),
+            "also": dict(self.also),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the stage's name and `facts`."""
+        return digest_of({"stage": self.stage, **self.facts})[:KEY_LENGTH]
+
+    def load(self) -> ModuleType:
+        """The stage's module, imported only when the step really runs."""
+        return importlib.import_module(self.module)
+
+    def arguments(self) -> dict[str, Any]:
+        """The fields of the stage's `Inputs`, as paths."""
+        return {name: _paths(source) for name, source in self.inputs.items()} | dict(self.places)
+
+
+def weight_digest(path: Path) -> str:
+    """SHA-256 of a weights file, worked out once while the file stays as it is."""
+    stat = path.stat()
+    return _weight_digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _weight_digest(path: Path, size: int, mtime_ns: int) -> str:
+    return file_digest(path)
+
+
+def _digests(source: Sources) -> Any:
+    if source is None:
+        return None
+    if isinstance(source, Artifact | ArtifactFile):
+        return source.digest
+    if isinstance(source, Mapping):
+        return {name: s.digest for name, s in source.items()}
+    return [s.digest for s in source]
+
+
+def _paths(source: Sources) -> Any:
+    if source is None:
+        return None
+    if isinstance(source, Artifact | ArtifactFile):
+        return source.path
+    if isinstance(source, Mapping):
+        return {name: s.path for name, s in source.items()}
+    return tuple(s.path for s in source)

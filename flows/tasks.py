@@ -1,0 +1,211 @@
+"""A step as a Prefect task: cached by the step's key, with the artifact store as the one source of truth.
+
+Prefect's own record of a finished task is a small reference to an artifact. Reading it asks the store first, so a
+deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied store, another run) is a hit.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from prefect import Task, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultRecordMetadata
+from prefect.serializers import JSONSerializer
+
+from flows.code import code_digests, library_versions
+from flows.steps import KEY_LENGTH, Step
+from storage.artifacts import Artifact, Store, digest_of
+from storage.errors import StoreError
+from storage.indexing import DataSettings, write_index
+from storage.tracklets import Tracklet
+
+log = logging.getLogger("csip")
+REPORT_SECONDS = 5.0
+REFERENCES = "references"
+
+
+class ArtifactRecords(LocalFileSystem):
+    """Prefect's key storage over the artifact store: a key exists exactly when a whole artifact does."""
+
+    def read_path(self, path: str) -> bytes:
+        stage, key = path.split(".")
+        store = Store(Path(str(self.basepath)))
+        if store.find(stage, key) is None:
+            raise ValueError(f"no whole artifact {path}")
+        reference = store.root / REFERENCES / path
+        if not reference.exists():
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            reference.write_text(json.dumps({"stage": stage, "key": key}))
+        return ResultRecordMetadata(storage_key=path, serializer=JSONSerializer()).dump_bytes()
+
+    async def aread_path(self, path: str) -> bytes:
+        return self.read_path(path)
+
+    def write_path(self, path: str, content: bytes) -> str:
+        """Nothing to write: the artifact's manifest is the record."""
+        return path
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        return self.write_path(path, content)
+
+
+class StepKey(CachePolicy):
+    """The cache key of a task that builds a step: the step's own key."""
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
+    ) -> str:
+        return f"{inputs['step'].stage}.{inputs['step'].key}"
+
+
+def _can_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Retry what another try may mend (a full GPU, a lost connection); never bad input."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def step_task(store: Store, *, refresh: bool = False) -> Task[..., dict[str, str]]:
+    """The Prefect task that builds steps into `store`; `refresh` builds even what is there."""
+
+    def build(step: Step, label: str) -> dict[str, str]:
+        artifact = build_step(store, step, refresh=refresh)
+        return {"stage": artifact.stage, "key": artifact.key}
+
+    return task(
+        build,
+        name="build",
+        task_run_name="{label}",
+        cache_policy=StepKey(key_storage=ArtifactRecords(basepath=str(store.root))),
+        result_storage=store.root / REFERENCES,
+        result_serializer="json",
+        persist_result=True,
+        refresh_cache=refresh,
+        retries=2,
+        retry_delay_seconds=10,
+        retry_condition_fn=_can_pass,
+    )
+
+
+def device() -> str:
+    """The kind of device that stages use where they choose it themselves."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
+    """Build one step, or take the artifact that another process has published meanwhile.
+
+    Raises:
+        CsipError: whatever the stage says of its input, or the store of the disk.
+    """
+    with store.lock(step.stage, step.key):
+        found = None if refresh else store.find(step.stage, step.key)
+        if found:
+            return found
+        log.info("%s ...", step.label)
+        start = time.monotonic()
+        module = step.load()
+        with store.staging(step.stage, step.key, resume=step.resumes) as folder:
+            with Told(step.label) as progress:
+                module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
+            seconds = time.monotonic() - start
+            artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
+        log.info("%s done in %.1f s", step.label, seconds)
+        return artifact
+
+
+def index_facts(settings: DataSettings, tracklets: Sequence[Tracklet], missing: Sequence[str]) -> dict[str, Any]:
+    """What an index is made from; its key is the digest of this."""
+    rows = hashlib.sha256()
+    for tracklet in tracklets:
+        rows.update(repr(vars(tracklet)).encode())
+    return {
+        "part": "",
+        "settings": settings.key_fields(),
+        "inputs": {"raw": rows.hexdigest(), "missing": digest_of(list(missing))},
+        "weights": {},
+        "code": code_digests("storage.indexing"),
+        "libraries": library_versions(),
+    }
+
+
+def publish_index(
+    store: Store, settings: DataSettings, tracklets: Sequence[Tracklet], missing: Sequence[str]
+) -> dict[str, Any]:
+    """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
+    facts = index_facts(settings, tracklets, missing)
+    key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
+    with store.lock("index", key):
+        found = store.find("index", key)
+        if found is None:
+            start = time.monotonic()
+            with store.staging("index", key, resume=False) as folder:
+                write_index(tracklets, missing, settings, folder)
+                store.publish(folder, "index", key, facts, time.monotonic() - start)
+    return {"stage": "index", "key": key, "kept": found is not None}
+
+
+class Told:
+    """A `Progress` that logs now and then, and fills a progress bar in the Prefect UI for what takes long."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.start = self.last = time.monotonic()
+        self.artifact: Any = None
+        self.attempted = False
+
+    def __enter__(self) -> Callable[..., None]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show(100.0)
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        now = time.monotonic()
+        if now - self.last < REPORT_SECONDS or total <= 0:
+            return
+        self.last = now
+        left = (now - self.start) / max(done, 1) * (total - done)
+        log.info("%s %3.0f %%  %s  %.0f s left", self.label, 100 * done / total, message, left)
+        if not self.attempted:
+            self.attempted = True
+            self.artifact = _quietly(lambda: create_progress_artifact(0.0, description=self.label))
+        self._show(100 * done / total)
+
+    def _show(self, percent: float) -> None:
+        if self.artifact is not None:
+            _quietly(lambda: update_progress_artifact(self.artifact, percent))
+
+
+def _quietly(call: Callable[[], Any]) -> Any:
+    """A progress bar that the server cannot take must not stop the work it tells of."""
+    try:
+        return call()
+    except Exception as error:
+        log.debug("no progress bar: %s", error)
+        return None
+
+
+def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:
+    """The artifact that a task's result refers to.
+
+    Raises:
+        StoreError: it vanished since.
+    """
+    found = store.find(reference["stage"], reference["key"])
+    if found is None:
+        raise StoreError(
+            "an artifact vanished while the run was using it",
+            where=store.path(reference["stage"], reference["key"]),
+            fix="run again: what is missing is made anew",
+        )
+    return found
