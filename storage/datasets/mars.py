@@ -74,7 +74,7 @@ def _split(root: Path, part: str, queries: set[int], problems: list[str]) -> Ite
     if rows.ndim != 2 or rows.shape[1] != 4:
         problems.append(f"tracks_{part}_info.mat: expected rows of (first, last, pid, camid), found shape {rows.shape}")
         return
-    problems += [f"query_IDX.mat: row {row} of {len(rows)} does not exist" for row in queries if not 0 < row <= len(rows)]
+    problems += [f"query_IDX.mat: there is no row {row} of {len(rows)}" for row in queries if not 0 < row <= len(rows)]
     for number, (first, last, pid, camid) in enumerate(rows.tolist(), start=1):
         label = f"tracks_{part}_info.mat row {number}"
         if not 1 <= first <= last <= len(names):

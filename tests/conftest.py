@@ -1,0 +1,68 @@
+"""Data that tests of several layers build on: small raw data sets in the MARS layout, made afresh for each test."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+
+Row = tuple[str, int, int, Sequence[int]]
+"""pid as written in names (`0001`, `0000`, `00-1`), camera, tracklet, frame numbers."""
+
+
+def write_mars(root: Path, train: Sequence[Row], test: Sequence[Row], queries: Sequence[int]) -> Path:
+    """A MARS folder with a small random JPEG for every frame; `queries` are rows of `test` from 1."""
+    rng = np.random.default_rng(0)
+    for part, rows in (("train", train), ("test", test)):
+        names: list[str] = []
+        table = []
+        for pid, camera, tracklet, frames in rows:
+            start = len(names) + 1
+            for frame in frames:
+                name = f"{pid}C{camera}T{tracklet:04d}F{frame:03d}.jpg"
+                path = root / f"bbox_{part}" / pid / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), rng.integers(0, 256, (32, 16, 3), dtype=np.uint8))
+                names.append(name)
+            table.append([start, len(names), int(pid.replace("00-1", "-1")), camera])
+        (root / "info").mkdir(parents=True, exist_ok=True)
+        (root / f"bbox_{part}").mkdir(exist_ok=True)
+        (root / f"info/{part}_name.txt").write_text("\n".join(names) + "\n")
+        scipy.io.savemat(root / f"info/tracks_{part}_info.mat", {f"track_{part}_info": np.array(table, np.int32)})
+    scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([list(queries)], np.uint16)})
+    return root
+
+
+@pytest.fixture
+def make_mars(tmp_path: Path) -> Callable[..., Path]:
+    """Builds a MARS folder of 2 train and 2 test identities, a distractor and a junk row; rows can be replaced."""
+
+    def make(
+        train: Sequence[Row] = (
+            ("0001", 1, 1, (1, 2, 3)),
+            ("0001", 2, 1, (1, 2)),
+            ("0002", 1, 1, (1, 2, 3, 4)),
+        ),
+        test: Sequence[Row] = (
+            ("00-1", 1, 1, (1, 2)),
+            ("0000", 1, 1, (1,)),
+            ("0003", 1, 1, (1, 2, 3)),
+            ("0003", 2, 1, (1, 2)),
+            ("0004", 2, 1, (5, 6)),
+        ),
+        queries: Sequence[int] = (3, 5),
+    ) -> Path:
+        return write_mars(tmp_path / "raw", train, test, queries)
+
+    return make
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data beside the project; a test that needs it is skipped where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data beside the project (../shared/data)")
+    return folder

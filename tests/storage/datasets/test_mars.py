@@ -1,0 +1,96 @@
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from storage.datasets import mars
+from storage.errors import DataError
+
+Make = Callable[..., Path]
+
+
+def test_splits_follow_the_info_files_and_junk_is_dropped(make_mars: Make) -> None:
+    tracklets = mars.read(make_mars())
+
+    assert [(t.tracklet_id, t.split, t.pid, t.camid) for t in tracklets] == [
+        ("0001C1T0001", "train", 1, 1),
+        ("0001C2T0001", "train", 1, 2),
+        ("0002C1T0001", "train", 2, 1),
+        ("0003C1T0001", "query", 3, 1),
+        ("0004C2T0001", "query", 4, 2),
+        ("0000C1T0001", "gallery", 0, 1),
+        ("0003C2T0001", "gallery", 3, 2),
+    ]
+    assert tracklets[0].frames[0] == "bbox_train/0001/0001C1T0001F001.jpg"
+
+
+def test_every_missing_file_is_named_at_once(make_mars: Make) -> None:
+    root = make_mars()
+    (root / "info/query_IDX.mat").unlink()
+    (root / "info/train_name.txt").unlink()
+
+    with pytest.raises(DataError, match=r"info/train_name.txt, info/query_IDX.mat missing"):
+        mars.read(root)
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        ("0002C1T0001F002.jpg", "identity 1, its frames are of [1, 2]"),
+        ("0001C3T0001F002.jpg", "camera 1, its frames are of [1, 3]"),
+        ("0001C1T0009F002.jpg", "mixes tracklets"),
+        ("../0001C1T0001F002.jpg", "is not a frame name"),
+        ("/etc/passwd", "is not a frame name"),
+    ],
+)
+def test_a_tracklet_that_contradicts_its_row_is_named(make_mars: Make, frame: str, says: str) -> None:
+    root = make_mars()
+    names = root / "info/train_name.txt"
+    names.write_text(names.read_text().replace("0001C1T0001F002.jpg", frame, 1))
+
+    with pytest.raises(DataError, match="row 1") as caught:
+        mars.read(root)
+    assert says in caught.value.what
+
+
+def test_contradictions_are_listed_together(make_mars: Make) -> None:
+    root = make_mars()
+    scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[3, 99]])})
+    rows = scipy.io.loadmat(root / "info/tracks_train_info.mat")["track_train_info"]
+    rows[0, 2] = 7
+    rows[2, 1] = 1000
+    scipy.io.savemat(root / "info/tracks_train_info.mat", {"track_train_info": rows})
+
+    with pytest.raises(DataError, match="in 3 places"):
+        mars.read(root)
+
+
+def test_an_identity_in_both_train_and_test_is_refused(make_mars: Make) -> None:
+    root = make_mars(train=[("0003", 1, 5, (1, 2))])
+    with pytest.raises(DataError, match="identity 3 is in both train and test"):
+        mars.read(root)
+
+
+def test_a_damaged_mat_file_is_named(make_mars: Make) -> None:
+    root = make_mars()
+    (root / "info/tracks_test_info.mat").write_bytes(b"not a matrix")
+    with pytest.raises(DataError, match="cannot be read as a MATLAB file") as caught:
+        mars.read(root)
+    assert "tracks_test_info.mat" in str(caught.value)
+
+
+def test_the_real_protocol_has_the_published_counts(shared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "info").symlink_to(shared_data / "mars-protocol")
+    (tmp_path / "bbox_train").mkdir()
+    (tmp_path / "bbox_test").mkdir()
+
+    tracklets = mars.read(tmp_path)
+
+    assert Counter(t.split for t in tracklets) == {"train": 8298, "query": 1980, "gallery": 9330}
+    assert len({t.pid for t in tracklets if t.split == "train"}) == 625
+    assert len({t.pid for t in tracklets if t.split == "query"}) == 626
+    assert sum(t.pid == 0 for t in tracklets) == 3248
+    assert sum(len(t.frames) for t in tracklets if t.split == "train") == 509_914
