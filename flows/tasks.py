@@ -18,7 +18,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
@@ -34,12 +34,20 @@ REPORT_SECONDS = 5.0
 REFERENCES = "references"
 
 
-class ArtifactRecords(LocalFileSystem):
+class ArtifactRecords(WritableFileSystem):
     """Prefect's key storage over the artifact store: a key exists exactly when a whole artifact does."""
 
-    def read_path(self, path: str) -> bytes:
+    _block_type_slug = "csip-artifact-records"
+    store: str
+
+    def read_path(self, path: str, **_: Any) -> bytes:
+        """Prefect's record of the task whose cache key is `path`.
+
+        Raises:
+            ValueError: there is no whole artifact; Prefect takes that for a miss.
+        """
         stage, key = path.split(".")
-        store = Store(Path(str(self.basepath)))
+        store = Store(Path(self.store))
         if store.find(stage, key) is None:
             raise ValueError(f"no whole artifact {path}")
         reference = store.root / REFERENCES / path
@@ -48,15 +56,15 @@ class ArtifactRecords(LocalFileSystem):
             reference.write_text(json.dumps({"stage": stage, "key": key}))
         return ResultRecordMetadata(storage_key=path, serializer=JSONSerializer()).dump_bytes()
 
+    def write_path(self, path: str, content: bytes, **_: Any) -> None:
+        """Nothing to write: the artifact's manifest is the record."""
+
     async def aread_path(self, path: str) -> bytes:
+        """See `read_path`."""
         return self.read_path(path)
 
-    def write_path(self, path: str, content: bytes) -> str:
-        """Nothing to write: the artifact's manifest is the record."""
-        return path
-
-    async def awrite_path(self, path: str, content: bytes) -> str:
-        return self.write_path(path, content)
+    async def awrite_path(self, path: str, content: bytes) -> None:
+        """See `write_path`."""
 
 
 class StepKey(CachePolicy):
@@ -85,7 +93,7 @@ def step_task(store: Store, *, refresh: bool = False) -> Task[..., dict[str, str
         build,
         name="build",
         task_run_name="{label}",
-        cache_policy=StepKey(key_storage=ArtifactRecords(basepath=str(store.root))),
+        cache_policy=StepKey(key_storage=ArtifactRecords(store=str(store.root))),
         result_storage=store.root / REFERENCES,
         result_serializer="json",
         persist_result=True,
