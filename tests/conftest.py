@@ -1,12 +1,16 @@
-"""Data that tests of several layers build on: small raw data sets in the MARS layout, made afresh for each test."""
+"""What tests of several layers build on: small raw data sets in the MARS layout, and a Prefect server of their own."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import scipy.io
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.server import ServerSettings, ensure_server, stop_server
 
 Row = tuple[str, int, int, Sequence[int]]
 """pid as written in names (`0001`, `0000`, `00-1`), camera, tracklet, frame numbers."""
@@ -66,3 +70,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data beside the project (../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]:
+    settings = ServerSettings(port=4310, home=tmp_path_factory.mktemp("prefect"))
+    configured = os.environ.pop("PREFECT_API_URL", None)
+    ensure_server(settings)
+    yield settings
+    stop_server(settings)
+    if configured:
+        os.environ["PREFECT_API_URL"] = configured
+
+
+@pytest.fixture
+def api(server: ServerSettings) -> Iterator[str]:
+    url = ensure_server(server)
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield url

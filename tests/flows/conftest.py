@@ -1,31 +1,8 @@
-"""A Prefect server of the tests' own, started once a session the way `csip run` starts one."""
+"""A stage whose runs can be counted."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
-
-from flows.server import ServerSettings, ensure_server, stop_server
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]:
-    settings = ServerSettings(port=4310, home=tmp_path_factory.mktemp("prefect"))
-    configured = os.environ.pop("PREFECT_API_URL", None)
-    ensure_server(settings)
-    yield settings
-    stop_server(settings)
-    if configured:
-        os.environ["PREFECT_API_URL"] = configured
-
-
-@pytest.fixture
-def api(server: ServerSettings) -> Iterator[str]:
-    url = ensure_server(server)
-    with temporary_settings({PREFECT_API_URL: url}):
-        yield url
 
 
 @pytest.fixture

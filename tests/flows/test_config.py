@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from flows.config import Config, described_settings, load_config, setting_names
+from storage.errors import SettingsError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_holds_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "name: mine\ndata: {train_shards: 3}"))
+    assert config.data.train_shards == 3
+    assert config.data.test_shards == Config(name="x").data.test_shards
+
+
+def test_overrides_are_yaml_values_at_dotted_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: mine")
+    config = load_config(path, ["pretrain.epochs=7", "data.root=elsewhere", "evaluation.gallery=without_queries"])
+    assert (config.pretrain.epochs, config.data.root) == (7, Path("elsewhere"))
+    assert config.evaluation.gallery == "without_queries"
+
+
+def test_misspelt_settings_are_named_with_the_nearest_valid_name_all_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: mine\npretrain: {epoch: 3}\ndata: {layuot: mars}\nevalution: {}")
+    with pytest.raises(SettingsError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert "3 wrong settings" in message
+    assert "pretrain.epoch is not a setting; did you mean pretrain.epochs?" in message
+    assert "data.layuot is not a setting; did you mean data.layout?" in message
+    assert "evalution is not a setting; did you mean evaluation?" in message
+
+
+def test_a_setting_out_of_range_is_named_with_its_value(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"data.train_shards: .* \(given: 0\)"):
+        load_config(write(tmp_path, "name: mine\ndata: {train_shards: 0}"))
+
+
+@pytest.mark.parametrize("text", ["name: [unclosed", "just words", ""])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot read the configuration"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_an_override_without_a_value_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"write --set section\.name=value"):
+        load_config(write(tmp_path, "name: x"), ["pretrain.epochs"])
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    assert load_config(path).name
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, _, description in described_settings(Config) if not description] == []
+    assert [name for name, _, _ in described_settings(Config)] == setting_names(Config)
