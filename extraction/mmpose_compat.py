@@ -6,7 +6,6 @@ absent: an installed mmcv (not -lite) or mmdet always wins.
 """
 
 import importlib
-import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def placeholders() -> Iterator[tuple[str, ...]]:
 
 @cache
 def import_mmpose() -> ModuleType:
-    """`mmpose` with its models, codecs, datasets and transforms registered, made the default scope, and quiet.
+    """`mmpose` with its models, codecs, datasets and transforms registered, made the default scope.
 
     Raises:
         EnvironmentProblem: mmpose is not installed, or this version wants more than the placeholders give.
@@ -91,6 +90,4 @@ def import_mmpose() -> ModuleType:
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpose")
-    # one line for every built model and every loaded key that says nothing went wrong
-    logging.getLogger("mmengine").setLevel(logging.WARNING)
     return mmpose

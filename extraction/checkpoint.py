@@ -1,0 +1,84 @@
+"""Loading a file of weights into a model: never unpickled, every key accounted for."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from storage.errors import WeightsError
+
+HARMLESS_EXTRAS = ("data_preprocessor.",)
+"""Keys that checkpoints carry and models rebuild from the config: mean and std, saved by older mmengine versions."""
+
+SAFE_GLOBALS = [
+    # what mmengine puts beside the weights: logged losses, and numpy scalars and arrays in the data set's description
+    HistoryBuffer,
+    np.ndarray,
+    np.dtype,
+    np._core.multiarray._reconstruct,
+    np._core.multiarray.scalar,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    np.dtypes.Int64DType,
+]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put the weights into the model, every one of them.
+
+    Raises:
+        WeightsError: the file is damaged, holds more than tensors and plain data, or does not fit the model; names the
+            keys that did not fit.
+    """
+    state = _read_state(path)
+    try:
+        # not strict, so that mmpose's own hooks may rename keys of old versions; what is left over is an error here
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        shapes = [line.strip() for line in str(error).splitlines()[1:]]
+        raise _misfit(path, {"of another shape": shapes}) from error
+    unexpected = [key for key in unexpected if not key.startswith(HARMLESS_EXTRAS)]
+    missing = [key for key in missing if not key.startswith(HARMLESS_EXTRAS)]
+    if missing or unexpected:
+        raise _misfit(path, {"missing": missing, "unknown to the model": unexpected})
+
+
+def _read_state(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"weights cannot be read without running code from the file: {str(error).splitlines()[0]}",
+            where=path,
+            fix="the file is damaged, or not a checkpoint of mmpose; convert it to .safetensors if you trust it",
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights are damaged: {error}", where=path, fix="delete the file and get it again"
+        ) from error
+    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError("the file holds no state_dict of tensors", where=path, fix="name a checkpoint of the model")
+    return state
+
+
+def _misfit(path: Path, kinds: Mapping[str, list[str]]) -> WeightsError:
+    parts = []
+    for kind, keys in kinds.items():
+        if keys:
+            shown = "; ".join(keys[:10])
+            parts.append(f"{len(keys)} keys {kind}: {shown}{' ...' if len(keys) > 10 else ''}")
+    return WeightsError(
+        f"the weights do not fit the model: {' | '.join(parts)}",
+        where=path,
+        fix="use the config that the weights were trained with",
+    )
