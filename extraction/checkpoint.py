@@ -1,7 +1,7 @@
 """Loading a file of weights into a model: never unpickled, every key accounted for."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +42,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         shapes = [line.strip() for line in str(error).splitlines()[1:]]
-        raise _misfit(path, {"of another shape": shapes}) from error
-    unexpected = [key for key in unexpected if not key.startswith(HARMLESS_EXTRAS)]
-    missing = [key for key in missing if not key.startswith(HARMLESS_EXTRAS)]
-    if missing or unexpected:
-        raise _misfit(path, {"missing": missing, "unknown to the model": unexpected})
+        own = model.state_dict()
+        raise _misfit(path, [k for k in own if k not in state], [k for k in state if k not in own], shapes) from error
+    if any(not key.startswith(HARMLESS_EXTRAS) for key in (*missing, *unexpected)):
+        raise _misfit(path, missing, unexpected)
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
@@ -71,12 +70,13 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
-def _misfit(path: Path, kinds: Mapping[str, list[str]]) -> WeightsError:
+def _misfit(path: Path, missing: Sequence[str], unexpected: Sequence[str], shapes: Sequence[str] = ()) -> WeightsError:
+    kinds = {"of another shape": shapes, "missing": missing, "unknown to the model": unexpected}
     parts = []
-    for kind, keys in kinds.items():
+    for kind, found in kinds.items():
+        keys = [key for key in found if not key.startswith(HARMLESS_EXTRAS)]
         if keys:
-            shown = "; ".join(keys[:10])
-            parts.append(f"{len(keys)} keys {kind}: {shown}{' ...' if len(keys) > 10 else ''}")
+            parts.append(f"{len(keys)} keys {kind}: {'; '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
     return WeightsError(
         f"the weights do not fit the model: {' | '.join(parts)}",
         where=path,

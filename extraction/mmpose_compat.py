@@ -87,6 +87,8 @@ def import_mmpose() -> ModuleType:
                 where="mmpose, mmcv, mmengine",
                 fix="install the versions of requirements.lock",
             ) from error
+    # mmpose's CSPNeXt says so for every layer of every forward pass; nobody who runs a model can do anything about it
+    warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpose")

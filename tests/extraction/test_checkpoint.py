@@ -1,0 +1,81 @@
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from extraction.checkpoint import load_weights
+from storage.errors import WeightsError
+
+
+def small_model() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_every_weight_of_the_file_is_in_the_model(tmp_path, suffix):
+    source, target = small_model(), small_model()
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pth":
+        torch.save({"state_dict": source.state_dict(), "meta": {"epoch": 3}}, path)
+    else:
+        save_file(source.state_dict(), path)
+    load_weights(target, path)
+    for key, value in source.state_dict().items():
+        torch.testing.assert_close(target.state_dict()[key], value)
+
+
+def test_keys_that_do_not_fit_are_named(tmp_path):
+    state = small_model().state_dict()
+    state["0.extra"] = state.pop("0.bias")
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"1 keys missing: 0\.bias \| 1 keys unknown to the model: 0\.extra"):
+        load_weights(small_model(), tmp_path / "w.safetensors")
+
+
+def test_weights_of_another_shape_are_named(tmp_path):
+    save_file({**small_model().state_dict(), "0.weight": torch.zeros(5, 2)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"of another shape: size mismatch for 0\.weight"):
+        load_weights(small_model(), tmp_path / "w.safetensors")
+
+
+def test_the_preprocessors_saved_mean_is_not_an_unknown_key(tmp_path):
+    save_file({**small_model().state_dict(), "data_preprocessor.mean": torch.zeros(3)}, tmp_path / "w.safetensors")
+    load_weights(small_model(), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_damaged_file_is_refused(tmp_path, suffix):
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pth":
+        torch.save(small_model().state_dict(), path)
+    else:
+        save_file(small_model().state_dict(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(WeightsError, match=str(path)):
+        load_weights(small_model(), path)
+
+
+class Trap:
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Trap, "ran", True))
+
+
+def test_code_in_a_file_of_weights_is_never_run(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": small_model().state_dict(), "meta": Trap()}, path)
+    with pytest.raises(WeightsError, match="without running code"):
+        load_weights(small_model(), path)
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(WeightsError):
+        load_weights(small_model(), path)
+    assert not Trap.ran
+
+
+def test_a_file_without_weights_is_refused(tmp_path):
+    torch.save({"state_dict": {"a": 1}}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="no state_dict"):
+        load_weights(small_model(), tmp_path / "w.pth")

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from extraction.lifter import Lifter, Poses2D, frame_windows, window_offsets, window_starts
+from extraction.mmpose_compat import import_mmpose
+from extraction.pose_model import build
+from extraction.weights import find_config
+from storage.errors import SettingsError
+
+CONFIGS = {
+    "SimpleBaseline3D": "image_pose_lift/h36m/image-pose-lift_tcn_8xb64-200e_h36m.py",
+    "VideoPose3D": "video_pose_lift/h36m/video-pose-lift_tcn-27frm-supv_8xb128-160e_h36m.py",
+    "MotionBERT": "motionbert/h36m/motionbert_dstformer-ft-243frm_8xb32-120e_h36m.py",
+}
+SMALL = {
+    "SimpleBaseline3D": {"model.backbone.stem_channels": 32, "model.head.in_channels": 32},
+    "VideoPose3D": {"model.backbone.stem_channels": 32, "model.head.in_channels": 32},
+    "MotionBERT": {
+        "model.backbone.feat_size": 32,
+        "model.backbone.depth": 2,
+        "model.backbone.seq_len": 9,
+        "model.head.in_channels": 32,
+        "model.head.embedding_size": 32,
+    },
+}
+SIZE = (64, 128)
+
+
+def random_model(name: str) -> torch.nn.Module:
+    config = Config.fromfile(find_config(f"body_3d_keypoint/{CONFIGS[name]}"))
+    config.merge_from_dict(SMALL[name])
+    torch.manual_seed(0)
+    model = build(config)
+    with torch.no_grad():  # fresh lifters answer almost the same for every pose; these must not
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def random_poses(frames: int, seed: int = 0) -> Poses2D:
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(0, SIZE, (frames, 17, 2)).astype(np.float32)
+    return Poses2D(keypoints, np.ones((frames, 17), np.float32), np.tile(np.float32(SIZE), (frames, 1)))
+
+
+def mmpose_answer(model, poses: Poses2D, frame: int, box: bool) -> np.ndarray:
+    """What mmpose's own API says of one frame of a tracklet."""
+    import_mmpose()
+    from mmpose.apis import extract_pose_sequence, inference_pose_lifter_model
+    from mmpose.structures import PoseDataSample
+
+    results = []
+    for keypoints in poses.keypoints:
+        sample = PoseDataSample(gt_instances=InstanceData(), track_id=0)
+        boxes = np.array([[0, 0, *SIZE]], np.float32)
+        sample.pred_instances = InstanceData(keypoints=keypoints[None].copy(), bboxes=boxes)
+        results.append([sample])
+    dataset = model.cfg.test_dataloader.dataset
+    sequence = extract_pose_sequence(results, frame, dataset.get("causal", False), dataset.get("seq_len", 1))
+    size = (1000, 1000) if box else SIZE
+    answer = inference_pose_lifter_model(model, sequence, image_size=size, norm_pose_2d=box)
+    return answer[0].pred_instances.keypoints.reshape(17, 3)
+
+
+@pytest.mark.parametrize("normalise", ["image", "box"])
+@pytest.mark.parametrize("name", ["SimpleBaseline3D", "VideoPose3D"])
+def test_every_frame_is_lifted_as_mmpose_lifts_the_frame_that_it_answers_for(name, normalise):
+    model = random_model(name)
+    long, short = random_poses(31), random_poses(2, seed=1)
+    lifted = Lifter(model, normalise, batch_size=7)([long, short])
+    for poses, skeletons, frames in ((long, lifted[0], (0, 5, 15, 30)), (short, lifted[1], (0, 1))):
+        for frame in frames:
+            expected = mmpose_answer(model, poses, frame, normalise == "box")
+            np.testing.assert_allclose(skeletons[frame], expected - expected[0], atol=1e-4)
+    assert np.ptp(lifted[0][:, 1:], axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize("normalise", ["image", "box"])
+def test_motionbert_lifts_one_frame_as_mmpose_does(normalise):
+    """mmpose's API fails for MotionBERT on more than one frame, so only one-frame windows can be compared with it."""
+    model = random_model("MotionBERT")
+    for seed in range(3):
+        poses = random_poses(1, seed)
+        expected = mmpose_answer(model, poses, 0, normalise == "box")
+        np.testing.assert_allclose(Lifter(model, normalise)([poses])[0][0], expected, atol=1e-4)
+
+
+def slow_motionbert(model, keypoints: np.ndarray) -> np.ndarray:
+    """One window by MotionBERT's published formulas: no codec, no batch, no flip test."""
+    width, height = SIZE
+    inputs = np.concatenate([keypoints / width * 2 - [1, height / width], np.ones((*keypoints.shape[:2], 1))], -1)
+    with torch.no_grad():
+        answer = model.head(model.backbone(torch.from_numpy(inputs).float()[None]))[0].numpy()
+    answer[:, 0] = 0  # rootrel
+    answer = answer * width / 2 * 4 / 1000  # 4 mm a pixel
+    return answer - answer[:, :1]
+
+
+def test_motionbert_answers_for_every_frame_of_a_window_at_once():
+    model = random_model("MotionBERT")
+    poses = random_poses(9)
+    lifted = Lifter(model, "image", flip_test=False)([poses])[0]
+    np.testing.assert_allclose(lifted, slow_motionbert(model, poses.keypoints), atol=1e-4)
+
+
+def test_overlapping_windows_are_blended_by_how_deep_a_frame_lies_in_each():
+    model = random_model("MotionBERT")
+    poses = random_poses(14)
+    lifted = Lifter(model, "image", overlap=4, flip_test=False)([poses])[0]
+    first, last = slow_motionbert(model, poses.keypoints[:9]), slow_motionbert(model, poses.keypoints[5:])
+    np.testing.assert_allclose(lifted[:5], first[:5], atol=1e-4)
+    np.testing.assert_allclose(lifted[5], (first[5] * 4 + last[0] * 1) / 5, atol=1e-4)
+    np.testing.assert_allclose(lifted[8], (first[8] * 1 + last[3] * 4) / 5, atol=1e-4)
+    np.testing.assert_allclose(lifted[9:], last[4:], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_tracklets_do_not_see_each_other(name):
+    model = random_model(name)
+    tracklets = [random_poses(frames, seed=frames) for frames in (1, 12, 3, 12)]
+    together = Lifter(model, "box", overlap=3)(tracklets)
+    for poses, skeletons in zip(tracklets, together, strict=True):
+        assert skeletons.shape == (*poses.keypoints.shape[:2], 3)
+        assert skeletons.dtype == np.float32
+        assert not skeletons[:, 0].any()
+        np.testing.assert_allclose(skeletons, Lifter(model, "box", overlap=3)([poses])[0], atol=1e-5)
+
+
+def test_the_size_of_the_crop_does_not_change_what_a_box_normalised_lifter_sees():
+    model = random_model("SimpleBaseline3D")
+    poses = random_poses(4)
+    twice = Poses2D(poses.keypoints * 2, poses.scores, poses.sizes * 2)
+    lifter = Lifter(model, "box")
+    np.testing.assert_allclose(lifter([poses])[0], lifter([twice])[0], atol=1e-5)
+
+
+def test_windows_repeat_the_outermost_frame_and_stay_inside_their_tracklet():
+    assert frame_windows([3, 2], window_offsets(3)).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4]]
+    assert frame_windows([3], window_offsets(3, causal=True)).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    assert frame_windows([4], window_offsets(3, step=2)).tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
+
+
+def test_whole_windows_cover_every_frame_and_end_with_the_tracklet():
+    assert window_starts(5, window=9, overlap=4) == [0]
+    assert window_starts(9, window=9, overlap=4) == [0]
+    assert window_starts(14, window=9, overlap=4) == [0, 5]
+    assert window_starts(15, window=9, overlap=4) == [0, 5, 6]
+
+
+def test_a_2d_model_is_not_taken_for_a_lifter():
+    model = build(Config.fromfile(find_config("body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py")))
+    with pytest.raises(SettingsError, match="does not make a lifter"):
+        Lifter(model, "image")
