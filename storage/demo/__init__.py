@@ -1,0 +1,1 @@
+"""The generated demo data set: animated people rendered to crops in the MARS layout, with their true joints."""

@@ -1,0 +1,247 @@
+"""Drawing one person into a crop: shaded tapered limbs in depth order over a background, then a camera's sensor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.demo.appearance import Colour, Light, Look
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+SHIFT = 4  # cv2's sub-pixel bits
+
+# radii of limbs, metres: (joint, next joint, radius here, radius there)
+THIGH, SHANK, UPPER_ARM, FOREARM = (0.085, 0.06), (0.06, 0.042), (0.052, 0.042), (0.042, 0.032)
+LEGS = ((1, 2, 3), (4, 5, 6))
+ARMS = ((14, 15, 16), (11, 12, 13))
+HEAD_RADIUS = 0.105
+
+
+@dataclass(frozen=True)
+class Pen:
+    """Where and how to draw: the canvas, pixels a metre, and the light's direction in the image."""
+
+    canvas: Image
+    scale: float
+    light: tuple[float, float]
+
+    def limb(self, a: Floats, b: Floats, radii: tuple[float, float], colour: Colour) -> None:
+        """A tapered capsule with a lit side."""
+        ra, rb = radii[0] * self.scale, radii[1] * self.scale
+        self._capsule(a, b, ra, rb, shade(colour, 0.72))
+        aside = np.array(self.light)
+        self._capsule(a + aside * ra * 0.28, b + aside * rb * 0.28, ra * 0.68, rb * 0.68, shade(colour, 1.04))
+
+    def blob(self, centre: Floats, axes: tuple[float, float], angle: float, colour: Colour) -> None:
+        """A shaded ellipse; axes in metres, angle in degrees."""
+        long, short = axes[0] * self.scale, axes[1] * self.scale
+        for size, bright, move in ((1.0, 0.74, 0.0), (0.72, 1.04, 0.22)):
+            at = centre + np.array(self.light) * short * move
+            cv2.ellipse(
+                self.canvas,
+                _fixed(at),
+                _fixed(np.array([long * size, short * size])),
+                angle,
+                0,
+                360,
+                shade(colour, bright),
+                -1,
+                cv2.LINE_AA,
+                SHIFT,
+            )
+
+    def polygon(self, points: Floats, colour: Colour) -> None:
+        """A flat polygon (N, 2)."""
+        cv2.fillPoly(
+            self.canvas, [np.round(points * (1 << SHIFT)).astype(np.int32)], shade(colour, 1.0), cv2.LINE_AA, SHIFT
+        )
+
+    def _capsule(self, a: Floats, b: Floats, ra: float, rb: float, colour: Colour) -> None:
+        along = b - a
+        length = np.hypot(*along)
+        if length > 1e-6:
+            side = np.array([-along[1], along[0]]) / length
+            self.polygon(np.array([a + side * ra, b + side * rb, b - side * rb, a - side * ra]), colour)
+        for centre, radius in ((a, ra), (b, rb)):
+            cv2.circle(self.canvas, _fixed(centre), max(int(radius * (1 << SHIFT)), 1), colour, -1, cv2.LINE_AA, SHIFT)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """A colour made lighter or darker."""
+    b, g, r = (min(max(c * factor, 0.0), 255.0) for c in colour)
+    return b, g, r
+
+
+def _fixed(point: Floats) -> tuple[int, int]:
+    x, y = np.round(np.asarray(point) * (1 << SHIFT)).astype(int)
+    return int(x), int(y)
+
+
+def facing(joints: Floats) -> Floats:
+    """Unit vector that a person's chest points along, from joints (17, 3) in camera axes."""
+    across = joints[11] - joints[14] + joints[4] - joints[1]
+    up = joints[8] - joints[0]
+    forward = np.cross(across, up)
+    return forward / max(float(np.linalg.norm(forward)), 1e-9)
+
+
+def draw_person(pen: Pen, points: Floats, joints: Floats, look: Look) -> None:
+    """Draw a person.
+
+    Args:
+        pen: the canvas.
+        points: joints in canvas pixels, (17, 2).
+        joints: joints in camera axes, metres, (17, 3); for depth order and facing.
+        look: clothes.
+    """
+    forward = facing(joints)
+    depth = joints[:, 2]
+    parts: list[tuple[float, Callable[[], None]]] = []
+    for hip, knee, foot in LEGS:
+        parts.append((depth[[hip, knee]].mean(), lambda h=hip, k=knee: _leg_part(pen, points, look, h, k, THIGH, 0)))
+        parts.append((depth[[knee, foot]].mean(), lambda k=knee, f=foot: _leg_part(pen, points, look, k, f, SHANK, 1)))
+        parts.append((depth[foot] - 0.01, lambda f=foot: _shoe(pen, points[f], forward, look)))
+    for shoulder, elbow, wrist in ARMS:
+        parts.append(
+            (
+                depth[[shoulder, elbow]].mean() - 0.02,
+                lambda s=shoulder, e=elbow: _arm_part(pen, points, look, s, e, UPPER_ARM, 0),
+            )
+        )
+        parts.append(
+            (
+                depth[[elbow, wrist]].mean() - 0.02,
+                lambda e=elbow, w=wrist: _arm_part(pen, points, look, e, w, FOREARM, 1),
+            )
+        )
+        parts.append((depth[wrist] - 0.03, lambda w=wrist: pen.blob(points[w], (0.045, 0.04), 0, look.skin)))
+    parts.append((depth[[0, 7, 8]].mean(), lambda: _torso(pen, points, forward, look)))
+    parts.append((depth[[9, 10]].mean(), lambda: _head(pen, points, forward, look)))
+    if look.bag == "backpack":
+        parts.append((depth[[7, 8]].mean() + 0.16 * -forward[2], lambda: _backpack(pen, points, forward, look)))
+    elif look.bag == "shoulder bag":
+        parts.append(
+            (
+                depth[1] - 0.08,
+                lambda: pen.blob(points[1] + np.array([0, 0.05 * pen.scale]), (0.15, 0.11), 80, look.bag_colour),
+            )
+        )
+    for _, draw in sorted(parts, key=lambda part: -part[0]):
+        draw()
+
+
+def _split(a: Floats, b: Floats, share: float) -> Floats:
+    return a + (b - a) * share
+
+
+def _covered(
+    pen: Pen, a: Floats, b: Floats, radii: tuple[float, float], look: Look, share: float, cloth: Colour
+) -> None:
+    """A limb of which the first `share` is covered by cloth and the rest is skin."""
+    radii = (radii[0] * look.width, radii[1] * look.width)
+    if share <= 0:
+        pen.limb(a, b, radii, look.skin)
+    elif share >= 1:
+        pen.limb(a, b, (radii[0] * 1.12, radii[1] * 1.15), cloth)
+    else:
+        middle = radii[0] + (radii[1] - radii[0]) * share
+        pen.limb(a, b, radii, look.skin)
+        pen.limb(a, _split(a, b, share), (radii[0] * 1.15, middle * 1.25), cloth)
+
+
+def _leg_part(pen: Pen, points: Floats, look: Look, a: int, b: int, radii: tuple[float, float], order: int) -> None:
+    _covered(pen, points[a], points[b], radii, look, look.trouser_length - order, look.trousers)
+
+
+def _arm_part(pen: Pen, points: Floats, look: Look, a: int, b: int, radii: tuple[float, float], order: int) -> None:
+    _covered(pen, points[a], points[b], radii, look, look.sleeve - order, look.shirt)
+
+
+def _shoe(pen: Pen, ankle: Floats, forward: Floats, look: Look) -> None:
+    ahead = np.array([forward[0] * 0.09, 0.05 + max(-forward[2], 0) * 0.03]) * pen.scale
+    angle = 0.0 if abs(forward[0]) > 0.3 else 90.0
+    length = 0.06 + 0.07 * abs(forward[0])
+    pen.blob(ankle + ahead, (max(length, 0.06), 0.05), angle if length > 0.07 else 0, look.shoes)
+
+
+def _torso(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
+    up = points[8] - points[0]
+    up = up / max(float(np.hypot(*up)), 1e-6)
+    side = np.array([-up[1], up[0]])
+    half = [0.5 * abs(float((points[a] - points[b]) @ side)) / pen.scale for a, b in ((11, 14), (4, 1))]
+    # a chest is about two thirds as deep as it is wide: seen from the side it does not vanish
+    chest = max(half[0] * 1.12, 0.125) * look.width * pen.scale
+    hips = max(half[1] * 1.15, 0.115) * look.width * pen.scale
+    shoulders = 0.5 * (points[11] + points[14])
+    bottom = points[0] - up * -0.04 * pen.scale
+    top = shoulders + up * 0.045 * pen.scale
+    waist = 0.5 * (shoulders + points[0])
+    narrow = 0.5 * (chest + hips) * 0.93
+    outline = np.array(
+        [top - side * chest * 0.75, shoulders - side * chest, waist - side * narrow, bottom - side * hips]
+    )
+    other = np.array([bottom + side * hips, waist + side * narrow, shoulders + side * chest, top + side * chest * 0.75])
+    light = side * float(np.sign(side @ np.array(pen.light)) or 1.0)
+    pen.polygon(np.concatenate([outline, other]), shade(look.shirt, 0.74))
+    inner = np.concatenate([outline, other])
+    centre = inner.mean(axis=0)
+    pen.polygon(centre + (inner - centre) * [0.74, 0.97] + light * chest * 0.16, shade(look.shirt, 1.02))
+    _pattern(pen, look, top, bottom, side, narrow * 0.8, forward)
+    neck = _split(points[8], points[9], 0.5)
+    pen.limb(
+        shoulders + up * 0.03 * pen.scale,
+        neck,
+        (0.055, 0.05),
+        look.skin if forward[2] < 0.2 else shade(look.skin, 0.85),
+    )
+
+
+def _pattern(pen: Pen, look: Look, top: Floats, bottom: Floats, side: Floats, half: float, forward: Floats) -> None:
+    if look.pattern == "stripes":
+        for share in (0.3, 0.5, 0.7):
+            a, b = _split(top, bottom, share), _split(top, bottom, share + 0.09)
+            pen.polygon(np.array([a - side * half, a + side * half, b + side * half, b - side * half]), look.second)
+    elif look.pattern == "halves":
+        a, b = _split(top, bottom, 0.55), _split(top, bottom, 0.95)
+        pen.polygon(np.array([a - side * half, a + side * half, b + side * half, b - side * half]), look.second)
+    elif look.pattern == "logo" and forward[2] < 0.3:
+        pen.blob(_split(top, bottom, 0.35), (0.07, 0.06), 0, look.second)
+
+
+def _head(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
+    centre = _split(points[9], points[10], 0.55)
+    ahead = np.array([forward[0], 0.0]) * 0.035 * pen.scale
+    hair = (60.0, 50.0, 45.0) if look.hat else look.hair
+    cap = look.second if look.hat else look.hair
+    pen.blob(centre - ahead * 0.6, (HEAD_RADIUS * 1.16, HEAD_RADIUS * 0.96), 90, hair)
+    if forward[2] < 0.55:  # some of the face is seen
+        shown = 1.0 if forward[2] < -0.2 else 0.75
+        pen.blob(
+            centre + ahead + np.array([0, 0.022 * pen.scale]),
+            (HEAD_RADIUS * 0.98, HEAD_RADIUS * 0.78 * shown),
+            90,
+            look.skin,
+        )
+    pen.blob(centre + ahead * 0.2 - np.array([0, 0.072 * pen.scale]), (HEAD_RADIUS * 0.9, HEAD_RADIUS * 0.5), 0, cap)
+
+
+def _backpack(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
+    behind = -np.array([forward[0], 0.0]) * 0.15 * pen.scale
+    centre = _split(points[8], points[0], 0.42) + behind
+    pen.blob(centre, (0.2, 0.1 + 0.07 * abs(forward[2])), 90, look.bag_colour)
+
+
+def expose(image: Image, light: Light, rng: np.random.Generator, smear: float = 0.0) -> Image:
+    """What the camera's sensor makes of a drawn crop: light, blur, motion blur (pixels), noise."""
+    shot = image.astype(np.float32)
+    shot = (shot - 128) * (light.contrast * np.array(light.gains, np.float32)) + (128 + light.brightness)
+    shot = cv2.GaussianBlur(shot, (0, 0), light.blur)
+    if smear >= 2:
+        kernel = np.ones((1, int(smear)), np.float32) / int(smear)
+        shot = cv2.filter2D(shot, -1, kernel)
+    shot += rng.normal(0, light.noise, shot.shape).astype(np.float32)
+    return np.clip(np.round(shot), 0, 255).astype(np.uint8)
