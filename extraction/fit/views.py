@@ -1,0 +1,147 @@
+"""What a lifter is fed: random bodies in motion, before random cameras, found by an estimator with its mistakes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extraction.canonical import CANVAS, canonical
+from extraction.fit.kinematics import Build, about, forward
+from extraction.fit.poses import KEYS, motions
+
+Array = NDArray[np.float32]
+
+SWAPS = (((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13)))
+"""The limbs that 2D estimators take for each other, right and left."""
+
+LOSSES = ((3, 6), (2, 3, 5, 6), (3,), (6,), (13,), (16,), (12, 13), (15, 16), (9, 10))
+"""Joints that go missing together for a whole tracklet: feet below the crop, an arm behind the body, a face."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One batch of training windows.
+
+    Attributes:
+        inputs: (N, T, 17, 2), what `canonical` returns.
+        target: (N, 17, 3), metres, pelvis-centred, camera axes: the middle frame's true joints.
+    """
+
+    inputs: Array
+    target: Array
+
+
+def _times(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, NDArray[np.int64]]:
+    """Moments of each window's frames, (N, T), and which frame stands at each place: the ends of a tracklet repeat.
+
+    Steps reach from every frame of a fast video to tracklets thinned to a few frames, and to one frame repeated.
+    """
+    half = frames // 2
+    step = np.exp(rng.uniform(np.log(0.02), np.log(0.6), (n, 1)))
+    offset = np.arange(frames) - half
+    before = np.where(rng.random(n) < 0.7, half, rng.integers(0, half + 1, n))
+    after = np.where(rng.random(n) < 0.7, half, rng.integers(0, half + 1, n))
+    alone = rng.random(n) < 0.12
+    before, after = np.where(alone, 0, before), np.where(alone, 0, after)
+    place = np.clip(offset[None], -before[:, None], after[:, None])
+    # thinned tracklets skip unevenly
+    jitter = step * rng.uniform(-0.4, 0.4, (n, frames))
+    moment = rng.uniform(0, KEYS - 1, (n, 1)) + offset * step + jitter
+    # motions end at both ends of their time; reflecting keeps the speed
+    span = 2.0 * (KEYS - 1)
+    moment = np.abs((moment + (KEYS - 1)) % span - (KEYS - 1))
+    index = place + half
+    return np.take_along_axis(moment, index, 1).astype(np.float32), index
+
+
+def _rotations(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, Array]:
+    """From body axes to level axes that face the camera, (N, T, 3, 3), and from those to the camera's, (N, 1, 3, 3)."""
+    heading = rng.uniform(-np.pi, np.pi, (n, 1)) + rng.normal(0, 0.25, (n, 1)) * np.linspace(-1, 1, frames)
+    lying = rng.random(n) < 0.06
+    tilt = np.where(lying, rng.uniform(0, np.pi / 2, n), np.abs(rng.normal(0, 0.05, n)))
+    axis = rng.uniform(-np.pi, np.pi, n).astype(np.float32)
+    tipped = about(1, axis) @ about(0, tilt.astype(np.float32)) @ about(1, -axis)
+    level = tipped[:, None] @ about(1, heading.astype(np.float32))
+    pitch = np.deg2rad(np.where(rng.random(n) < 0.75, rng.normal(8, 9, n), rng.uniform(-15, 50, n)))
+    roll = np.deg2rad(rng.normal(0, 4, n))
+    camera = about(2, roll.astype(np.float32)) @ about(0, pitch.astype(np.float32))
+    return level, camera[:, None]
+
+
+def _project(rng: np.random.Generator, points: Array) -> Array:
+    """(N, T, P, 3) metres about the pelvis, camera axes -> (N, T, P, 2), up to a scale that `canonical` removes."""
+    n = len(points)
+    distance = np.exp(rng.uniform(np.log(2.3), np.log(20), (n, 1, 1)))
+    across, down = (distance * np.tan(np.deg2rad(rng.uniform(-a, a, (n, 1, 1)))) for a in (14, 9))
+    depth = np.maximum(points[..., 2] + distance, 0.4)
+    flat = np.stack([(points[..., 0] + across) / depth, (points[..., 1] + down) / depth], -1)
+    # crops are resized without regard to their shape
+    flat[..., 0] *= np.exp(rng.normal(0, 0.06, (n, 1, 1)))
+    return (flat * distance[..., None]).astype(np.float32)
+
+
+def _as_coco(rng: np.random.Generator, flat: Array) -> Array:
+    """Half of the tracklets as an estimator of COCO's joints gives them, (N, T, 19, 2) -> (N, T, 17, 2).
+
+    COCO has no spine, thorax, neck or head; mmpose's conversion puts guesses there (`extraction.joints.COCO`).
+    """
+    joints = flat[:, :, :17].copy()
+    coco = rng.random(len(flat)) < 0.5
+    joints[coco, :, 0] = 0.5 * (flat[coco, :, 1] + flat[coco, :, 4])
+    joints[coco, :, 8] = 0.5 * (flat[coco, :, 11] + flat[coco, :, 14])
+    joints[coco, :, 7] = 0.5 * (joints[coco, :, 0] + joints[coco, :, 8])
+    joints[coco, :, 9:11] = flat[coco, :, 17:]
+    return joints
+
+
+def _mistaken(rng: np.random.Generator, joints: Array, index: NDArray[np.int64]) -> tuple[Array, Array]:
+    """The estimator's mistakes, the same wherever a frame is repeated: (N, T, 17, 2), and scores (N, T, 17) of 0 or 1.
+
+    Noise in parts of the body's size, some of it lasting through the tracklet, some joints far out, limbs swapped,
+    joints missing.
+    """
+    n, frames = joints.shape[:2]
+    size = np.sqrt(((joints - joints.mean(2, keepdims=True)) ** 2).sum(-1).mean((1, 2)))[:, None, None, None]
+    level = size * np.exp(rng.uniform(np.log(0.004), np.log(0.08), (n, 1, 1, 1)))
+    lasting = rng.normal(size=(n, 1, 17, 2)) * level
+    passing = rng.normal(size=(n, frames, 17, 2)) * level
+    outliers = (rng.random((n, frames, 17, 1)) < rng.choice([0, 0.01, 0.04], (n, 1, 1, 1))) * rng.normal(
+        size=(n, frames, 17, 2)
+    )
+    joints = joints.copy()
+    for right, left in SWAPS:
+        swapped = (rng.random((n, frames)) < 0.02)[..., None, None]
+        columns = [*right, *left]
+        joints[:, :, columns] = np.where(swapped, joints[:, :, [*left, *right]], joints[:, :, columns])
+    joints = joints + 0.7 * lasting + 0.7 * passing + 0.35 * size * outliers
+    scores = (rng.random((n, frames, 17)) > rng.choice([0, 0, 0.02, 0.1], (n, 1, 1))).astype(np.float32)
+    lost = rng.random(n)
+    for i, columns in enumerate(LOSSES):
+        part = (lost > 0.02 * i) & (lost < 0.02 * (i + 1))
+        scores[np.ix_(part, np.arange(frames), columns)] = 0
+    row = np.arange(n)[:, None]
+    return joints[row, index].astype(np.float32), scores[row, index]
+
+
+def sample_windows(rng: np.random.Generator, n: int, frames: int) -> Windows:
+    """`n` random training windows of `frames` frames; `rng` decides everything."""
+    times, index = _times(rng, n, frames)
+    build = Build.sample(rng, n)
+    repeated = Build(**{name: np.repeat(length, frames) for name, length in vars(build).items()})
+    body, face = forward(repeated, motions(rng, times).reshape(n * frames, -1))
+    points = np.concatenate([body, face], 1).reshape(n, frames, 19, 3)
+    level, camera = _rotations(rng, n, frames)
+    turned = np.take_along_axis(level, index[..., None, None], 1)
+    points = points @ np.swapaxes(camera @ turned, -1, -2)
+    joints, scores = _mistaken(rng, _as_coco(rng, _project(rng, points)), index)
+    return Windows(inputs=canonical(joints, scores), target=np.ascontiguousarray(points[:, frames // 2, :17]))
+
+
+def network_input(windows: Array) -> Array:
+    """(N, T, 17, 2) on the canvas -> (N, 34, T), as mmpose's `VideoPoseLifting` codec encodes a window.
+
+    The codec takes one window a call; `tests/extraction/fit` holds this to it.
+    """
+    n, frames = windows.shape[:2]
+    placed = (windows - CANVAS / 2) / (CANVAS / 2)
+    return np.ascontiguousarray(placed.transpose(0, 2, 3, 1).reshape(n, -1, frames), dtype=np.float32)

@@ -1,0 +1,48 @@
+# VideoPose3D over 9 frames: 1.9 M parameters (3.8 MB in half precision). The two blocks of kernel 1 add depth, not time.
+# Made for windows placed by `extraction.canonical.canonical`, which is why the camera is 1000 x 1000.
+codec = dict(type="VideoPoseLifting", num_keypoints=17, zero_center=True, root_index=0, remove_root=False)
+camera_param = dict(w=1000, h=1000)
+normalise = "canonical"  # read by extraction.extract
+seq_len = 9
+channels = 480
+
+model = dict(
+    type="PoseLifter",
+    backbone=dict(
+        type="TCN",
+        in_channels=2 * 17,
+        stem_channels=channels,
+        num_blocks=3,
+        kernel_sizes=(3, 3, 1, 1),
+        # windows are drawn anew at every step: there is nothing to memorise
+        dropout=0.0,
+        use_stride_conv=True,
+    ),
+    head=dict(
+        type="TemporalRegressionHead",
+        in_channels=channels,
+        num_joints=17,
+        loss=dict(type="MPJPELoss"),
+        decoder=codec,
+    ),
+)
+
+pipeline = [
+    dict(type="GenerateTarget", encoder=codec),
+    dict(type="PackPoseInputs", meta_keys=("id", "category_id", "target_img_path", "flip_indices", "target_root")),
+]
+test_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        type="Human36mDataset",
+        ann_file="",
+        seq_len=seq_len,
+        causal=False,
+        pad_video_seq=True,
+        metainfo=dict(from_file="configs/_base_/datasets/h36m.py"),
+        pipeline=pipeline,
+        test_mode=True,
+    ),
+)
+val_dataloader = test_dataloader
+default_scope = "mmpose"
