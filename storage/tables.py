@@ -26,7 +26,7 @@ def shard_of(tracklet_id: str, num_shards: int) -> int:
     return int.from_bytes(digest, "big") % num_shards
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path, rows_per_group: int = ROWS_PER_GROUP) -> None:
     """Write zstd Parquet with byte-stream-split floats (a quarter smaller than pyarrow's defaults)."""
     floats: list[str] = []
     others: list[str] = []
@@ -42,7 +42,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         compression="zstd",
         use_dictionary=others,
         column_encoding=None if not floats else dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-        row_group_size=ROWS_PER_GROUP,
+        row_group_size=rows_per_group,
         store_schema=True,
     )
 
