@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from extraction.joints import joint_map
-from extraction.mmpose_compat import import_mmpose
+from extraction.mmpose_compat import mmpose_scope
 from storage.errors import SettingsError
 from storage.frames import Frame
 
@@ -87,9 +87,6 @@ CROPPING = ("GetBBoxCenterScale", "TopdownAffine")
 
 def _crop_transforms(model: nn.Module) -> list[Any]:
     """The transforms between reading and packing in the config's test pipeline."""
-    import_mmpose()
-    from mmpose.registry import TRANSFORMS
-
     pipeline = model.cfg.test_dataloader.dataset.pipeline
     steps = [step for step in pipeline if step["type"] not in (READING, PACKING)]
     if tuple(step["type"] for step in steps) != CROPPING:
@@ -98,4 +95,7 @@ def _crop_transforms(model: nn.Module) -> list[Any]:
             where="extraction.estimator.config",
             fix="choose the config of a top-down pose estimator",
         )
-    return [TRANSFORMS.build(step) for step in steps]
+    with mmpose_scope():
+        from mmpose.registry import TRANSFORMS
+
+        return [TRANSFORMS.build(step) for step in steps]

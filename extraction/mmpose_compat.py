@@ -93,3 +93,13 @@ def import_mmpose() -> ModuleType:
 
     init_default_scope("mmpose")
     return mmpose
+
+
+@contextmanager
+def mmpose_scope() -> Iterator[None]:
+    """Within it, names in configs mean mmpose's classes, whatever else in this process has set mmengine's scope."""
+    import_mmpose()
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        yield

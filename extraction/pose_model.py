@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from extraction.checkpoint import load_weights
-from extraction.mmpose_compat import import_mmpose
+from extraction.mmpose_compat import import_mmpose, mmpose_scope
 from extraction.weights import DEFAULT_CACHE, PoseModelSettings, find_config, locate
 from storage.errors import SettingsError
 
@@ -27,7 +27,8 @@ def build(config: Config) -> nn.Module:
 
     config = copy.deepcopy(config)
     config.model.train_cfg = None
-    model = build_pose_estimator(_for_inference(config.model))
+    with mmpose_scope():
+        model = build_pose_estimator(_for_inference(config.model))
     model.cfg = config
     with warnings.catch_warnings():
         # says that it found the shipped file under a path relative to mmpose's configs, which is what is meant

@@ -15,10 +15,8 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from pydantic import Field
-
 from storage.errors import EnvironmentProblem, WeightsError
-from storage.settings import Settings
+from storage.settings import Settings, neutral
 
 DEFAULT_CACHE = Path("~/.cache/csip/weights")
 PROJECT_MODELS = Path(__file__).parent / "models"
@@ -30,22 +28,24 @@ FETCH_TIMEOUT = 30  # seconds without a byte
 
 
 class PoseModelSettings(Settings):
-    """Which pose model: an mmpose config and the weights for it."""
+    """Which pose model: an mmpose config and the weights for it.
 
-    config: str = Field(
+    Their places stay out of artifact keys: the bytes of the files are in them, see `extract.weight_files`.
+    """
+
+    config: str = neutral(
         ...,
-        description="mmpose config: a name relative to mmpose's shipped configs (body_2d_keypoint/...), a local file, "
+        "mmpose config: a name relative to mmpose's shipped configs (body_2d_keypoint/...), a local file, "
         "or project:<file> for one of this project's own models",
     )
-    weights: str = Field(
+    weights: str = neutral(
         ...,
-        description="weights: an https address (OpenMMLab model zoo), a local .pth or .safetensors file, "
-        "or project:<file>",
+        "weights: an https address (OpenMMLab model zoo), a local .pth or .safetensors file, or project:<file>",
     )
-    sha256: str | None = Field(
+    sha256: str | None = neutral(
         None,
+        "sha256 of the weights; without it the digits in an OpenMMLab file name are checked",
         pattern=r"^[0-9a-f]{64}$",
-        description="sha256 of the weights; without it the digits in an OpenMMLab file name are checked",
     )
 
 

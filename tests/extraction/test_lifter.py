@@ -4,6 +4,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from extraction.canonical import CANVAS, canonical
 from extraction.lifter import Lifter, Poses2D, frame_windows, window_offsets, window_starts
 from extraction.mmpose_compat import import_mmpose
 from extraction.pose_model import build
@@ -69,13 +70,13 @@ def mmpose_answer(model, poses: Poses2D, frame: int, box: bool) -> np.ndarray:
 @pytest.mark.parametrize("name", ["SimpleBaseline3D", "VideoPose3D"])
 def test_every_frame_is_lifted_as_mmpose_lifts_the_frame_that_it_answers_for(name, normalise):
     model = random_model(name)
-    long, short = random_poses(31), random_poses(2, seed=1)
-    lifted = Lifter(model, normalise, batch_size=7)([long, short])
-    for poses, skeletons, frames in ((long, lifted[0], (0, 5, 15, 30)), (short, lifted[1], (0, 1))):
+    lift = Lifter(model, normalise, batch_size=100)
+    for poses, frames in ((random_poses(31), (0, 5, 15, 30)), (random_poses(2, seed=1), (0, 1))):
+        lifted = lift(poses)
+        assert np.ptp(lifted[:, 1:], axis=0).max() > 0.01
         for frame in frames:
             expected = mmpose_answer(model, poses, frame, normalise == "box")
-            np.testing.assert_allclose(skeletons[frame], expected - expected[0], atol=1e-4)
-    assert np.ptp(lifted[0][:, 1:], axis=0).max() > 0.01
+            np.testing.assert_allclose(lifted[frame], expected - expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("normalise", ["image", "box"])
@@ -85,7 +86,7 @@ def test_motionbert_lifts_one_frame_as_mmpose_does(normalise):
     for seed in range(3):
         poses = random_poses(1, seed)
         expected = mmpose_answer(model, poses, 0, normalise == "box")
-        np.testing.assert_allclose(Lifter(model, normalise)([poses])[0][0], expected, atol=1e-4)
+        np.testing.assert_allclose(Lifter(model, normalise)(poses)[0], expected, atol=1e-4)
 
 
 def slow_motionbert(model, keypoints: np.ndarray) -> np.ndarray:
@@ -102,14 +103,14 @@ def slow_motionbert(model, keypoints: np.ndarray) -> np.ndarray:
 def test_motionbert_answers_for_every_frame_of_a_window_at_once():
     model = random_model("MotionBERT")
     poses = random_poses(9)
-    lifted = Lifter(model, "image", flip_test=False)([poses])[0]
+    lifted = Lifter(model, "image", flip_test=False)(poses)
     np.testing.assert_allclose(lifted, slow_motionbert(model, poses.keypoints), atol=1e-4)
 
 
 def test_overlapping_windows_are_blended_by_how_deep_a_frame_lies_in_each():
     model = random_model("MotionBERT")
     poses = random_poses(14)
-    lifted = Lifter(model, "image", overlap=4, flip_test=False)([poses])[0]
+    lifted = Lifter(model, "image", overlap=4, flip_test=False)(poses)
     first, last = slow_motionbert(model, poses.keypoints[:9]), slow_motionbert(model, poses.keypoints[5:])
     np.testing.assert_allclose(lifted[:5], first[:5], atol=1e-4)
     np.testing.assert_allclose(lifted[5], (first[5] * 4 + last[0] * 1) / 5, atol=1e-4)
@@ -118,15 +119,30 @@ def test_overlapping_windows_are_blended_by_how_deep_a_frame_lies_in_each():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_tracklets_do_not_see_each_other(name):
+@pytest.mark.parametrize("normalise", ["canonical", "box", "image"])
+def test_skeletons_are_pelvis_centred_whatever_the_batch(name, normalise):
     model = random_model(name)
-    tracklets = [random_poses(frames, seed=frames) for frames in (1, 12, 3, 12)]
-    together = Lifter(model, "box", overlap=3)(tracklets)
-    for poses, skeletons in zip(tracklets, together, strict=True):
-        assert skeletons.shape == (*poses.keypoints.shape[:2], 3)
+    for frames in (1, 3, 12):
+        poses = random_poses(frames, seed=frames)
+        skeletons = Lifter(model, normalise, overlap=3)(poses)
+        assert skeletons.shape == (frames, 17, 3)
         assert skeletons.dtype == np.float32
+        assert np.isfinite(skeletons).all()
         assert not skeletons[:, 0].any()
-        np.testing.assert_allclose(skeletons, Lifter(model, "box", overlap=3)([poses])[0], atol=1e-5)
+        np.testing.assert_allclose(skeletons, Lifter(model, normalise, overlap=3, batch_size=1)(poses), atol=1e-5)
+
+
+def test_a_canonical_lifter_sees_each_window_by_itself_and_is_told_what_is_missing():
+    model = random_model("VideoPose3D")
+    poses = random_poses(9)
+    poses.scores[3, 5] = 0
+    lifted = Lifter(model, "canonical")(poses)
+    window = np.clip(np.arange(-13, 14) + 4, 0, 8)
+    placed = canonical(poses.keypoints[window], poses.scores[window])
+    inputs = (placed - CANVAS / 2) / (CANVAS / 2)
+    with torch.no_grad():
+        answer = model.head(model.backbone(torch.from_numpy(inputs.reshape(1, 27, 34)).transpose(1, 2)))[0].numpy()
+    np.testing.assert_allclose(lifted[4], answer - answer[0], atol=1e-5)
 
 
 def test_the_size_of_the_crop_does_not_change_what_a_box_normalised_lifter_sees():
@@ -134,13 +150,13 @@ def test_the_size_of_the_crop_does_not_change_what_a_box_normalised_lifter_sees(
     poses = random_poses(4)
     twice = Poses2D(poses.keypoints * 2, poses.scores, poses.sizes * 2)
     lifter = Lifter(model, "box")
-    np.testing.assert_allclose(lifter([poses])[0], lifter([twice])[0], atol=1e-5)
+    np.testing.assert_allclose(lifter(poses), lifter(twice), atol=1e-5)
 
 
-def test_windows_repeat_the_outermost_frame_and_stay_inside_their_tracklet():
-    assert frame_windows([3, 2], window_offsets(3)).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4]]
-    assert frame_windows([3], window_offsets(3, causal=True)).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
-    assert frame_windows([4], window_offsets(3, step=2)).tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
+def test_windows_repeat_the_outermost_frame():
+    assert frame_windows(3, window_offsets(3)).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
+    assert frame_windows(3, window_offsets(3, causal=True)).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    assert frame_windows(4, window_offsets(3, step=2)).tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
 
 
 def test_whole_windows_cover_every_frame_and_end_with_the_tracklet():
