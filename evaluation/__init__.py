@@ -1,1 +1,4 @@
-"""Embeddings and labels -> ranking metrics, pictures, report. Knows no model."""
+"""Embeddings and labels in; ranking metrics, pictures and the report out. Knows no model.
+
+`evaluate` and `report` are the stages; `ranking` and `metrics` are the numbers, `pictures` and `curves` what is seen.
+"""

@@ -1,0 +1,102 @@
+"""The stage that turns embeddings into metrics: protocols, files, and what it says of input it cannot rank."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from evaluation.embeddings import read_embeddings
+from evaluation.evaluate import EvaluationSettings, Inputs, run
+from evaluation.schema import CMC, QUERIES, RANKS
+from storage.errors import DataError
+from storage.tables import read_table
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Callable[..., Path]:
+    def evaluate(*shards: Path, **settings: object) -> Path:
+        out = tmp_path / "metrics"
+        out.mkdir(exist_ok=True)
+        run(Inputs(shards), EvaluationSettings(**settings), out)
+        return out
+
+    return evaluate
+
+
+def test_a_case_worked_by_hand(write_embeddings, worked_rows, evaluate) -> None:
+    out = evaluate(write_embeddings(worked_rows), gallery="without_queries", ranks=(1, 2))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["queries"] == 4
+    assert metrics["counted_queries"] == 3
+    assert metrics["queries_without_match"] == 1
+    assert metrics["gallery"] == 5
+    assert metrics["distractors"] == 1
+    assert metrics["mAP"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert metrics["cmc"] == {"1": pytest.approx(2 / 3), "2": 1.0}
+    # one match among 5, 5 and (one same-camera item left out) 4 candidates
+    assert metrics["chance"]["cmc"]["1"] == pytest.approx((1 / 5 + 1 / 5 + 1 / 4) / 3)
+
+
+def test_the_protocol_is_named(write_embeddings, worked_rows, evaluate) -> None:
+    out = evaluate(write_embeddings(worked_rows, sampling="dense"))
+    protocol = json.loads((out / "metrics.json").read_text())["protocol"]
+    assert protocol["gallery"] == "with_queries"
+    assert protocol["sampling"] == "dense"
+    assert protocol["ties"] == "wrong answers first"
+
+
+def test_the_official_gallery_keeps_the_queries(write_embeddings, worked_rows, evaluate) -> None:
+    out = evaluate(write_embeddings(worked_rows), gallery="with_queries")
+    assert json.loads((out / "metrics.json").read_text())["gallery"] == 9
+
+
+def test_nearest_answers_say_what_they_are(write_embeddings, worked_rows, evaluate) -> None:
+    out = evaluate(write_embeddings(worked_rows), gallery="without_queries")
+    rows = [r for r in read_table(out / "ranks.parquet", RANKS).to_pylist() if r["query_id"] == "0004C1T0001"]
+    assert [(r["gallery_id"], r["rank"], r["status"]) for r in rows[:3]] == [
+        ("0004C1T0002", 0, "same_camera"),
+        ("0004C2T0001", 1, "match"),
+        ("0000C2T0001", 2, "wrong"),
+    ]
+    queries = read_table(out / "queries.parquet", QUERIES).to_pylist()
+    assert [q["first_match"] for q in queries] == [1, 2, 0, 1]
+    curve = read_table(out / "cmc.parquet", CMC)
+    assert curve["rank"].to_pylist() == list(range(1, 51))
+    assert curve["cmc"].to_pylist()[:2] == pytest.approx([2 / 3, 1])
+
+
+def test_same_embeddings_in_other_shards_and_order_give_the_same_bytes(write_embeddings, worked_rows, evaluate) -> None:
+    whole = evaluate(write_embeddings(worked_rows))
+    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+    halves = write_embeddings(worked_rows[4:], "a.parquet"), write_embeddings(worked_rows[3::-1], "b.parquet")
+    again = evaluate(*halves)
+    assert before == {p.name: p.read_bytes() for p in again.iterdir()}
+
+
+def test_embeddings_of_any_length_are_brought_to_one(write_embeddings) -> None:
+    read = read_embeddings([write_embeddings([("a", "query", 1, 1, (3.0, 4.0))])])
+    assert read.vectors.tolist() == [pytest.approx([0.6, 0.8])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("a", "query", 1, 1, (0.0, 0.0)), ("b", "gallery", 1, 2, (1.0, 0.0))], "zero or not finite"),
+        ([("a", "query", 1, 1, (1.0, float("nan"))), ("b", "gallery", 1, 2, (1.0, 0.0))], "zero or not finite"),
+        ([("a", "query", 1, 1, (1.0, 0.0, 0.0)), ("b", "gallery", 1, 2, (1.0, 0.0))], "not of"),
+        ([("a", "query", 1, 1, (1.0, 0.0)), ("a", "gallery", 1, 2, (1.0, 0.0))], "more than once"),
+        ([("a", "query", 1, 1, (1.0, 0.0))], "no gallery tracklet"),
+        ([("b", "gallery", 1, 2, (1.0, 0.0))], "no query tracklet"),
+        ([("a", "query", 1, 1, (1.0, 0.0)), ("b", "gallery", 1, 1, (1.0, 0.0))], "has a match by another camera"),
+    ],
+)
+def test_what_cannot_be_ranked_is_said_plainly(write_embeddings, evaluate, rows, message) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate(write_embeddings(rows))
+
+
+def test_ranks_start_at_one() -> None:
+    with pytest.raises(ValidationError):
+        EvaluationSettings(ranks=(0, 5))
