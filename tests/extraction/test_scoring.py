@@ -1,0 +1,185 @@
+import json
+
+import numpy as np
+import pytest
+
+from extraction.scoring import Inputs, QualitySettings, consistency, errors, jitter, limb_variation, run
+from storage.errors import DataError, StoreError
+from storage.progress import silent
+from storage.schema import SKELETONS
+from storage.skeleton import EDGES, JOINTS
+from storage.tables import Ragged, ragged_table, write_table
+from storage.tracklets import Tracklet, index_table
+
+OK, LOW, NO_PERSON, UNREADABLE = range(4)
+IDS = ("0001C1T0001", "0002C1T0001", "0003C2T0001")
+SPLITS = ("train", "query", "gallery")
+
+
+def standing(frames: int) -> np.ndarray:
+    """A body that stays as it is, (T, 17, 3) metres."""
+    return np.tile(np.random.default_rng(0).normal(0, 0.3, (17, 3)), (frames, 1, 1)).astype(np.float32)
+
+
+def columns(frames: int, score: float = 0.8) -> dict[str, np.ndarray]:
+    body = standing(frames)
+    return {
+        "keypoints_3d": body,
+        "keypoints_2d": body[..., :2] * 100 + 50,
+        "scores": np.full((frames, 17), score, np.float32),
+        "status": np.zeros(frames, np.uint8),
+    }
+
+
+def write(path, rows: list[dict[str, np.ndarray]], ids=IDS):
+    write_table(ragged_table(ids, {n: [row[n] for row in rows] for n in SKELETONS.names[2:]}, SKELETONS), path)
+    return path
+
+
+@pytest.fixture
+def rows() -> list[dict[str, np.ndarray]]:
+    """Three tracklets, 4, 3 and 2 frames, surest first."""
+    return [columns(4, 0.9), columns(3, 0.6), columns(2, 0.3)]
+
+
+@pytest.fixture
+def score(tmp_path):
+    """Run the stage on these skeletons, as the shards of two splits, and read its answer."""
+
+    def score(rows, truth=None, **settings):
+        tracklets = [
+            Tracklet(i, s, int(i[:4]), int(i[5]), tuple(f"{i}F{t:03}.jpg" for t in range(len(row["status"]))))
+            for i, s, row in zip(IDS, SPLITS, rows, strict=True)
+        ]
+        write_table(index_table(tracklets[:1]), tmp_path / "train.parquet")
+        write_table(index_table(tracklets[1:]), tmp_path / "test.parquet")
+        shards = (
+            write(tmp_path / "a.parquet", rows[:1], IDS[:1]),
+            write(tmp_path / "b.parquet", rows[1:], IDS[1:]),
+        )
+        inputs = Inputs((tmp_path / "train.parquet", tmp_path / "test.parquet"), shards, truth)
+        run(inputs, QualitySettings(**settings), tmp_path, silent)
+        return json.loads((tmp_path / "quality.json").read_text())
+
+    return score
+
+
+def test_statuses_are_counted_for_each_split_and_camera(rows, score):
+    rows[1]["status"][:] = [LOW, NO_PERSON, OK]
+    groups = score(rows)["groups"]
+    assert [(g["split"], g["camid"], g["frames"]) for g in groups] == [
+        ("gallery", 2, 2),
+        ("query", 1, 3),
+        ("train", 1, 4),
+        (None, None, 9),
+    ]
+    assert groups[1]["status"] == {"ok": 0.3333, "low_confidence": 0.3333, "no_person": 0.3333, "unreadable": 0}
+    assert groups[3]["status"]["ok"] == pytest.approx(7 / 9, abs=1e-4)
+    assert groups[2]["mean_score"] == pytest.approx(0.9)
+
+
+def test_even_motion_does_not_shake_and_a_jump_does():
+    body = standing(5)
+    drift = body + np.arange(5, dtype=np.float32)[:, None, None] * 0.1
+    np.testing.assert_allclose(jitter(drift), 0, atol=1e-3)
+    body[2, 4] += [0.017, 0, 0]  # one joint, one frame, 17 mm
+    np.testing.assert_allclose(jitter(body), [0.5, 1.0, 0.5], atol=1e-3)
+    assert jitter(body[:2]).size == 0
+
+
+def test_a_limb_that_changes_its_length_is_measured():
+    body = standing(2)
+    parent, child = EDGES[2]
+    along = body[1, child] - body[1, parent]
+    body[1, child] += along / np.linalg.norm(along) * 0.02  # 20 mm longer: deviation 10 mm
+    variation = limb_variation(body)
+    assert variation[2] == pytest.approx(10, abs=1e-2)
+    np.testing.assert_allclose(variation[[0, 1]], 0, atol=1e-3)
+
+
+def test_frames_without_a_skeleton_do_not_count_as_motion():
+    one = columns(6)
+    one["status"][3] = NO_PERSON
+    one["keypoints_3d"][3] = 0
+    found = Ragged(IDS[:1], np.array([0, 6]), one)
+    measured = consistency(found, [0])
+    assert measured["jitter_mm"] == 0
+    assert measured["limb_variation_mm"] == 0
+
+
+def test_the_surest_and_the_least_sure_tracklets_are_named(rows, score):
+    ranked = score(rows, shown=1)["ranked"]
+    assert [ranked[kind][0]["tracklet_id"] for kind in ("best", "median", "worst")] == list(IDS)
+
+
+def test_unreadable_frames_are_listed_with_their_paths(rows, score):
+    rows[1]["status"][1] = UNREADABLE
+    assert score(rows, max_bad_fraction=0.2)["unreadable"] == {"count": 1, "first": ["0002C1T0001F001.jpg"]}
+
+
+def test_too_many_unreadable_frames_stop_the_run_and_are_named(rows, score):
+    rows[0]["status"][:2] = UNREADABLE
+    with pytest.raises(DataError, match=r"2 of 9 frames cannot be read\n.*0001C1T0001F000\.jpg, 0001C1T0001F001\.jpg"):
+        score(rows, max_bad_fraction=0.2)
+    score(rows, max_bad_fraction=0.23)
+
+
+def test_perfect_skeletons_have_no_error(rows, score, tmp_path):
+    truth = write(tmp_path / "truth.parquet", rows[::-1], IDS[::-1])  # matched by name, not by order
+    accuracy = score(rows, truth)["accuracy"]
+    assert accuracy["tracklets_without_truth"] == 0
+    for part, frames in (("all", 9), ("test", 5)):
+        assert accuracy[part]["frames_lifted"] == frames
+        assert accuracy[part]["mpjpe_mm"] == 0
+        assert accuracy[part]["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+        assert accuracy[part]["pck"] == 1
+        assert list(accuracy[part]["by_joint"]) == list(JOINTS)
+
+
+def test_errors_are_in_millimetres_by_joint_and_turning_is_forgiven_by_pa_mpjpe():
+    truth = columns(2)
+    found = {name: values.copy() for name, values in truth.items()}
+    found["keypoints_3d"][:, 3, 1] += 0.017
+    measured = errors(Ragged(("a",), np.array([0, 2]), found), Ragged(("a",), np.array([0, 2]), truth), [(0, 0)])
+    assert measured["mpjpe_mm"] == pytest.approx(1)
+    assert measured["by_joint"]["right_foot"]["mpjpe_mm"] == pytest.approx(17, abs=1e-3)
+    assert measured["by_joint"]["head"]["mpjpe_mm"] == 0
+    found["keypoints_3d"] = truth["keypoints_3d"][..., [1, 0, 2]] * np.float32([1, -1, 1]) * 1.3
+    measured = errors(Ragged(("a",), np.array([0, 2]), found), Ragged(("a",), np.array([0, 2]), truth), [(0, 0)])
+    assert measured["mpjpe_mm"] > 100
+    assert measured["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_missed_person_misses_every_visible_keypoint_and_an_unreadable_frame_is_nobodys_fault():
+    truth, found = columns(4), columns(4)
+    truth["scores"][:, 5] = 0  # hidden
+    found["keypoints_2d"][:, 5] = 1e6
+    found["status"][:] = [OK, OK, NO_PERSON, UNREADABLE]
+    found["keypoints_2d"][2:] = 0
+    truth["keypoints_2d"] = truth["keypoints_2d"] + 500
+    found["keypoints_2d"][:2] += 500
+    measured = errors(Ragged(("a",), np.array([0, 4]), found), Ragged(("a",), np.array([0, 4]), truth), [(0, 0)])
+    assert measured["pck"] == pytest.approx(2 / 3, abs=1e-4)
+    assert measured["by_joint"]["left_knee"]["pck"] is None
+    assert measured["frames_lifted"] == 2
+
+
+def test_truth_of_another_length_is_refused(rows, score, tmp_path):
+    truth = write(tmp_path / "truth.parquet", [columns(4), columns(3), columns(1)])
+    with pytest.raises(DataError, match="0003C2T0001"):
+        score(rows, truth)
+
+
+def test_skeletons_of_other_tracklets_are_refused(rows, tmp_path):
+    write_table(index_table([Tracklet("x", "train", 1, 1, ("a.jpg",))]), tmp_path / "index.parquet")
+    inputs = Inputs((tmp_path / "index.parquet",), (write(tmp_path / "s.parquet", [columns(1)], ["y"]),), None)
+    with pytest.raises(StoreError, match="different tracklets"):
+        run(inputs, QualitySettings(), tmp_path, silent)
+
+
+def test_the_report_is_the_same_bytes_every_time(rows, score, tmp_path):
+    truth = write(tmp_path / "truth.parquet", rows)
+    score(rows, truth)
+    first = (tmp_path / "quality.json").read_bytes()
+    score(rows, truth)
+    assert (tmp_path / "quality.json").read_bytes() == first
