@@ -45,7 +45,7 @@ class Build:
     shoulder_drop: Array  # thorax to shoulder, downwards
     upper_arm: Array
     forearm: Array
-    face: Array  # depth of the face: nose before the neck-to-head line
+    face: Array  # how far the nose lies before the neck base
 
     @staticmethod
     def sample(rng: np.random.Generator, n: int) -> "Build":
@@ -68,7 +68,7 @@ class Build:
             shoulder_drop=length(0.052, 0.5),
             upper_arm=length(0.272, 0.07),
             forearm=length(0.240, 0.07),
-            face=length(0.10, 0.2),
+            face=length(0.08, 0.25),
         )
 
 
@@ -117,10 +117,11 @@ def forward(build: Build, angles: Array) -> tuple[Array, Array]:
     # the lower back follows half of the waist's bend: a back is a curve, and the two segments are its chords
     joints[:, 7] = _along(0.5 * (pelvis + waist), 0, -build.belly, 0)
     joints[:, 8] = joints[:, 7] + _along(chest, 0, -build.chest, 0)
-    joints[:, 9] = joints[:, 8] + _along(neck, 0, -0.94 * build.neck, -0.34 * build.neck)
-    joints[:, 10] = joints[:, 9] + _along(neck, 0, -build.head, 0.15 * build.head)
-    nose = joints[:, 9] + _along(neck, 0, -0.25 * build.head, -build.face)
-    eyes = nose + _along(neck, 0, -0.35 * build.head, 0.2 * build.face)
+    # Human3.6M's neck base lies before the line from thorax to head, at the height of the nose
+    joints[:, 9] = joints[:, 8] + _along(neck, 0, -0.88 * build.neck, -0.47 * build.neck)
+    joints[:, 10] = joints[:, 9] + _along(neck, 0, -0.88 * build.head, 0.47 * build.head)
+    nose = joints[:, 9] + _along(neck, 0, -0.1 * build.head, -build.face)
+    eyes = nose + _along(neck, 0, -0.35 * build.head, 0.25 * build.face)
 
     for side, sign, hip, shoulder in (("right", -1, 1, 14), ("left", 1, 4, 11)):
         leg = pelvis @ (

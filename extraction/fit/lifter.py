@@ -38,7 +38,7 @@ def frames_of(model: nn.Module) -> int:
 
 
 def loss_of(model: nn.Module, windows: Windows) -> Tensor:
-    """mmpose's MPJPELoss of one batch, metres."""
+    """The MPJPELoss that mmpose gives for one batch, metres."""
     inputs = torch.from_numpy(network_input(windows.inputs))
     target = torch.from_numpy(windows.target)
     predicted = model.head.forward(model.extract_feat(inputs))

@@ -8,11 +8,16 @@ from numpy.typing import NDArray
 from extraction.canonical import CANVAS, canonical
 from extraction.fit.kinematics import Build, about, forward
 from extraction.fit.poses import KEYS, motions
+from storage.demo.body import pose, sample_bodies
+from storage.demo.motion import gait, random_poses, sample_styles
 
 Array = NDArray[np.float32]
 
 SWAPS = (((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13)))
 """The limbs that 2D estimators take for each other, right and left."""
+
+DEMO_SHARE = 0.3
+"""Part of the windows with the demo's bodies and motions; the others move in every way that `poses` knows."""
 
 LOSSES = ((3, 6), (2, 3, 5, 6), (3,), (6,), (13,), (16,), (12, 13), (15, 16), (9, 10))
 """Joints that go missing together for a whole tracklet: feet below the crop, an arm behind the body, a face."""
@@ -52,6 +57,35 @@ def _times(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, NDArra
     moment = np.abs((moment + (KEYS - 1)) % span - (KEYS - 1))
     index = place + half
     return np.take_along_axis(moment, index, 1).astype(np.float32), index
+
+
+def _bodies(rng: np.random.Generator, times: Array) -> Array:
+    """Bodies in motion: (N, T, 19, 3), Human3.6M's joints and then nose and middle of the eyes; body axes."""
+    n, frames = times.shape
+    build = Build.sample(rng, n)
+    repeated = Build(**{name: np.repeat(length, frames) for name, length in vars(build).items()})
+    joints, face = forward(repeated, motions(rng, times).reshape(n * frames, -1))
+    return np.concatenate([joints, face], 1).reshape(n, frames, 19, 3)
+
+
+def _demo_bodies(rng: np.random.Generator, times: Array) -> Array:
+    """As `_bodies`, of the people and motions that the demo data set is made of."""
+    n, frames = times.shape
+    people = np.repeat(np.arange(n), frames)
+    phase = 2 * np.pi * (rng.random((n, 1)) + times * rng.uniform(0.3, 0.9, (n, 1)))
+    walking = gait(sample_styles(rng, n).take(people), phase.reshape(-1)).reshape(n, frames, 17, 3)
+    part = (times / (KEYS - 1))[..., None, None]
+    changing = (1 - part) * random_poses(rng, n)[:, None] + part * random_poses(rng, n)[:, None]
+    angles = np.where(rng.random((n, 1, 1, 1)) < 0.6, walking, changing)
+    joints = pose(sample_bodies(rng, n, spread=1.2).take(people), angles.reshape(-1, 17, 3))
+    up = joints[:, 10] - joints[:, 8]
+    up /= np.linalg.norm(up, axis=-1, keepdims=True)
+    ahead = np.cross(joints[:, 11] - joints[:, 14], up)
+    ahead /= np.linalg.norm(ahead, axis=-1, keepdims=True)
+    nose = joints[:, 9] + 0.01 * up + 0.08 * ahead
+    eyes = nose + 0.04 * up - 0.02 * ahead
+    points = np.concatenate([joints, nose[:, None], eyes[:, None]], 1)
+    return points.reshape(n, frames, 19, 3).astype(np.float32)
 
 
 def _rotations(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, Array]:
@@ -126,10 +160,8 @@ def _mistaken(rng: np.random.Generator, joints: Array, index: NDArray[np.int64])
 def sample_windows(rng: np.random.Generator, n: int, frames: int) -> Windows:
     """`n` random training windows of `frames` frames; `rng` decides everything."""
     times, index = _times(rng, n, frames)
-    build = Build.sample(rng, n)
-    repeated = Build(**{name: np.repeat(length, frames) for name, length in vars(build).items()})
-    body, face = forward(repeated, motions(rng, times).reshape(n * frames, -1))
-    points = np.concatenate([body, face], 1).reshape(n, frames, 19, 3)
+    demo = round(DEMO_SHARE * n)
+    points = np.concatenate([_demo_bodies(rng, times[:demo]), _bodies(rng, times[demo:])])
     level, camera = _rotations(rng, n, frames)
     turned = np.take_along_axis(level, index[..., None, None], 1)
     points = points @ np.swapaxes(camera @ turned, -1, -2)

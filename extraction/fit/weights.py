@@ -47,9 +47,7 @@ class RunningMean:
 
 def save_half(state: dict[str, Tensor], path: Path) -> None:
     """Write weights as half-precision safetensors, whole or not at all."""
-    half = {
-        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state.items()
-    }
+    half = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in state.items()}
     part = path.with_suffix(".part")
     save_file(half, part)
     os.replace(part, path)

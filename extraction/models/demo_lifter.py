@@ -2,6 +2,7 @@
 # Made for windows placed by `extraction.canonical.canonical`, which is why the camera is 1000 x 1000.
 codec = dict(type="VideoPoseLifting", num_keypoints=17, zero_center=True, root_index=0, remove_root=False)
 camera_param = dict(w=1000, h=1000)
+normalise = "canonical"
 normalise = "canonical"  # read by extraction.extract
 seq_len = 9
 channels = 480
