@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, Field, ValidationError
+
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
 from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
-from pydantic import BaseModel, Field, ValidationError
+from flows.server import ServerSettings
+from storage.errors import SettingsError
+from storage.indexing import DataSettings
+from storage.settings import Settings, neutral
 from training.embed import EmbedSettings
 from training.features import FeatureSettings
 from training.finetune import FinetuneSettings
 from training.pretrain import PretrainSettings
 from training.visual import VisualSettings
 from training.visual_encoder import EncoderSettings
-
-from flows.server import ServerSettings
-from storage.errors import SettingsError
-from storage.indexing import DataSettings
-from storage.settings import Settings, neutral
 
 
 class Config(Settings):

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import evaluation.report
 import extraction.extract
 import training.visual_encoder
-
 from flows.config import Config
 from flows.steps import Step
 from storage.artifacts import Artifact
@@ -51,6 +50,8 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
     train_rows = [rows[s] for s in train]
     frames = {"data_root": root}
+    seeing = {"encoder_settings": config.encoder}
+    seen_by = {"encoder": config.encoder.key_fields()}
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
     pose_weights = extraction.extract.weight_files(config.extraction)
@@ -77,7 +78,15 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(
-            Step("visual", "training.visual", config.visual, {"indexes": train_rows}, frames, resumes=True)
+            Step(
+                "visual",
+                "training.visual",
+                config.visual,
+                {"indexes": train_rows},
+                frames | seeing,
+                resumes=True,
+                also=seen_by,
+            )
         )
     features = build.many(
         [
@@ -86,9 +95,10 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                 "training.features",
                 config.features,
                 {"index": rows[s], "encoder": encoder},
-                frames,
+                frames | seeing,
                 s,
                 encoder_weights,
+                also=seen_by,
             )
             for s in train
         ]
@@ -107,9 +117,10 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
             "training.finetune",
             config.finetune,
             {**learnt_from, "pretrained": pretrained, "encoder": encoder},
-            frames,
+            frames | seeing,
             weights=encoder_weights,
             resumes=True,
+            also=seen_by,
         )
     )
 
@@ -125,9 +136,10 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                     "training.embed",
                     config.embed,
                     {"index": rows[s], "model": model},
-                    frames,
+                    frames | seeing,
                     f"{name} {s}",
                     {} if model else encoder_weights,
+                    also=seen_by,
                 )
                 for s in test
             ]

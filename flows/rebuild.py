@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import storage.demo.dataset
 from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.utilities.annotations import quote
 
+import storage.demo.dataset
 from flows.config import Config
 from flows.pipeline import STAGES, pipeline
 from flows.steps import Step

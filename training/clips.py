@@ -1,0 +1,187 @@
+"""Training data as arrays: tracklets with labels, frames as uint8 tensors kept in memory where they fit."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from storage.errors import DataError
+from storage.frames import Frame, read_frame
+from storage.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
+from storage.tables import read_ragged
+from storage.tracklets import Tracklet, read_index
+from training.sampling import segment_frames
+
+OK, LOW_CONFIDENCE = FRAME_STATUS.index("ok"), FRAME_STATUS.index("low_confidence")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Tracklets to train on.
+
+    Attributes:
+        tracklets: sorted by id, whatever shards they came from.
+        labels: 0 to K - 1, in the order of pids, (N,).
+        pids: identity of each label, (K,).
+        cameras: camera ids, sorted.
+    """
+
+    tracklets: tuple[Tracklet, ...]
+    labels: NDArray[np.int64]
+    pids: tuple[int, ...]
+    cameras: tuple[int, ...]
+
+
+def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
+    """The training tracklets of index shards.
+
+    Raises:
+        DataError: fewer than two identities: nothing to tell apart.
+    """
+    tracklets = tuple(sorted(read_index(list(indexes)), key=lambda t: t.tracklet_id))
+    pids = tuple(sorted({t.pid for t in tracklets}))
+    if len(pids) < 2:
+        raise DataError(
+            f"the training split has {len(pids)} identities; at least two are needed",
+            fix="check the data set's training list",
+        )
+    position = {pid: label for label, pid in enumerate(pids)}
+    labels = np.array([position[t.pid] for t in tracklets], dtype=np.int64)
+    return TrainingSet(tracklets, labels, pids, tuple(sorted({t.camid for t in tracklets})))
+
+
+def read_skeletons(
+    paths: Sequence[Path], tracklets: Sequence[Tracklet]
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.uint8]]]:
+    """Skeletons (T, 17, 3) and statuses (T,) of tracklets, in their order.
+
+    Raises:
+        DataError: a tracklet has no skeletons, or another number of them than of frames.
+    """
+    ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status"])
+    rows = _rows_of(ragged.position(), ragged.offsets, tracklets, "skeletons")
+    return [ragged.of(i, "keypoints_3d") for i in rows], [ragged.of(i, "status") for i in rows]
+
+
+def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> list[NDArray[np.float16]]:
+    """Frozen visual features (T, P) of tracklets, in their order; not finite where a frame was unreadable.
+
+    Raises:
+        DataError: a tracklet has no features, or another number of them than of frames.
+    """
+    ragged = read_ragged(paths, FEATURES, {"features": (-1,)})
+    return [ragged.of(i, "features") for i in _rows_of(ragged.position(), ragged.offsets, tracklets, "features")]
+
+
+def _rows_of(
+    position: dict[str, int], offsets: NDArray[np.int64], tracklets: Sequence[Tracklet], what: str
+) -> list[int]:
+    for tracklet in tracklets:
+        row = position.get(tracklet.tracklet_id)
+        found = 0 if row is None else int(offsets[row + 1] - offsets[row])
+        if found != len(tracklet.frames):
+            raise DataError(
+                f"{found} {what} for {len(tracklet.frames)} frames",
+                where=f"tracklet {tracklet.tracklet_id}",
+                fix="extract again: the two were made from different indexes",
+            )
+    return [position[t.tracklet_id] for t in tracklets]
+
+
+def seen_frames(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Frames whose skeleton can be learnt from: a person was found."""
+    return (status == OK) | (status == LOW_CONFIDENCE)
+
+
+def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:
+    """A BGR frame as (3, height, width) RGB."""
+    if frame.shape[:2] != (height, width):
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))
+
+
+class FrameSource:
+    """Frames of many tracklets as uint8 tensors, kept in memory once decoded while they fit.
+
+    Args:
+        root: data root.
+        size: (height, width) that frames are resized to.
+        workers: decoding threads.
+        cache_megabytes: memory for decoded frames.
+    """
+
+    def __init__(self, root: Path, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
+        self.root, self.size, self.workers = root, size, workers
+        self.room = cache_megabytes * 1_000_000 // (3 * size[0] * size[1])
+        self.kept: dict[str, NDArray[np.uint8] | None] = {}
+
+    def read(self, names: Sequence[str]) -> list[NDArray[np.uint8] | None]:
+        """Each frame as (3, H, W) RGB uint8; None where it cannot be read."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.kept]
+        fresh: dict[str, NDArray[np.uint8] | None] = {}
+        if missing:
+            with ThreadPoolExecutor(self.workers) as pool:
+                fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
+            if len(self.kept) + len(fresh) <= self.room:
+                self.kept |= fresh
+        return [self.kept[name] if name in self.kept else fresh[name] for name in names]
+
+    def _decode(self, name: str) -> NDArray[np.uint8] | None:
+        frame = read_frame(self.root, name)
+        return None if frame is None else resized(frame, *self.size)
+
+    def clips(self, clips: Sequence[Sequence[str]]) -> list[Tensor | None]:
+        """Clips as (T, 3, H, W) each; an unreadable frame is replaced by the nearest readable one of its clip.
+
+        None for a clip without any readable frame.
+        """
+        frames = self.read([name for names in clips for name in names])
+        found, start = [], 0
+        for names in clips:
+            found.append(_filled(frames[start : start + len(names)]))
+            start += len(names)
+        return found
+
+
+def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> Tensor | None:
+    good = [i for i, frame in enumerate(frames) if frame is not None]
+    if not good:
+        return None
+    nearest = [min(good, key=lambda g: (abs(g - i), g)) for i in range(len(frames))]
+    return torch.from_numpy(np.stack([frames[i] for i in nearest]))  # type: ignore[arg-type]
+
+
+def sample_clips(
+    data: TrainingSet, tracklets: Sequence[int], length: int, source: FrameSource, generator: torch.Generator
+) -> tuple[list[int], list[NDArray[np.int64]], Tensor]:
+    """One random clip of each tracklet; tracklets without any readable frame are left out.
+
+    Args:
+        data: the training set.
+        tracklets: positions in it.
+        length: T.
+        source: frames.
+        generator: source of randomness.
+
+    Returns:
+        Positions of the tracklets kept, the frame numbers of each clip, and the clips, (B, T, 3, H, W) uint8.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+    chosen = [segment_frames(len(data.tracklets[i].frames), length, rng) for i in tracklets]
+    names = [[data.tracklets[i].frames[f] for f in frames] for i, frames in zip(tracklets, chosen, strict=True)]
+    clips = source.clips(names)
+    good = [k for k, clip in enumerate(clips) if clip is not None]
+    if not good:
+        raise DataError(
+            "not one frame of a whole batch can be read",
+            where=", ".join(data.tracklets[i].tracklet_id for i in tracklets[:5]),
+            fix="check data.root, and the disk that it is on",
+        )
+    images = torch.stack([clip for clip in clips if clip is not None])
+    return [tracklets[k] for k in good], [chosen[k] for k in good], images

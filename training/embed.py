@@ -1,0 +1,143 @@
+"""The `embeddings` stage: test tracklets to embeddings with a trained model; no skeleton is needed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from storage.progress import Progress
+from storage.schema import EMBEDDINGS
+from storage.settings import Settings, neutral
+from storage.tables import write_table
+from storage.tracklets import read_index
+from training.clips import FrameSource
+from training.encoders import chosen_device, load_encoder
+from training.model_files import MODEL, load_part, load_tensors, read_description
+from training.reid_model import Features, ReidModel, embedding
+from training.sampling import dense_clips, segment_frames
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import EncoderSettings
+
+Embedder = Callable[[Tensor, Tensor], Tensor]
+
+
+class EmbedSettings(Settings):
+    """How a tracklet becomes one embedding."""
+
+    sampling: Literal["rrs", "dense"] = Field(
+        "dense", description="rrs: one clip, the first frame of each segment; dense: all frames as clips, averaged."
+    )
+    clip_length: int = Field(8, ge=1, description="T, frames of a clip.")
+    device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
+    batch_size: int = neutral(8, "Clips at once.", ge=1)
+    decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data root, a test shard of the index, the model's folder or None (CLIP alone), the encoder's settings."""
+
+    data_root: Path
+    index: Path
+    model: Path | None
+    encoder_settings: EncoderSettings
+
+
+def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progress) -> None:
+    """Write embeddings.parquet, L2-normalised; a tracklet without any readable frame is zeros, named in notes.json.
+
+    Raises:
+        WeightsError: the model cannot be had or does not fit.
+    """
+    device = chosen_device(settings.device)
+    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, device)
+    size = (shape.image_height, shape.image_width)
+    source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)
+    tracklets = read_index(inputs.index)
+    rows, blank = [], []
+    for number, tracklet in enumerate(tracklets, start=1):
+        length = len(tracklet.frames)
+        if settings.sampling == "dense":
+            chosen = dense_clips(length, settings.clip_length)
+        else:
+            chosen = segment_frames(length, settings.clip_length)[None]
+        clips = [c for c in source.clips([[tracklet.frames[f] for f in clip] for clip in chosen]) if c is not None]
+        parts = [
+            embed(torch.stack(clips[i : i + settings.batch_size]), torch.tensor(tracklet.camid))
+            for i in range(0, len(clips), settings.batch_size)
+        ]
+        rows.append(F.normalize(torch.cat(parts).mean(0), dim=0).numpy() if parts else None)
+        if not parts:
+            blank.append(tracklet.tracklet_id)
+        progress(number, len(tracklets), "tracklets")
+    width = next((len(row) for row in rows if row is not None), embedding_width(shape, inputs.model))
+    filled = [np.zeros(width, np.float32) if row is None else row for row in rows]
+    table = pa.table(
+        {
+            "tracklet_id": [t.tracklet_id for t in tracklets],
+            "split": [t.split for t in tracklets],
+            "pid": [t.pid for t in tracklets],
+            "camid": [t.camid for t in tracklets],
+            "embedding": [row.tolist() for row in filled],
+        },
+        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": settings.sampling.encode()}),
+    )
+    write_table(table, out_dir / "embeddings.parquet")
+    notes = {"sampling": settings.sampling, "without_readable_frame": blank}
+    (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")
+
+
+def embedding_width(shape: EncoderSettings, model: Path | None) -> int:
+    """Width of the embedding: `[CLS | projected CLS]`, and F where the model is a finetuned one with SGTM."""
+    described = read_description(model) if model else {}
+    temporal = described.get("kind") == "finetuned" and described["use_sgtm"]
+    return shape.token_width * (2 if temporal else 1) + shape.projected_width
+
+
+def load_embedder(
+    folder: Path | None, encoder: EncoderSettings, device: torch.device
+) -> tuple[Embedder, EncoderSettings]:
+    """A function from clips (B, T, 3, H, W) uint8 and their camera id to embeddings (B, C) on the CPU.
+
+    Raises:
+        WeightsError: the weights cannot be had or do not fit.
+    """
+    described = read_description(folder) if folder else {"kind": "visual"}
+    if folder is not None:
+        encoder = EncoderSettings(**described["encoder"])
+    if described["kind"] == "finetuned" and folder is not None:
+        model = ReidModel(
+            encoder,
+            SkeletonSettings(**described["skeleton"]),
+            described["identities"],
+            tuple(described["cameras"]),
+            use_sgtm=described["use_sgtm"],
+            use_pfu=described["use_pfu"],
+            use_skeletons=described["use_skeletons"],
+        )
+        load_part(model, load_tensors(folder / MODEL), "", folder / MODEL)
+        model.eval().to(device)
+
+        @torch.inference_mode()
+        def finetuned(clips: Tensor, camid: Tensor) -> Tensor:
+            return embedding(model.features(clips.to(device), camid.expand(len(clips)).to(device))).float().cpu()
+
+        return finetuned, encoder
+
+    visual = load_encoder(folder, encoder).eval().to(device)
+
+    @torch.inference_mode()
+    def alone(clips: Tensor, camid: Tensor) -> Tensor:
+        tokens, projected = visual(clips.flatten(0, 1).to(device))
+        parts = [part[:, 0].unflatten(0, clips.shape[:2]).mean(1) for part in (tokens, projected)]
+        return embedding(Features(parts[0], parts[1], None)).float().cpu()
+
+    return alone, encoder

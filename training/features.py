@@ -1,0 +1,50 @@
+"""The `features` stage: frozen visual features of every frame of one shard, computed once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.progress import Progress
+from storage.schema import FEATURES
+from storage.settings import Settings, neutral
+from storage.tables import ragged_table, write_table
+from storage.tracklets import read_index
+from training.clips import FrameSource
+from training.encoders import chosen_device, frame_features, load_encoder
+from training.visual_encoder import EncoderSettings
+
+
+class FeatureSettings(Settings):
+    """How features are computed; nothing here changes them."""
+
+    device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
+    batch_size: int = neutral(64, "Frames at once.", ge=1)
+    decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data root, one shard of the index, the trained encoder's folder or None, and which encoder it is."""
+
+    data_root: Path
+    index: Path
+    encoder: Path | None
+    encoder_settings: EncoderSettings
+
+
+def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Progress) -> None:
+    """Write features.parquet: the projected CLS token of each frame, NaN where a frame cannot be read.
+
+    Raises:
+        WeightsError: the encoder's weights cannot be had or do not fit.
+    """
+    device = chosen_device(settings.device)
+    encoder = load_encoder(inputs.encoder, inputs.encoder_settings).eval().to(device)
+    size = (inputs.encoder_settings.image_height, inputs.encoder_settings.image_width)
+    source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)
+    tracklets = read_index(inputs.index)
+    features = []
+    for number, tracklet in enumerate(tracklets, start=1):
+        features.append(frame_features(encoder, source.read(tracklet.frames), settings.batch_size, device))
+        progress(number, len(tracklets), "tracklets")
+    table = ragged_table([t.tracklet_id for t in tracklets], {"features": features}, FEATURES)
+    write_table(table, out_dir / "features.parquet")

@@ -1,0 +1,49 @@
+"""The losses of both stages."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def supcon(anchors: Tensor, others: Tensor, pids: Tensor, temperature: float, seen: Tensor | None = None) -> Tensor:
+    """Supervised contrast from one modality to the other.
+
+    `-1/B sum_i 1/|P(i)| sum_{p in P(i)} log softmax_j(a_i . b_j / tau)[p]`, P(i) being the items of the batch with the
+    anchor's identity, itself included.
+
+    Args:
+        anchors: (B, P).
+        others: (B, P).
+        pids: (B,).
+        temperature: tau.
+        seen: False for items without a skeleton: neither anchors nor candidates, (B,).
+
+    Source: CSIP-ReID, stage 1; Khosla et al. 2020.
+    """
+    if seen is not None:
+        anchors, others, pids = anchors[seen], others[seen], pids[seen]
+    if len(anchors) == 0:
+        return anchors.sum()
+    log_probability = (anchors @ others.T / temperature).log_softmax(dim=1)
+    positive = (pids[:, None] == pids[None]).to(log_probability.dtype)
+    return -((log_probability * positive).sum(1) / positive.sum(1)).mean()
+
+
+def batch_hard_triplet(features: Tensor, pids: Tensor, margin: float) -> Tensor:
+    """Triplet loss with each anchor's farthest positive and nearest negative, Euclidean distance.
+
+    Source: Hermans et al. 2017.
+    """
+    squared = features.pow(2).sum(1, keepdim=True) + features.pow(2).sum(1)[None] - 2 * features @ features.T
+    distance = squared.clamp(min=1e-12).sqrt()
+    same = pids[:, None] == pids[None]
+    if bool(same.all()):
+        return features.sum() * 0
+    farthest = distance.masked_fill(~same, 0).amax(1)
+    nearest = distance.masked_fill(same, torch.inf).amin(1)
+    return F.relu(farthest - nearest + margin).mean()
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy against labels smoothed over all K classes."""
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)

@@ -1,0 +1,155 @@
+"""The model of stage 2: visual encoder, skeleton encoder, PFU and SGTM with their heads, loss, and embedding."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from storage.settings import Settings
+from training.losses import batch_hard_triplet, smoothed_cross_entropy
+from training.prototypes import PrototypeFusionUpdater
+from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings
+from training.temporal import TemporalModelling
+from training.visual_encoder import EncoderSettings, VisualEncoder
+
+
+class LossSettings(Settings):
+    """Weights of stage 2's losses (METHOD, section 4)."""
+
+    identity: float = Field(0.25, ge=0, description="Label-smoothed cross-entropy on each of the three features.")
+    triplet: float = Field(1.0, ge=0, description="Batch-hard triplet loss on each of the three features.")
+    prototype: float = Field(1.0, ge=0, description="Cross-entropy of the similarity to updated prototypes.")
+    frame: float = Field(0.1625, ge=0, description="Cross-entropy of frame features.")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing.")
+    margin: float = Field(0.3, ge=0, description="Triplet margin.")
+
+
+class Features(NamedTuple):
+    """The three clip features: CLS before projection (B, D) and after it (B, P), SGTM's clip feature (B, D) or None."""
+
+    cls: Tensor
+    projected: Tensor
+    temporal: Tensor | None
+
+
+class Head(nn.Module):
+    """BNNeck and a bias-free classifier. Source: Luo et al. 2019."""
+
+    def __init__(self, width: int, identities: int) -> None:
+        super().__init__()
+        self.neck = nn.BatchNorm1d(width)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = nn.Linear(width, identities, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) -> logits (B, K)."""
+        return self.classifier(self.neck(x))
+
+
+def embedding(features: Features) -> Tensor:
+    """`[CLS | projected CLS | F]`, L2-normalised: what is ranked."""
+    return F.normalize(torch.cat([part for part in features if part is not None], dim=1), dim=1)
+
+
+class ReidModel(nn.Module):
+    """Everything that stage 2 trains.
+
+    Args:
+        encoder: settings of the visual encoder.
+        skeleton: settings of the skeleton encoder.
+        identities: K; 0 for inference alone, which leaves out heads, prototypes and the skeleton encoder.
+        cameras: camera ids with side information.
+        use_sgtm: leave SGTM out for the ablation.
+        use_pfu: leave PFU and the prototype loss out for the ablation.
+        use_skeletons: leave skeletons out of SGTM and PFU for the ablation.
+    """
+
+    prototypes_visual: Tensor
+    prototypes_skeleton: Tensor
+
+    def __init__(
+        self,
+        encoder: EncoderSettings,
+        skeleton: SkeletonSettings,
+        identities: int,
+        cameras: tuple[int, ...] = (),
+        *,
+        use_sgtm: bool = True,
+        use_pfu: bool = True,
+        use_skeletons: bool = True,
+    ) -> None:
+        super().__init__()
+        d, p = encoder.token_width, encoder.projected_width
+        heads = 8 if d % 8 == 0 and p % 8 == 0 else 4
+        self.use_skeletons = use_skeletons
+        self.visual = VisualEncoder(encoder, cameras)
+        self.sgtm = TemporalModelling(d, p, heads) if use_sgtm else None
+        if not identities:
+            return
+        self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
+        self.pfu = PrototypeFusionUpdater(p, heads) if use_pfu else None
+        self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
+        if use_sgtm:
+            self.heads["temporal"] = Head(d, identities)
+            self.heads["frame"] = Head(d, identities)
+        self.register_buffer("prototypes_visual", torch.zeros(identities, p))
+        self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
+
+    def encode(self, images: Tensor, camids: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T, N, D) and projected tokens (B, T, N, P) of clips (B, T, 3, H, W) with one camera each (B,)."""
+        b, t = images.shape[:2]
+        cameras = None if camids is None else camids.repeat_interleave(t)
+        tokens, projected = self.visual(images.flatten(0, 1), cameras)
+        return tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
+
+    def features(self, images: Tensor, camids: Tensor | None = None) -> Features:
+        """The three features of clips, without skeletons: inference."""
+        tokens, projected = self.encode(images, camids)
+        temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
+        return Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
+
+    def loss(self, batch: Mapping[str, Tensor], settings: LossSettings) -> dict[str, Tensor]:
+        """Each weighted term of the loss; their sum is what stage 2 minimises.
+
+        Args:
+            batch: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons (B, T, J, 3), seen (B, T).
+            settings: weights of the terms.
+        """
+        labels = batch["labels"]
+        tokens, projected = self.encode(batch["images"], batch["camids"])
+        joints = self.skeleton(batch["skeletons"]) if self.skeleton is not None else None
+        guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
+        features = Features(
+            tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None
+        )
+        terms = {}
+        for name, feature in features._asdict().items():
+            if feature is None:
+                continue
+            logits = self.heads[name](feature)
+            terms[f"identity_{name}"] = settings.identity * smoothed_cross_entropy(logits, labels, settings.smoothing)
+            terms[f"triplet_{name}"] = settings.triplet * batch_hard_triplet(feature, labels, settings.margin)
+        if self.pfu is not None:
+            logits = self.prototype_logits(features.projected, projected, joints, batch["seen"])
+            terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
+        if guided is not None:
+            frames = self.heads["frame"](guided.frames.flatten(0, 1))
+            each = labels.repeat_interleave(guided.frames.shape[1])
+            terms["frame"] = settings.frame * smoothed_cross_entropy(frames, each, settings.smoothing)
+        return terms
+
+    def prototype_logits(self, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor) -> Tensor:
+        """`logits_bk = <v_b, P'_bk>` with prototypes brought up to date by each clip's memory, (B, K)."""
+        memory = projected.mean(dim=1)  # (B, N, P)
+        fused = self.prototypes_visual
+        if joints is not None:
+            weights = seen.to(joints.dtype)[:, :, None, None]
+            limbs = (joints * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, J, P)
+            memory = torch.cat([memory, limbs], dim=1)
+            fused = self.pfu.fuse(self.prototypes_visual, self.prototypes_skeleton)
+        updated = self.pfu(fused, memory)  # (B, K, P)
+        return torch.einsum("bp,bkp->bk", v, updated)

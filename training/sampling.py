@@ -1,0 +1,80 @@
+"""Which frames make a clip and which clips a batch: pure functions of (seed, epoch)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def segment_frames(length: int, clip: int, rng: np.random.Generator | None = None) -> Indices:
+    """Restricted random sampling: one frame of each of `clip` equal segments of a tracklet.
+
+    Args:
+        length: frames of the tracklet, at least 1.
+        clip: T, frames of the clip.
+        rng: picks a random frame of each segment (training); None picks the first (`rrs` evaluation).
+
+    Returns:
+        (T,) frame numbers, ascending. A tracklet shorter than T repeats its frames evenly.
+
+    Source: Li et al. 2018 (restricted random sampling).
+    """
+    starts = np.arange(clip) * length // clip
+    if rng is None or length < clip:
+        return starts
+    ends = np.arange(1, clip + 1) * length // clip
+    return rng.integers(starts, ends)
+
+
+def dense_clips(length: int, clip: int) -> Indices:
+    """All frames of a tracklet as consecutive clips, (C, T); the last one is completed evenly from its own frames."""
+    whole = np.arange(length // clip * clip).reshape(-1, clip)
+    rest = length % clip
+    if not rest:
+        return whole
+    return np.concatenate([whole, (length - rest + segment_frames(rest, clip))[None]])
+
+
+def identity_batches(labels: Sequence[int], identities: int, instances: int, seed: int, epoch: int) -> list[list[int]]:
+    """Batches of `identities` x `instances` tracklets (PK sampling); each tracklet about once an epoch.
+
+    Args:
+        labels: identity of each tracklet.
+        identities: identities of a batch; all there are, if fewer.
+        instances: tracklets of each identity; an identity with fewer repeats some.
+        seed: of the whole training.
+        epoch: number of the epoch.
+
+    Returns:
+        Positions of tracklets, instances of an identity side by side.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    groups: dict[int, list[list[int]]] = {}
+    for label in sorted(set(labels)):
+        own = rng.permutation([i for i, other in enumerate(labels) if other == label])
+        count = -(-len(own) // instances)
+        filled = np.resize(own, count * instances)
+        groups[label] = filled.reshape(count, instances).tolist()
+    wanted = min(identities, len(groups))
+    batches = []
+    while len(groups) >= wanted:
+        # identities with the most groups left first, chance among equals: little is left over
+        order = sorted(groups, key=lambda label: (-len(groups[label]), rng.random()))
+        batch: list[int] = []
+        for label in order[:wanted]:
+            batch += groups[label].pop()
+            if not groups[label]:
+                del groups[label]
+        batches.append(batch)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def uniform_batches(count: int, size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Shuffled batches of `size` of `count` tracklets; the last may be smaller, but never a single one."""
+    order = np.random.default_rng([seed, epoch]).permutation(count).tolist()
+    batches = [order[i : i + size] for i in range(0, count, size)]
+    if len(batches) > 1 and len(batches[-1]) < 2:
+        batches[-2] += batches.pop()
+    return batches

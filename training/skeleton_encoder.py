@@ -1,0 +1,135 @@
+"""The skeleton graph transformer (SGT): joints of a clip to joint tokens and a sequence feature."""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from storage.settings import Settings
+from storage.skeleton import EDGES, NUM_JOINTS
+
+SCORE_LIMIT = 5.0
+
+
+class SkeletonSettings(Settings):
+    """Sizes of the skeleton graph transformer."""
+
+    width: int = Field(512, description="Width of joint tokens inside the encoder.")
+    depth: int = Field(10, description="Transformer blocks.")
+    heads: int = Field(8, description="Attention heads.")
+    hidden: int = Field(1024, description="Hidden width of the feed-forward part.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in the blocks.")
+    eigenvectors: int = Field(10, ge=1, le=NUM_JOINTS - 1, description="Laplacian eigenvectors as position encoding.")
+    temporal: bool = Field(
+        False, description="Alternate joint and time attention, with a CLS token (the paper's text)."
+    )
+
+
+def laplacian_positions(count: int) -> Tensor:
+    """The first non-trivial eigenvectors of the joint graph's normalised Laplacian, (17, count).
+
+    Each vector's largest entry is made positive: the sign of an eigenvector is arbitrary. The spectrum has repeated
+    eigenvalues, so the basis is stored with the model, not worked out again. Source: METHOD, Dwivedi & Bresson 2021.
+    """
+    adjacency = torch.zeros(NUM_JOINTS, NUM_JOINTS, dtype=torch.float64)
+    for a, b in EDGES:
+        adjacency[a, b] = adjacency[b, a] = 1
+    scale = adjacency.sum(1).rsqrt()
+    laplacian = torch.eye(NUM_JOINTS, dtype=torch.float64) - scale[:, None] * adjacency * scale[None]
+    vectors = torch.linalg.eigh(laplacian).eigenvectors[:, 1 : count + 1]
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    return (vectors * largest.sign()).float()
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose scores are clamped, as the reference does."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, J, C) -> (B, J, C)."""
+        q, k, v = (
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A post-norm transformer block."""
+
+    def __init__(self, settings: SkeletonSettings) -> None:
+        super().__init__()
+        self.attention = Attention(settings.width, settings.heads)
+        self.norm1, self.norm2 = nn.LayerNorm(settings.width), nn.LayerNorm(settings.width)
+        self.feed = nn.Sequential(
+            nn.Linear(settings.width, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.width)
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, J, C) -> (B, J, C)."""
+        x = self.norm1(x + self.dropout(self.attention(x)))
+        return self.norm2(x + self.dropout(self.feed(x)))
+
+
+class SkeletonEncoder(nn.Module):
+    """SGT: skeletons (B, T, J, 3) to joint tokens (B, T, J, P).
+
+    Args:
+        settings: sizes.
+        projection: P, the width shared with projected visual tokens.
+    """
+
+    positions: Tensor
+
+    def __init__(self, settings: SkeletonSettings, projection: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embed = nn.Sequential(nn.Linear(3, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width))
+        self.place = nn.Linear(settings.eigenvectors, settings.width)
+        self.register_buffer("positions", laplacian_positions(settings.eigenvectors))
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
+        self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
+        self.project = nn.Linear(settings.width, projection)
+
+    def forward(self, skeletons: Tensor) -> Tensor:
+        """Joint tokens (B, T, J, P) of skeletons (B, T, J, 3) in metres, pelvis-centred."""
+        b, t = skeletons.shape[:2]
+        positions = self.positions
+        if self.training:  # an eigenvector's sign means nothing: the model must not lean on it
+            flips = torch.randint(0, 2, (positions.shape[1],), device=positions.device) * 2 - 1
+            positions = positions * flips
+        x = (self.embed(skeletons) + self.place(positions)).flatten(0, 1)  # (B T, J, C)
+        if self.cls is not None:
+            x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
+        for number, block in enumerate(self.blocks):
+            if self.settings.temporal and number % 2:
+                j = x.shape[1]
+                over_time = x.unflatten(0, (b, t)).transpose(1, 2).flatten(0, 1)  # (B J, T, C)
+                x = block(over_time).unflatten(0, (b, j)).transpose(1, 2).flatten(0, 1)
+            else:
+                x = block(x)
+        if self.cls is not None:
+            x = x[:, 1:] + x[:, :1]
+        return self.project(x).unflatten(0, (b, t))
+
+
+def sequence_features(joints: Tensor, seen: Tensor) -> Tensor:
+    """Mean of joint tokens over joints, then over the frames in which a person was found.
+
+    Args:
+        joints: (B, T, J, P).
+        seen: True where the frame has a skeleton, (B, T).
+
+    Returns:
+        (B, P); zeros for a clip without any skeleton.
+
+    Source: CSIP-ReID, sequence feature of SGT; masking is ours.
+    """
+    weights = seen.to(joints.dtype)
+    total = (joints.mean(dim=2) * weights[..., None]).sum(dim=1)
+    return total / weights.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,0 +1,191 @@
+"""The visual encoder: CLIP's ViT-B/16 through timm, or a small ViT where no pretrained weights can be had.
+
+Both give the same two outputs: tokens before and after projection, CLS first.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from storage.errors import WeightsError
+from storage.settings import Settings, neutral
+
+CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
+CLIP_MEAN = (0.4815, 0.4578, 0.4082)
+CLIP_STD = (0.2686, 0.2613, 0.2758)
+PATCH = 16
+
+
+class EncoderSettings(Settings):
+    """Which visual encoder; the sizes below `arch` and `weights` are those of the small one."""
+
+    arch: Literal["clip_vit_b16", "small"] = Field(
+        "clip_vit_b16", description="CLIP's ViT-B/16, or a small ViT that is first trained on the training identities."
+    )
+    weights: Path | None = neutral(
+        None, "File of CLIP weights in timm's naming (.safetensors); by default fetched from the hub by name."
+    )
+    image_height: int = Field(256, multiple_of=PATCH, description="Height that frames are resized to, pixels.")
+    image_width: int = Field(128, multiple_of=PATCH, description="Width that frames are resized to, pixels.")
+    width: int = Field(192, description="Token width D of the small encoder; 768 for CLIP.")
+    depth: int = Field(4, description="Blocks of the small encoder; 12 for CLIP.")
+    heads: int = Field(4, description="Attention heads of the small encoder; 12 for CLIP.")
+    projection: int = Field(128, description="Projected width P of the small encoder; 512 for CLIP.")
+
+    @property
+    def token_width(self) -> int:
+        """D, the width of tokens before projection."""
+        return 768 if self.arch == "clip_vit_b16" else self.width
+
+    @property
+    def projected_width(self) -> int:
+        """P, the width of tokens after projection."""
+        return 512 if self.arch == "clip_vit_b16" else self.projection
+
+
+class VisualEncoder(nn.Module):
+    """Images to tokens before projection (B, N, D) and after it (B, N, P), CLS first.
+
+    Args:
+        settings: which encoder.
+        cameras: camera ids that get a learned vector added to CLS (camera side information); none by default.
+    """
+
+    def __init__(self, settings: EncoderSettings, cameras: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.settings = settings
+        self.cameras = cameras
+        self.trunk = _ClipTrunk(settings) if settings.arch == "clip_vit_b16" else _SmallTrunk(settings)
+        self.camera_vectors = nn.Parameter(torch.zeros(len(cameras), settings.token_width)) if cameras else None
+        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def forward(self, images: Tensor, camids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode images.
+
+        Args:
+            images: (B, 3, H, W) RGB, 0 to 255, any float or uint8 dtype; normalised here with CLIP's constants.
+            camids: (B,) camera ids; a camera not among `cameras`, or None, adds nothing.
+
+        Returns:
+            Tokens before projection, (B, N, D), and after it, (B, N, P).
+        """
+        x = (images.float() - self.mean) / self.std
+        return self.trunk(x, self._camera_shift(camids))
+
+    def _camera_shift(self, camids: Tensor | None) -> Tensor | None:
+        if camids is None or self.camera_vectors is None:
+            return None
+        known = torch.tensor(self.cameras, device=camids.device)
+        return (camids[:, None] == known).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
+
+
+class _SmallTrunk(nn.Module):
+    """A convolutional stem to stride 16, a few pre-norm transformer blocks, a projection."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        super().__init__()
+        width = settings.width
+        steps = [3, width // 8, width // 4, width // 2, width]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(steps):
+            layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.stem = nn.Sequential(*layers)
+        cells = settings.image_height // PATCH * (settings.image_width // PATCH)
+        self.cls = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.randn(1, cells + 1, width) * 0.02)
+        self.blocks = nn.Sequential(*(Block(width, settings.heads, qkv_bias=True) for _ in range(settings.depth)))
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, settings.projection, bias=False)
+
+    def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        cells = self.stem(x).flatten(2).transpose(1, 2)  # (B, N - 1, D)
+        tokens = torch.cat([self.cls.expand(len(x), -1, -1), cells], dim=1) + self.position
+        tokens = self.norm(self.blocks(_shifted(tokens, shift)))
+        return tokens, self.project(tokens)
+
+
+class _ClipTrunk(nn.Module):
+    """CLIP's visual tower as timm builds it, its position embedding interpolated to our grid."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.vit = timm.create_model(CLIP, pretrained=False, img_size=(settings.image_height, settings.image_width))
+
+    def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        vit = self.vit
+        tokens = vit.norm_pre(_shifted(vit._pos_embed(vit.patch_embed(x)), shift))
+        tokens = vit.norm(vit.blocks(tokens))
+        return tokens, vit.head(tokens)
+
+
+def _shifted(tokens: Tensor, shift: Tensor | None) -> Tensor:
+    if shift is None:
+        return tokens
+    return torch.cat([tokens[:, :1] + shift[:, None], tokens[:, 1:]], dim=1)
+
+
+def weight_files(settings: EncoderSettings) -> dict[str, Path]:
+    """Files of pretrained weights whose bytes decide results: CLIP's, fetched from the hub if no file is named.
+
+    Raises:
+        WeightsError: they are not there and cannot be fetched; says which file to put where.
+    """
+    if settings.arch == "small":
+        return {}
+    if settings.weights is not None:
+        if not settings.weights.is_file():
+            raise WeightsError(
+                "the file of CLIP weights does not exist",
+                where=f"encoder.weights={settings.weights}",
+                fix=f"put model.safetensors of the hub's timm/{CLIP} there",
+            )
+        return {"clip": settings.weights}
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return {"clip": Path(hf_hub_download(f"timm/{CLIP}", "model.safetensors"))}
+    except Exception as error:  # the hub's client raises many kinds for one cause: it cannot be reached
+        raise WeightsError(
+            f"CLIP weights are not in the cache and cannot be fetched: {type(error).__name__}",
+            where="encoder.weights",
+            fix=f"download model.safetensors of timm/{CLIP} from the Hugging Face hub and set encoder.weights to the "
+            "file; or set encoder.arch=small to train a small encoder instead",
+        ) from error
+
+
+def load_clip(encoder: VisualEncoder, path: Path) -> None:
+    """Load CLIP's visual tower, strictly; position embeddings of another grid are interpolated.
+
+    Raises:
+        WeightsError: the file is damaged or is not CLIP ViT-B/16.
+    """
+    from timm.layers import resample_abs_pos_embed
+
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"cannot read weights: {error}", where=path, fix="fetch the file again") from error
+    vit = encoder.trunk.vit
+    if "pos_embed" in state and state["pos_embed"].shape != vit.pos_embed.shape:
+        grid = vit.patch_embed.grid_size
+        state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], new_size=list(grid), num_prefix_tokens=1)
+    own = vit.state_dict()
+    wrong = sorted(own.keys() ^ state.keys()) + sorted(
+        k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
+    )
+    if wrong:
+        raise WeightsError(
+            f"these weights are not CLIP ViT-B/16; {len(wrong)} keys do not fit, such as {', '.join(wrong[:5])}",
+            where=path,
+            fix=f"use model.safetensors of timm/{CLIP}",
+        )
+    vit.load_state_dict(state)
