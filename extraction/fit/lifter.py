@@ -26,8 +26,8 @@ REPORT_EVERY = 200  # steps
 class Plan:
     """How long and how fast to learn; the defaults made the committed weights."""
 
-    steps: int = 24000
-    batch: int = 512
+    steps: int = 9000
+    batch: int = 320
     learning_rate: float = 1e-3
     seed: int = 0
 

@@ -95,22 +95,15 @@ def _relit(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uin
     return cv2.LUT(image, levels[None])
 
 
-def simcc_labels(people: People, codec: dict) -> tuple[Array, Array, Array]:
-    """Targets of a whole batch, as mmpose's `SimCCLabel.encode` makes them joint by joint.
+def heatmaps(people: People, codec: dict) -> Array:
+    """Targets of a whole batch, (N, 17, H, W), as mmpose's unbiased `MSRAHeatmap` makes them joint by joint.
 
-    Args:
-        people: N people.
-        codec: the codec's part of the model's config.
-
-    Returns:
-        labels over x, (N, 17, W * ratio), over y, (N, 17, H * ratio), and weights (N, 17).
+    A joint of weight 0 has an empty map.
     """
-    ratio = codec["simcc_split_ratio"]
-    place = np.around(people.keypoints * ratio)
-    labels = []
-    for axis, (side, sigma) in enumerate(zip(codec["input_size"], codec["sigma"], strict=True)):
-        grid = np.arange(round(side * ratio), dtype=np.float32)
-        distance = grid - place[..., axis, None]
-        labels.append(np.exp(-(distance**2) / (2 * sigma**2)) * (people.weights[..., None] >= HIDDEN_WEIGHT))
-    x, y = (label.astype(np.float32) for label in labels)
-    return x, y, people.weights
+    width, height = codec["heatmap_size"]
+    place = people.keypoints / (np.array(codec["input_size"]) / (width, height))
+    across, down = (
+        np.exp(-((np.arange(side) - place[..., axis, None]) ** 2) / (2 * codec["sigma"] ** 2))
+        for axis, side in enumerate((width, height))
+    )
+    return (down[..., :, None] * across[..., None, :] * (people.weights > 0)[..., None, None]).astype(np.float32)

@@ -36,9 +36,9 @@ class Uniform:
 Table = dict[str, tuple[float, dict[str, Normal | Uniform]]]
 
 TRUNK: Table = {
-    "upright": (0.66, {"pelvis_pitch": Normal(2, 7), "waist_pitch": Normal(5, 8), "chest_pitch": Normal(4, 9)}),
+    "upright": (0.7, {"pelvis_pitch": Normal(2, 7), "waist_pitch": Normal(5, 8), "chest_pitch": Normal(4, 9)}),
     "leaning": (0.2, {"pelvis_pitch": Normal(12, 15), "waist_pitch": Normal(12, 15), "chest_pitch": Normal(8, 15)}),
-    "bent": (0.14, {"pelvis_pitch": Uniform(10, 80), "waist_pitch": Uniform(0, 45), "chest_pitch": Uniform(0, 40)}),
+    "bent": (0.1, {"pelvis_pitch": Uniform(10, 80), "waist_pitch": Uniform(0, 45), "chest_pitch": Uniform(0, 40)}),
 }
 ALWAYS: dict[str, Normal | Uniform] = {
     "pelvis_yaw": Normal(0, 6), "pelvis_roll": Normal(0, 5),
