@@ -1,0 +1,199 @@
+"""The `report` stage: everything a run found, as one self-contained HTML file that needs no network and no script."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from markupsafe import Markup
+from pydantic import Field
+
+from evaluation import findings
+from evaluation.curves import cmc_curve, loss_curve
+from evaluation.schema import CMC
+from evaluation.showcase import answered_queries, posed_tracklets
+from storage.errors import StoreError
+from storage.progress import Progress, silent
+from storage.settings import Settings
+from storage.tables import read_table
+from storage.tracklets import Tracklet, read_index
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
+FILE_NAME = "report.html"
+NOT_LOSSES = ("step", "epoch", "lr", "loss")
+TRAINED_HERE = "Visual encoder"  # the history of a visual encoder that stands in for a pretrained one
+
+
+class ReportSettings(Settings):
+    """What a report shows."""
+
+    title: str = Field("Video person re-identification", description="Headline of the page.")
+    queries: int = Field(3, ge=0, description="Queries shown of each kind: easy, median, hard.")
+    answers: int = Field(10, ge=1, description="First gallery answers shown of each query.")
+    tracklets: int = Field(2, ge=0, description="Tracklets shown with skeletons of each kind: best, median, worst.")
+    frames: int = Field(8, ge=1, description="Frames shown of each of those tracklets.")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the report tells of.
+
+    Attributes:
+        data_root: folder of the raw data set, for the pictures.
+        indexes: index shards.
+        summary: the index's summary.json.
+        skeletons: skeleton shards, one an index shard, in the same order.
+        quality: quality.json of the skeletons.
+        histories: stage -> history.parquet, in the order in which they were trained.
+        results: model -> folder of its evaluation; the first is what the last is compared with.
+        lineage: what was made, from the start: stage, artifact, key, seconds, device, made.
+    """
+
+    data_root: Path
+    indexes: tuple[Path, ...]
+    summary: Path
+    skeletons: tuple[Path, ...]
+    quality: Path
+    histories: Mapping[str, Path]
+    results: Mapping[str, Path]
+    lineage: tuple[Mapping[str, Any], ...] = ()
+
+
+def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progress = silent) -> None:
+    """Write report.html.
+
+    Raises:
+        StoreError: an input is damaged, or skeletons and indexes do not belong together.
+    """
+    if len(inputs.indexes) != len(inputs.skeletons):
+        raise StoreError(
+            f"{len(inputs.indexes)} index shards and {len(inputs.skeletons)} skeleton shards do not belong together",
+            fix="run again: a damaged artifact is made anew",
+        )
+    shards = [read_index(path) for path in inputs.indexes]
+    tracklets = {tracklet.tracklet_id: tracklet for shard in shards for tracklet in shard}
+    summary, quality = _read_json(inputs.summary), _read_json(inputs.quality)
+    metrics = {name: _read_json(folder / "metrics.json") for name, folder in inputs.results.items()}
+    tiles = findings.headline(metrics)
+    progress(1, 5, "numbers")
+    answers = answered_queries(inputs.data_root, inputs.results, tracklets, settings.queries, settings.answers)
+    progress(2, 5, "gallery answers")
+    sheets = _sheets(inputs, settings, quality, shards, tracklets)
+    progress(3, 5, "skeletons")
+    training = [_training(name, path) for name, path in inputs.histories.items()]
+    cmc = _cmc(inputs.results)
+    progress(4, 5, "curves")
+    page = _template().render(
+        title=settings.title,
+        summary=summary,
+        quality=quality,
+        tiles=tiles,
+        verdict=findings.verdict(tiles),
+        trained_here=TRAINED_HERE in inputs.histories,
+        scores=findings.score_table(metrics),
+        protocol=findings.protocol(list(metrics.values())[-1]),
+        models=list(metrics),
+        cmc=cmc,
+        answers=answers,
+        answers_shown=settings.answers,
+        counts=findings.count_rows(summary),
+        status=findings.status_rows(quality),
+        status_names=findings.STATUS_KINDS,
+        accuracy=findings.accuracy_rows(quality),
+        sheets=sheets,
+        training=training,
+        lineage=findings.lineage_rows(inputs.lineage),
+        total_time=findings.duration(sum(made.get("seconds") or 0.0 for made in inputs.lineage)),
+    )
+    (out_dir / FILE_NAME).write_text(page)
+    progress(5, 5, "page")
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = findings.percent
+    return environment.get_template(TEMPLATE.name)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"cannot be read: {error}", where=path, fix="run again: a damaged artifact is made anew"
+        ) from error
+
+
+def _sheets(
+    inputs: Inputs,
+    settings: ReportSettings,
+    quality: Mapping[str, Any],
+    shards: Sequence[Sequence[Tracklet]],
+    tracklets: Mapping[str, Tracklet],
+) -> list[dict[str, Any]]:
+    """The best, median and worst tracklets by score, with their pictures; none twice."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for kind, rows in quality.get("ranked", {}).items():
+        for row in rows[: settings.tracklets]:
+            chosen.setdefault(row["tracklet_id"], {"kind": kind, "score": row.get("mean_score"), **row})
+    pairs = list(zip(shards, inputs.skeletons, strict=True))
+    pictures = posed_tracklets(inputs.data_root, list(chosen), pairs, settings.frames)
+    return [
+        {**row, "tracklet": tracklets[name], "picture": pictures[name]}
+        for name, row in chosen.items()
+        if name in pictures
+    ]
+
+
+def _training(name: str, path: Path) -> dict[str, Any]:
+    """A training's loss and each of its terms, as curves with their first and last values."""
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"cannot read a training history: {error}", where=path, fix="run again: a damaged artifact is made anew"
+        ) from error
+    columns = {column: table[column].to_numpy() for column in table.column_names}
+    steps = columns["step"]
+    terms = [column for column in columns if column not in NOT_LOSSES]
+    # epochs are counted from 0 or from 1 by whoever trained
+    return {
+        "name": name,
+        "steps": len(steps),
+        "epochs": len(np.unique(columns["epoch"])),
+        "loss": _curve(steps, columns["loss"], f"{name}: loss"),
+        "terms": [
+            {
+                "name": term.removeprefix("loss_").replace("_", " "),
+                **_curve(steps, columns[term], f"{name}: {term}", small=True),
+            }
+            for term in terms
+        ],
+    }
+
+
+def _curve(steps: np.ndarray, values: np.ndarray, name: str, *, small: bool = False) -> dict[str, Any]:
+    few = max(1, len(values) // 20)
+    return {
+        "svg": Markup(loss_curve(steps, values.astype(np.float64), name, small=small)),  # noqa: S704 (made here)
+        "first": f"{np.nanmean(values[:few]):.3g}",
+        "last": f"{np.nanmean(values[-few:]):.3g}",
+    }
+
+
+def _cmc(results: Mapping[str, Path]) -> Markup:
+    tables = {name: read_table(folder / "cmc.parquet", CMC).to_pydict() for name, folder in results.items()}
+    last = list(tables.values())[-1]
+    curves = {name: table["cmc"] for name, table in tables.items()}
+    return Markup(cmc_curve(last["rank"], curves, last["chance"], "CMC curve"))  # noqa: S704 (made here)
