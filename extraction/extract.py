@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # both import torch and mmpose, which takes seconds; a plan o
 
 OK, LOW_CONFIDENCE, NO_PERSON, UNREADABLE = range(len(FRAME_STATUS))
 FILE_NAME = "skeletons.parquet"
+LOADING = Lock()
 
 
 class EstimatorSettings(PoseModelSettings):
@@ -133,7 +135,8 @@ def run(inputs: Inputs, settings: ExtractionSettings, out_dir: Path, progress: P
 def load_models(settings: ExtractionSettings) -> tuple["Estimator", "Lifter"]:
     """Both models, once a process for the same settings and files."""
     stamp = tuple((str(path), path.stat().st_mtime_ns) for path in weight_files(settings).values())
-    return _load_models(settings, stamp)
+    with LOADING:  # several shards start at once in threads of one process
+        return _load_models(settings, stamp)
 
 
 @lru_cache(maxsize=2)

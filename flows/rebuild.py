@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
@@ -129,7 +130,6 @@ def index_data(config: Config, store: Store) -> dict[str, Any]:
     return publish_index(store, config.data, tracklets, missing)
 
 
-@flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:
     """Bring every stage up to date, and build again only what changed.
 
@@ -145,6 +145,13 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
     for stage in [until, *force, *([begin] if begin else [])]:
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
+    runner = ThreadPoolTaskRunner(max_workers=config.workers)
+    return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+
+
+@flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)
+def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str | None) -> Result:
+    """The flow behind `rebuild`, which see."""
     start = time.monotonic()
     store = Store(config.store)
     _check_disk(config)

@@ -108,7 +108,9 @@ class _SmallTrunk(nn.Module):
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         cells = self.stem(x).flatten(2).transpose(1, 2)  # (B, N - 1, D)
-        tokens = torch.cat([self.cls.expand(len(x), -1, -1), cells], dim=1) + self.position
+        # CLS starts from the mean cell: with few training steps, a bare one hardly learns to gather them
+        cls = self.cls + cells.mean(dim=1, keepdim=True)
+        tokens = torch.cat([cls, cells], dim=1) + self.position
         tokens = self.norm(self.blocks(_shifted(tokens, shift)))
         return tokens, self.project(tokens)
 
