@@ -47,15 +47,16 @@ def worked_rows() -> list[Row]:
     ]
 
 
-def random_rows(seed: int, identities: int = 8, cameras: int = 3, dimensions: int = 12) -> list[Row]:
-    """One query an identity (camera 1) and gallery tracklets by every camera, nearer to their own identity than not."""
-    rng = np.random.default_rng(seed)
+@pytest.fixture
+def random_rows() -> list[Row]:
+    """Eight people, three cameras, two tracklets each; those of one person lie nearer to each other than to others."""
+    rng = np.random.default_rng(0)
     rows: list[Row] = []
-    for pid in range(1, identities + 1):
-        centre = rng.normal(size=dimensions)
-        for camid in range(1, cameras + 1):
+    for pid in range(1, 9):
+        centre = rng.normal(size=12)
+        for camid in (1, 2, 3):
             for take in (1, 2):
                 split = "query" if camid == 1 and take == 1 else "gallery"
-                vector = centre + rng.normal(size=dimensions)
-                rows.append((f"{pid:04d}C{camid}T{take:04d}", split, pid, camid, vector.astype("f").tolist()))
+                vector = centre + rng.normal(size=12)
+                rows.append((f"{pid:04d}C{camid}T{take:04d}", split, pid, camid, vector.tolist()))
     return rows

@@ -1,0 +1,271 @@
+"""The report: one file that holds everything, says what was found, and is the same for the same inputs."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evaluation import evaluate
+from evaluation.report import TEMPLATE, Inputs, ReportSettings, run
+from evaluation.showcase import choose_queries, portrait
+from storage.errors import StoreError
+from storage.schema import FRAME_STATUS, SKELETONS
+from storage.skeleton import NUM_JOINTS
+from storage.tables import ragged_table, write_table
+from storage.tracklets import Tracklet, index_table
+
+FRAMES = 4
+NASTY = "<script>alert(1)</script>&"
+EMPTY_TAGS = {"meta", "img", "br", "link", "path", "rect"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in EMPTY_TAGS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture
+def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., Inputs]:
+    """A small run's artifacts: frames on disk, index, skeletons, quality, histories, two evaluated models."""
+
+    def make(rename: dict[str, str] | None = None, unreadable: tuple[str, ...] = ()) -> Inputs:
+        rng = np.random.default_rng(0)
+        rows = [((rename or {}).get(row[0], row[0]), *row[1:]) for row in random_rows]
+        tracklets = []
+        for number, (name, split, pid, camid, _) in enumerate(rows):
+            frames = [f"frames/{number:04d}_{t}.jpg" for t in range(FRAMES)]
+            (tmp_path / "frames").mkdir(exist_ok=True)
+            for frame in frames:
+                cv2.imwrite(str(tmp_path / frame), np.full((32, 16, 3), 20 * pid, np.uint8))
+            tracklets.append(Tracklet(name, split, pid, camid, tuple(frames)))
+        write_table(index_table(tracklets), tmp_path / "index.parquet")
+        shape = (len(tracklets), FRAMES, NUM_JOINTS)
+        columns = {
+            "keypoints_3d": list(rng.normal(size=(*shape, 3)).astype("f") * 0.3),
+            "keypoints_2d": list(rng.uniform(0, 16, (*shape, 2)).astype("f")),
+            "scores": list(rng.uniform(0.2, 1, shape).astype("f")),
+            "status": list(np.zeros(shape[:2], np.uint8)),
+        }
+        write_table(
+            ragged_table([t.tracklet_id for t in tracklets], columns, SKELETONS), tmp_path / "skeletons.parquet"
+        )
+        for number, model in enumerate(("visual", "finetuned")):
+            (tmp_path / model).mkdir(exist_ok=True)
+            noisy = [(*row[:4], (np.array(row[4]) + (1 - number) * rng.normal(size=12)).tolist()) for row in rows]
+            shard = write_embeddings(noisy, f"{model}.parquet")
+            evaluate.run(evaluate.Inputs((shard,)), evaluate.EvaluationSettings(), tmp_path / model)
+        steps = np.arange(30)
+        history = {
+            "step": steps,
+            "epoch": steps // 10,
+            "lr": steps * 0.1,
+            "loss": 3 - steps / 20,
+            "loss_id": 2 - steps / 30,
+        }
+        for stage in ("pretrained", "finetuned"):
+            pq.write_table(pa.table(history), tmp_path / f"{stage}.history.parquet")
+        counts = {"tracklets": 6, "identities": 2, "frames": 24, "cameras": 3, "distractors": 0}
+        summary = {
+            "layout": "mars",
+            "splits": {"train": counts},
+            "problems": [f"a problem {NASTY}"],
+            "notes": ["a note"],
+        }
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+        status = dict.fromkeys(FRAME_STATUS, 0.25)
+        quality = {
+            "groups": [{"split": None, "camid": None, "frames": 24, "status": status, "mean_score": 0.7}],
+            "ranked": {
+                "best": [{"tracklet_id": rows[0][0], "mean_score": 0.9}],
+                "worst": [{"tracklet_id": rows[1][0]}],
+            },
+            "unreadable": {"count": len(unreadable), "first": list(unreadable)},
+            "accuracy": None,
+        }
+        (tmp_path / "quality.json").write_text(json.dumps(quality))
+        lineage = (
+            {"stage": "index", "artifact": "index", "key": "abc", "seconds": 1.5, "device": "cpu", "made": "then"},
+        )
+        return Inputs(
+            tmp_path,
+            (tmp_path / "index.parquet",),
+            tmp_path / "summary.json",
+            (tmp_path / "skeletons.parquet",),
+            tmp_path / "quality.json",
+            {name: tmp_path / f"{name.lower()}.history.parquet" for name in ("Pretrained", "Finetuned")},
+            {"Visual encoder alone": tmp_path / "visual", "After finetuning": tmp_path / "finetuned"},
+            lineage,
+        )
+
+    return make
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Callable[..., str]:
+    def make(inputs: Inputs, **settings: object) -> str:
+        out = tmp_path / "report"
+        out.mkdir(exist_ok=True)
+        run(inputs, ReportSettings(**settings), out)
+        assert [p.name for p in out.iterdir()] == ["report.html"]
+        return (out / "report.html").read_text()
+
+    return make
+
+
+def test_the_report_has_every_section(make_inputs, report) -> None:
+    page = Page(report(make_inputs(), title="A title"))
+    assert not page.open
+    assert "A title" in page.text
+    for words in (
+        "mAP, after finetuning",
+        "Visual encoder alone",
+        "Chance",
+        "query tracklets kept in the gallery",
+        "wrong answers first",
+        "Cumulative matching characteristic",
+        "Easy queries",
+        "Median queries",
+        "Hard queries",
+        "Data set",
+        "a note",
+        "Unreadable frames None",
+        "Skeletons",
+        "Best: 0001C1T0001",
+        "Pretrained 30 steps, 3 epochs",
+        "Lineage",
+        "index 1 1.5 s cpu then abc",
+    ):
+        assert words in page.text, words
+    sections = {tag["id"] for tag in page.all("section")}
+    links = {link["href"] for link in page.all("a")}
+    assert links == {f"#{section}" for section in sections}
+
+
+def test_the_report_refers_to_nothing_outside_itself(make_inputs, report) -> None:
+    text = report(make_inputs())
+    page = Page(text)
+    references = [v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "href", "xlink:href")]
+    assert references
+    assert all(r.startswith(("data:image/jpeg;base64,", "#")) for r in references)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert not page.all("script")
+    assert not page.all("link")
+
+
+def test_the_same_inputs_give_the_same_bytes(make_inputs, report) -> None:
+    inputs = make_inputs()
+    assert report(inputs) == report(inputs)
+
+
+def test_names_from_the_data_set_cannot_become_markup(make_inputs, report) -> None:
+    text = report(make_inputs(rename={"0001C1T0001": NASTY}, unreadable=(f"bbox/{NASTY}.jpg",)))
+    page = Page(text)
+    assert "<script" not in text
+    assert not page.all("script")
+    assert f"Best: {NASTY}" in page.text
+    assert f"bbox/{NASTY}.jpg" in page.text
+    assert f"a problem {NASTY}" in page.text
+
+
+def test_pictures_are_in_the_page_and_can_be_decoded(make_inputs, report) -> None:
+    pictures = Page(report(make_inputs(), queries=1, answers=4)).all("img")
+    assert len(pictures) == 3 * (1 + 4) + 2
+    for picture in pictures:
+        data = base64.b64decode(picture["src"].partition(",")[2])
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+        assert picture["alt"]
+
+
+def test_right_and_wrong_are_told_by_more_than_colour(make_inputs, report) -> None:
+    page = Page(report(make_inputs()))
+    kinds = [figure.get("class") for figure in page.all("figure")]
+    answers = [i for i in page.all("img") if i["alt"].startswith(("right:", "wrong:", "same camera:"))]
+    for kind, word, mark in (
+        ("match", "right", "✓"),
+        ("wrong", "wrong", "✕"),
+        ("same_camera", "same camera", "same camera"),
+    ):
+        count = kinds.count(kind)
+        assert count > 0
+        assert sum(a["alt"].startswith(f"{word}:") for a in answers) == count
+        assert page.text.count(mark) >= count
+
+
+def test_a_tracklet_whose_frames_are_gone_is_shown_as_such(make_inputs, report, tmp_path) -> None:
+    inputs = make_inputs()
+    for path in (tmp_path / "frames").iterdir():
+        path.unlink()
+    assert "Best: 0001C1T0001" in Page(report(inputs)).text
+
+
+def test_a_damaged_history_is_said_plainly(make_inputs, report, tmp_path) -> None:
+    inputs = make_inputs()
+    (tmp_path / "finetuned.history.parquet").write_bytes(b"not parquet")
+    with pytest.raises(StoreError, match="training history"):
+        report(inputs)
+
+
+def test_the_template_is_where_the_stage_says_it_is() -> None:
+    assert TEMPLATE.is_file()
+
+
+def test_a_portrait_is_the_readable_frame_nearest_to_the_middle(tmp_path) -> None:
+    names = tuple(f"{t}.png" for t in range(5))
+    for t, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 4, 3), t, np.uint8))
+    (tmp_path / names[2]).write_bytes(b"broken")
+    assert portrait(tmp_path, Tracklet("a", "query", 1, 1, names))[0, 0, 0] == 1
+
+
+def query(name: str, pid: int, precision: float, matches: int = 1) -> dict[str, object]:
+    return {"query_id": name, "pid": pid, "average_precision": precision, "matches": matches}
+
+
+def test_shown_queries_are_of_different_people_where_there_are_enough() -> None:
+    rows = [query(f"{pid}-{take}", pid, pid / 10 + take / 100) for pid in range(1, 7) for take in (1, 2)]
+    chosen = choose_queries([*rows, query("lost", 9, 0.0, matches=0)], 2)
+    assert [r["query_id"] for r in chosen["easy"]] == ["6-2", "5-2"]
+    assert [r["query_id"] for r in chosen["hard"]] == ["1-1", "2-1"]
+    assert {r["pid"] for r in chosen["median"]} == {3, 4}
+
+
+def test_no_query_is_shown_twice_when_there_are_few() -> None:
+    rows = [query("a", 1, 0.9), query("b", 1, 0.5), query("c", 2, 0.1)]
+    chosen = choose_queries(rows, 3)
+    shown = [r["query_id"] for part in chosen.values() for r in part]
+    assert sorted(shown) == ["a", "b", "c"]
