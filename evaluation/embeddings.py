@@ -28,7 +28,7 @@ class Embeddings:
         splits: query or gallery, (N,) str.
         pids: identities, (N,) int32; 0 is a distractor.
         camids: cameras, (N,) int32.
-        vectors: (N, D) float32, each of length 1.
+        vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
     """
 
     ids: tuple[str, ...]
@@ -40,6 +40,10 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def blank(self) -> list[str]:
+        """Ids of the tracklets that have no embedding."""
+        return [name for name, vector in zip(self.ids, self.vectors, strict=True) if not vector.any()]
+
     def take(self, rows: NDArray[np.intp]) -> "Embeddings":
         """The tracklets at `rows`, in that order."""
         ids = tuple(self.ids[row] for row in rows)
@@ -49,10 +53,11 @@ class Embeddings:
 def read_embeddings(paths: Sequence[Path]) -> Embeddings:
     """Read embedding shards and bring every vector to unit length; rows sorted by tracklet id.
 
-    Sorted, so that the answer does not depend on how the data set was cut into shards.
+    Sorted, so that the answer does not depend on how the data set was cut into shards. A tracklet without a readable
+    frame has no embedding: its zeros stay, at right angles to every other vector, and it is ranked like that.
 
     Raises:
-        DataError: vectors of different dimension, a vector that is zero or not finite, or a tracklet listed twice.
+        DataError: vectors of different dimension, not finite or all zero, or a tracklet listed twice.
         StoreError: a file is damaged.
     """
     table = read_table(list(paths), EMBEDDINGS)
@@ -69,12 +74,13 @@ def read_embeddings(paths: Sequence[Path]) -> Embeddings:
     flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     vectors = flat.reshape(len(ids), -1) if len(ids) else np.zeros((0, 0), np.float32)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    useless = ids[~(np.isfinite(norms) & (norms > 0))].tolist()
+    useless = ids[~np.isfinite(norms)].tolist()
     if useless:
-        raise _bad(
-            f"{len(useless)} embeddings are zero or not finite", useless, "train again with a lower learning rate"
-        )
-    unit = (vectors / norms[:, None]).astype(np.float32)
+        fix = "train again, with a lower learning rate"
+        raise _bad(f"{len(useless)} embeddings hold values that are not finite", useless, fix)
+    if len(ids) and not norms.any():
+        raise _bad("every embedding is zero", ids.tolist(), "check that the frames can be read, and train again")
+    unit = (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
     order = np.argsort(ids, kind="stable")
     labels = [np.asarray(table[name].to_pylist(), kind) for name, kind in (("pid", np.int32), ("camid", np.int32))]
     splits = np.array(table["split"].to_pylist(), dtype=str)

@@ -23,6 +23,7 @@ from storage.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
 TOLD_EVERY = 100  # queries
+SHOWN = 50  # tracklets named
 ROWS_PER_GROUP = 8192
 
 
@@ -66,6 +67,7 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     last = max(CURVE, *settings.ranks)
     reached = scores(match_ranks, last)
     random = chance(matches, np.array([a.candidates for a in answers]), last)
+    blank = embeddings.blank()
     metrics = {
         "protocol": _protocol(settings, sampling_of(inputs.embeddings)),
         "queries": len(queries),
@@ -73,6 +75,7 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
         "queries_without_match": int(np.count_nonzero(matches == 0)),
         "gallery": len(gallery),
         "distractors": int(np.count_nonzero(gallery.pids == DISTRACTOR_PID)),
+        "without_embedding": {"count": len(blank), "first": blank[:SHOWN]},
         "dimensions": int(embeddings.vectors.shape[1]),
         **_named(reached, settings.ranks),
         "chance": _named(random, settings.ranks),

@@ -116,12 +116,22 @@ def protocol(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Left out", named["left_out"]),
         *([("Frames", SAMPLINGS.get(sampling, sampling))] if sampling else []),
         ("Distance", f"{named['distance']}; ties: {named['ties']}"),
+        *([("No embedding", blank)] if (blank := _without_embedding(metrics)) else []),
         ("Chance", "expected value under a random ranking of the same gallery, exact"),
     ]
 
 
 def _without_match(count: int) -> str:
     return f"; {count:,} have no match by another camera" if count else ""
+
+
+def _without_embedding(metrics: Mapping[str, Any]) -> str:
+    blank = metrics.get("without_embedding") or {"count": 0, "first": []}
+    if not blank["count"]:
+        return ""
+    more = ", …" if blank["count"] > len(blank["first"]) else ""
+    named = ", ".join(blank["first"]) + more
+    return f"{blank['count']:,} tracklets without a readable frame, ranked as like nobody: {named}"
 
 
 def count_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

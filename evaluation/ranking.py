@@ -41,6 +41,7 @@ class Answers:
 def squared_distances(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
     """Squared Euclidean distances of unit vectors, (Q, D) and (G, D) float32 -> (Q, G) float32.
 
+    A zero vector, of a tracklet without an embedding, is as far from everything as a vector at right angles to it.
     Squared, since a square root in float32 can make two distances equal that are not.
     """
     distances = queries @ gallery.T

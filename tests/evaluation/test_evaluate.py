@@ -83,8 +83,8 @@ def test_embeddings_of_any_length_are_brought_to_one(write_embeddings) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("a", "query", 1, 1, (0.0, 0.0)), ("b", "gallery", 1, 2, (1.0, 0.0))], "zero or not finite"),
-        ([("a", "query", 1, 1, (1.0, float("nan"))), ("b", "gallery", 1, 2, (1.0, 0.0))], "zero or not finite"),
+        ([("a", "query", 1, 1, (0.0, 0.0)), ("b", "gallery", 1, 2, (0.0, 0.0))], "every embedding is zero"),
+        ([("a", "query", 1, 1, (1.0, float("nan"))), ("b", "gallery", 1, 2, (1.0, 0.0))], "not finite"),
         ([("a", "query", 1, 1, (1.0, 0.0, 0.0)), ("b", "gallery", 1, 2, (1.0, 0.0))], "not of"),
         ([("a", "query", 1, 1, (1.0, 0.0)), ("a", "gallery", 1, 2, (1.0, 0.0))], "more than once"),
         ([("a", "query", 1, 1, (1.0, 0.0))], "no gallery tracklet"),
@@ -100,3 +100,11 @@ def test_what_cannot_be_ranked_is_said_plainly(write_embeddings, evaluate, rows,
 def test_ranks_start_at_one() -> None:
     with pytest.raises(ValidationError):
         EvaluationSettings(ranks=(0, 5))
+
+
+def test_a_tracklet_without_an_embedding_is_named_and_gains_nothing(write_embeddings, worked_rows, evaluate) -> None:
+    rows = [(*row[:4], (0.0, 0.0)) if row[0] == "0001C1T0001" else row for row in worked_rows]
+    out = evaluate(write_embeddings(rows), gallery="without_queries")
+    assert json.loads((out / "metrics.json").read_text())["without_embedding"] == {"count": 1, "first": ["0001C1T0001"]}
+    first = read_table(out / "queries.parquet", QUERIES).to_pylist()[0]
+    assert first["first_match"] == first["candidates"], "everything ties with it, so its match comes last"

@@ -80,6 +80,12 @@ def test_the_protocol_names_gallery_sampling_ties_and_queries_that_were_not_coun
     assert "wrong answers first" in said["Distance"]
 
 
+def test_tracklets_without_an_embedding_are_named() -> None:
+    some = metrics(0.4, 0.5) | {"without_embedding": {"count": 2, "first": ["a", "b"]}}
+    assert dict(protocol(some))["No embedding"] == "2 tracklets without a readable frame, ranked as like nobody: a, b"
+    assert "No embedding" not in dict(protocol(metrics(0.4, 0.5)))
+
+
 def test_an_unknown_sampling_is_not_made_up() -> None:
     unknown = metrics(0.4, 0.5)
     unknown["protocol"]["sampling"] = None
