@@ -27,7 +27,7 @@ REPORT_EVERY = 100  # steps
 class Plan:
     """How long and how fast to learn, and from how many people; the defaults made the committed weights."""
 
-    steps: int = 4000
+    steps: int = 3500
     batch: int = 64
     learning_rate: float = 1.5e-3
     people: int = 24000
