@@ -7,7 +7,7 @@ dark; text is text, in the page's own type.
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def loss_curve(steps: NDArray[np.int64], values: NDArray[np.floating], name: str
     axes.plot(
         thinned_steps, _means(np.where(finite, values, np.nan), groups), color=SERIES[0], linewidth=0.7, alpha=0.4
     )
-    groups = min(np.count_nonzero(finite), MOST_POINTS)
+    groups = min(int(finite.sum()), MOST_POINTS)
     axes.plot(_means(steps[finite], groups), _means(smoothed(values[finite]), groups), color=SERIES[0], linewidth=1.6)
     axes.margins(x=0.01)
     axes.locator_params(nbins=3 if small else 5)
@@ -113,7 +113,7 @@ def _svg(figure: "Figure", name: str) -> str:
     import matplotlib
 
     stream = StringIO()
-    options = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif", "path.simplify": True}
+    options: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif", "path.simplify": True}
     with matplotlib.rc_context(options):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
