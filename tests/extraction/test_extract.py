@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +200,19 @@ def test_absent_weights_stop_before_anything_runs(shard, settings, tmp_path):
     absent = settings.lifter.model_copy(update={"weights": str(tmp_path / "absent.pth")})
     with pytest.raises(WeightsError, match=r"absent\.pth"):
         run(shard, settings.model_copy(update={"lifter": absent}), tmp_path, silent)
+
+
+def test_the_projects_own_models_are_the_default_and_are_lifted_from_the_canonical_view():
+    estimator, lifter = load_models(ExtractionSettings(device="cpu"))
+    assert lifter.normalise == "canonical"
+    frame = np.full((128, 64, 3), 128, np.uint8)
+    keypoints, scores = estimator.h36m([frame])
+    assert keypoints.shape == (1, 17, 2)
+    assert scores.max() < 0.5  # there is nobody in a grey picture
+
+
+def test_planning_a_run_imports_neither_torch_nor_mmpose():
+    code = "import sys, extraction.extract, extraction.scoring as s; s.QualitySettings(); print(*sys.modules)"
+    code += "; extraction.extract.weight_files(extraction.extract.ExtractionSettings())"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "mmpose", "mmcv", "mmengine"} & set(loaded)
