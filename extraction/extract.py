@@ -70,7 +70,7 @@ class ExtractionSettings(Settings):
         0.3, description="A frame whose limb joints score less on average is marked low_confidence (0 to 1)."
     )
     no_person_score: float = Field(
-        0.1, description="A frame whose limb joints score less on average shows no person and holds zeros (0 to 1)."
+        0.2, description="A frame whose limb joints score less on average shows no person and holds zeros (0 to 1)."
     )
     device: str = neutral("auto", "Where the models run: auto, cpu, cuda, cuda:1, ...")
     batch_size: int = neutral(32, "Frames at once in the 2D estimator.", ge=1)

@@ -87,8 +87,9 @@ def import_mmpose() -> ModuleType:
                 where="mmpose, mmcv, mmengine",
                 fix="install the versions of requirements.lock",
             ) from error
-    # mmpose's CSPNeXt says so for every layer of every forward pass; nobody who runs a model can do anything about it
+    # mmpose says so at every forward pass; nobody who runs a model can do anything about it
     warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Passing more than 2 positional", category=DeprecationWarning)
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpose")
