@@ -76,5 +76,6 @@ def uniform_batches(count: int, size: int, seed: int, epoch: int) -> list[list[i
     order = np.random.default_rng([seed, epoch]).permutation(count).tolist()
     batches = [order[i : i + size] for i in range(0, count, size)]
     if len(batches) > 1 and len(batches[-1]) < 2:
-        batches[-2] += batches.pop()
+        last = batches.pop()
+        batches[-1] += last
     return batches
