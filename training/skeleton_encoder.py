@@ -27,7 +27,7 @@ class SkeletonSettings(Settings):
 def laplacian_positions(count: int) -> Tensor:
     """The first non-trivial eigenvectors of the joint graph's normalised Laplacian, (17, count).
 
-    Each vector's largest entry is made positive: the sign of an eigenvector is arbitrary. The spectrum has repeated
+    The first of each vector's largest entries is made positive: the sign of an eigenvector is arbitrary. The spectrum has repeated
     eigenvalues, so the basis is stored with the model, not worked out again. Source: METHOD, Dwivedi & Bresson 2021.
     """
     adjacency = torch.zeros(NUM_JOINTS, NUM_JOINTS, dtype=torch.float64)
@@ -36,8 +36,10 @@ def laplacian_positions(count: int) -> Tensor:
     scale = adjacency.sum(1).rsqrt()
     laplacian = torch.eye(NUM_JOINTS, dtype=torch.float64) - scale[:, None] * adjacency * scale[None]
     vectors = torch.linalg.eigh(laplacian).eigenvectors[:, 1 : count + 1]
-    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    return (vectors * largest.sign()).float()
+    size = vectors.abs()
+    # by symmetry of left and right several entries are equally large up to rounding: the first of them decides
+    first = (size > size.amax(0) - 1e-9).to(torch.uint8).argmax(0, keepdim=True)
+    return (vectors * vectors.gather(0, first).sign()).float()
 
 
 class Attention(nn.Module):
