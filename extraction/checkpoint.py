@@ -3,8 +3,10 @@
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy._core.multiarray as multiarray
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from safetensors import SafetensorError
@@ -16,16 +18,18 @@ from storage.errors import WeightsError
 HARMLESS_EXTRAS = ("data_preprocessor.",)
 """Keys that checkpoints carry and models rebuild from the config: mean and std, saved by older mmengine versions."""
 
-SAFE_GLOBALS = [
+SAFE_GLOBALS: list[Any] = [
     # what mmengine puts beside the weights: logged losses, and numpy scalars and arrays in the data set's description
     HistoryBuffer,
     np.ndarray,
     np.dtype,
-    np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
+    *(getattr(np.dtypes, name) for name in np.dtypes.__all__),
+    # numpy 1, with which the model zoo was saved, called numpy._core numpy.core
+    *(
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ),
 ]
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from extraction.joints import joint_map
 from extraction.mmpose_compat import mmpose_scope
+from extraction.pose_model import PoseModel
 from storage.errors import SettingsError
 from storage.frames import Frame
 
@@ -27,7 +27,7 @@ class Estimator:
         channels_last: how convolutions see memory; on a CPU 1.3 to 1.5 times as fast for RTMPose and LiteHRNet.
     """
 
-    def __init__(self, model: nn.Module, flip_test: bool = False, channels_last: bool = True) -> None:
+    def __init__(self, model: PoseModel, flip_test: bool = False, channels_last: bool = True) -> None:
         self.model = model
         self.transforms = _crop_transforms(model)
         self.test_cfg = {**(model.test_cfg or {}), "flip_test": flip_test, "output_heatmaps": False}
@@ -85,7 +85,7 @@ READING, PACKING = "LoadImage", "PackPoseInputs"
 CROPPING = ("GetBBoxCenterScale", "TopdownAffine")
 
 
-def _crop_transforms(model: nn.Module) -> list[Any]:
+def _crop_transforms(model: PoseModel) -> list[Any]:
     """The transforms between reading and packing in the config's test pipeline."""
     pipeline = model.cfg.test_dataloader.dataset.pipeline
     steps = [step for step in pipeline if step["type"] not in (READING, PACKING)]

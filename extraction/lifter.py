@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from extraction.canonical import CANVAS, canonical
 from extraction.mmpose_compat import mmpose_scope
+from extraction.pose_model import PoseModel
 from storage.errors import SettingsError
 from storage.skeleton import NUM_JOINTS, centre_on_pelvis
 
@@ -60,7 +60,7 @@ class Lifter:
     """
 
     def __init__(
-        self, model: nn.Module, normalise: Normalise, overlap: int = 81, flip_test: bool = True, batch_size: int = 4096
+        self, model: PoseModel, normalise: Normalise, overlap: int = 81, flip_test: bool = True, batch_size: int = 4096
     ) -> None:
         kind = type(getattr(model, "head", None)).__name__
         if kind not in ("TemporalRegressionHead", "MotionRegressionHead"):
@@ -124,7 +124,7 @@ class Lifter:
             for window, skeleton in zip(chosen, skeletons.reshape(*chosen.shape, NUM_JOINTS, 3), strict=True):
                 total[window] += depth * skeleton
                 weight[window] += depth
-        return total / weight
+        return (total / weight).astype(np.float32)
 
     def _batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         at_once = max(1, self.batch_size // rows.shape[1])

@@ -3,19 +3,21 @@
 import copy
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from extraction.checkpoint import load_weights
 from extraction.mmpose_compat import import_mmpose, mmpose_scope
 from extraction.weights import DEFAULT_CACHE, PoseModelSettings, find_config, locate
 from storage.errors import SettingsError
 
+PoseModel: TypeAlias = Any
+"""A `torch.nn.Module` of mmpose, whose parts (`backbone`, `head`, `data_preprocessor`, ...) exist at run time only."""
 
-def build(config: Config) -> nn.Module:
+
+def build(config: Config) -> PoseModel:
     """An untrained model from an mmpose config, on the CPU, with `cfg` and `dataset_meta` as mmpose's APIs expect.
 
     `dataset_meta` (joint names, flip indices) comes from the config's data sets, else it is COCO's, as in mmpose.
@@ -56,7 +58,7 @@ def _for_inference(node: Any) -> Any:
     return node
 
 
-def load(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, device: str = "cpu") -> nn.Module:
+def load(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, device: str | torch.device = "cpu") -> PoseModel:
     """The trained model that the settings name, in eval mode on `device`.
 
     Raises:

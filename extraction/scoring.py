@@ -98,10 +98,14 @@ def unreadable_frames(tracklets: Sequence[Tracklet], found: Ragged) -> list[str]
 
 def group_table(tracklets: Sequence[Tracklet], found: Ragged) -> list[dict[str, Any]]:
     """One row for each split and camera, then one for everything (split and camid null)."""
-    keys = sorted({(tracklet.split, tracklet.camid) for tracklet in tracklets})
-    groups = [(key, [i for i, t in enumerate(tracklets) if (t.split, t.camid) == key]) for key in keys]
-    groups.append(((None, None), list(range(len(tracklets)))))
-    return [{"split": split, "camid": camid, **consistency(found, chosen)} for (split, camid), chosen in groups]
+    members: dict[tuple[str, int], list[int]] = {}
+    for position, tracklet in enumerate(tracklets):
+        members.setdefault((tracklet.split, tracklet.camid), []).append(position)
+    rows: list[dict[str, Any]] = [
+        {"split": split, "camid": camid, **consistency(found, members[split, camid])}
+        for split, camid in sorted(members)
+    ]
+    return [*rows, {"split": None, "camid": None, **consistency(found, range(len(tracklets)))}]
 
 
 def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -55,6 +57,29 @@ def test_a_damaged_file_is_refused(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError, match=str(path)):
         load_weights(small_model(), path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_what_mmengine_saves_beside_the_weights_is_read(tmp_path, old):
+    """Numpy values in `meta`, under the names of numpy 2 and of numpy 1, with which the model zoo was saved."""
+    state = small_model().state_dict()
+    meta = {
+        "dataset_meta": {"sigmas": np.ones(17, np.float32), "colours": np.zeros((2, 3), np.uint8)},
+        "t": np.int64(1),
+    }
+    torch.save({"state_dict": state, "meta": meta}, tmp_path / "new.pth")
+    path = tmp_path / ("old.pth" if old else "new.pth")
+    if old:
+        with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(path, "w") as changed:
+            for name in new.namelist():
+                data = new.read(name)
+                if name.endswith("data.pkl"):
+                    assert b"numpy._core" in data
+                    data = data.replace(b"numpy._core", b"numpy.core")
+                changed.writestr(name, data)
+    model = small_model()
+    load_weights(model, path)
+    torch.testing.assert_close(model.state_dict()["0.weight"], state["0.weight"])
 
 
 class Trap:
