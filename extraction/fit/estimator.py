@@ -72,7 +72,7 @@ def fit(plan: Plan, people: People, report: Callable[[int, float, float, dict[st
     mean = RunningMean(model, keep=0.998)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=0.05, final_div_factor=1e2
+        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=max(0.05, 2 / plan.steps), final_div_factor=1e2
     )
     seen: list[tuple[float, float]] = []
     for step in range(plan.steps):

@@ -26,7 +26,7 @@ REPORT_EVERY = 200  # steps
 class Plan:
     """How long and how fast to learn; the defaults made the committed weights."""
 
-    steps: int = 9000
+    steps: int = 6000
     batch: int = 320
     learning_rate: float = 1e-3
     seed: int = 0
@@ -60,7 +60,7 @@ def fit(plan: Plan, report: Callable[[int, float, dict[str, Tensor]], None]) -> 
     mean = RunningMean(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=0.03, final_div_factor=1e3
+        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=max(0.03, 2 / plan.steps), final_div_factor=1e3
     )
     losses: list[float] = []
     for step in range(plan.steps):

@@ -74,22 +74,26 @@ LEGS: Table = {
 }  # fmt: skip
 
 ARMS: Table = {
-    "hanging": (0.34, {
+    "hanging": (0.33, {
         "arm_flex": Normal(4, 14), "arm_abduct": Normal(9, 8), "arm_turn_in": Normal(10, 28), "elbow": Normal(20, 16),
     }),
-    "before the body": (0.26, {
-        "arm_flex": Normal(25, 22), "arm_abduct": Normal(14, 14), "arm_turn_in": Normal(35, 35),
-        "elbow": Normal(85, 30),
+    "before the body": (0.24, {
+        "arm_flex": Normal(20, 22), "arm_abduct": Normal(15, 15), "arm_turn_in": Normal(40, 35),
+        "elbow": Normal(80, 30),
     }),
-    "raised forwards": (0.13, {
+    "raised forwards": (0.11, {
         "arm_flex": Uniform(30, 170), "arm_abduct": Normal(12, 25), "arm_turn_in": Normal(10, 40),
         "elbow": Uniform(0, 125),
     }),
-    "raised sideways": (0.12, {
+    "raised sideways": (0.11, {
         "arm_flex": Normal(0, 30), "arm_abduct": Uniform(30, 165), "arm_turn_in": Uniform(-90, 80),
         "elbow": Uniform(0, 130),
     }),
-    "any": (0.15, {
+    "stretched out": (0.08, {
+        "arm_flex": Normal(-2, 18), "arm_abduct": Uniform(30, 120), "arm_turn_in": Uniform(-40, 40),
+        "elbow": Normal(8, 10),
+    }),
+    "any": (0.13, {
         "arm_flex": Uniform(-50, 170), "arm_abduct": Uniform(-15, 150), "arm_turn_in": Uniform(-90, 90),
         "elbow": Uniform(0, 145),
     }),

@@ -114,17 +114,28 @@ def _project(rng: np.random.Generator, points: Array) -> Array:
     return (flat * distance[..., None]).astype(np.float32)
 
 
-def _as_coco(rng: np.random.Generator, flat: Array) -> Array:
-    """Half of the tracklets as an estimator of COCO's joints gives them, (N, T, 19, 2) -> (N, T, 17, 2).
+def _as_defined(rng: np.random.Generator, points: Array) -> Array:
+    """The joints as an estimator's definition places them on the body, (N, T, 19, 3) -> (N, T, 17, 3).
 
-    COCO has no spine, thorax, neck or head; mmpose's conversion puts guesses there (`extraction.joints.COCO`).
+    Half of the tracklets are Human3.6M's; half are COCO's, which has no spine, thorax, neck or head (mmpose's
+    conversion puts guesses there, `extraction.joints.COCO`), and whose annotators see hips lower and wider than the
+    joints are, and ankles not quite where the feet begin.
     """
-    joints = flat[:, :, :17].copy()
-    coco = rng.random(len(flat)) < 0.5
-    joints[coco, :, 0] = 0.5 * (flat[coco, :, 1] + flat[coco, :, 4])
-    joints[coco, :, 8] = 0.5 * (flat[coco, :, 11] + flat[coco, :, 14])
-    joints[coco, :, 7] = 0.5 * (joints[coco, :, 0] + joints[coco, :, 8])
-    joints[coco, :, 9:11] = flat[coco, :, 17:]
+    joints = points[:, :, :17].copy()
+    coco = np.flatnonzero(rng.random(len(points)) < 0.5)
+    own = joints[coco]
+    low, wide, ankle = (rng.uniform(a, b, (len(coco), 1, 1)) for a, b in ((0.0, 0.14), (-0.05, 0.3), (-0.06, 0.03)))
+    for hip, other in ((1, 4), (4, 1)):
+        apart = joints[coco, :, hip] - joints[coco, :, other]
+        thigh = joints[coco, :, hip + 1] - joints[coco, :, hip]
+        shank = joints[coco, :, hip + 2] - joints[coco, :, hip + 1]
+        own[:, :, hip] += low * thigh + 0.5 * wide * apart
+        own[:, :, hip + 2] += ankle * shank
+    own[:, :, 0] = 0.5 * (own[:, :, 1] + own[:, :, 4])
+    own[:, :, 8] = 0.5 * (own[:, :, 11] + own[:, :, 14])
+    own[:, :, 7] = 0.5 * (own[:, :, 0] + own[:, :, 8])
+    own[:, :, 9:11] = points[coco, :, 17:]
+    joints[coco] = own
     return joints
 
 
@@ -165,7 +176,7 @@ def sample_windows(rng: np.random.Generator, n: int, frames: int) -> Windows:
     level, camera = _rotations(rng, n, frames)
     turned = np.take_along_axis(level, index[..., None, None], 1)
     points = points @ np.swapaxes(camera @ turned, -1, -2)
-    joints, scores = _mistaken(rng, _as_coco(rng, _project(rng, points)), index)
+    joints, scores = _mistaken(rng, _project(rng, _as_defined(rng, points)), index)
     return Windows(inputs=canonical(joints, scores), target=np.ascontiguousarray(points[:, frames // 2, :17]))
 
 
