@@ -18,12 +18,19 @@ from storage.errors import WeightsError
 HARMLESS_EXTRAS = ("data_preprocessor.",)
 """Keys that checkpoints carry and models rebuild from the config: mean and std, saved by older mmengine versions."""
 
+
+def _ignored(*_args: Any) -> None:
+    """Stands in for what a checkpoint's logged losses would call; they are not wanted."""
+
+
 SAFE_GLOBALS: list[Any] = [
     # what mmengine puts beside the weights: logged losses, and numpy scalars and arrays in the data set's description
     HistoryBuffer,
     np.ndarray,
     np.dtype,
     *(getattr(np.dtypes, name) for name in np.dtypes.__all__),
+    # pickled HistoryBuffers name their statistics through getattr, which must not run for a stranger's file
+    (_ignored, "builtins.getattr"),
     # numpy 1, with which the model zoo was saved, called numpy._core numpy.core
     *(
         (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
@@ -59,8 +66,10 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        lines = str(error).splitlines()
+        reason = next((line.strip() for line in lines if "WeightsUnpickler error" in line), lines[0])
         raise WeightsError(
-            f"weights cannot be read without running code from the file: {str(error).splitlines()[0]}",
+            f"weights cannot be read without running code: {reason}",
             where=path,
             fix="the file is damaged, or not a checkpoint of mmpose; convert it to .safetensors if you trust it",
         ) from error
