@@ -95,7 +95,7 @@ class Trap:
 def test_code_in_a_file_of_weights_is_never_run(tmp_path):
     path = tmp_path / "w.pth"
     torch.save({"state_dict": small_model().state_dict(), "meta": Trap()}, path)
-    with pytest.raises(WeightsError, match="without running code: .*setattr"):
+    with pytest.raises(WeightsError, match=r"without running code: .*setattr"):
         load_weights(small_model(), path)
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(WeightsError):
