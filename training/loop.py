@@ -93,7 +93,8 @@ class _Trained(BaseModel):
 
     def __init__(self, module: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]]) -> None:
         super().__init__()
-        self.module, self.loss_of = module, loss
+        # not `module`: mmengine takes that name for a wrapper's and strips it from the keys of a checkpoint
+        self.trained, self.loss_of = module, loss
         self.terms: dict[str, float] = {}
         self.names: Sequence[str] = ()
 

@@ -27,8 +27,9 @@ class SkeletonSettings(Settings):
 def laplacian_positions(count: int) -> Tensor:
     """The first non-trivial eigenvectors of the joint graph's normalised Laplacian, (17, count).
 
-    The first of each vector's largest entries is made positive: the sign of an eigenvector is arbitrary. The spectrum has repeated
-    eigenvalues, so the basis is stored with the model, not worked out again. Source: METHOD, Dwivedi & Bresson 2021.
+    The first of each vector's largest entries is made positive: an eigenvector's sign is arbitrary. The spectrum has
+    repeated eigenvalues, so the basis is stored with the model, not worked out again. Source: Dwivedi &
+    Bresson 2021.
     """
     adjacency = torch.zeros(NUM_JOINTS, NUM_JOINTS, dtype=torch.float64)
     for a, b in EDGES:

@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from training.finetune import FinetuneSettings, parameter_groups
+from training.loop import warmup_cosine, warmup_steps
+from training.reid_model import Features, LossSettings, ReidModel, embedding
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import EncoderSettings
+
+ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.0)
+
+
+@pytest.fixture
+def model() -> ReidModel:
+    torch.manual_seed(0)
+    return ReidModel(ENCODER, SKELETON, identities=3, cameras=(1, 2))
+
+
+def batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "images": torch.randint(0, 255, (4, 2, 3, 32, 16), generator=generator).float(),
+        "skeletons": torch.randn(4, 2, 17, 3, generator=generator),
+        "seen": torch.ones(4, 2, dtype=torch.bool),
+        "labels": torch.tensor([0, 0, 2, 2]),
+        "camids": torch.tensor([1, 2, 1, 9]),
+    }
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms(model: ReidModel) -> None:
+    model.eval()  # batch norm with running statistics: every forward pass the same
+    ones = LossSettings(identity=1, triplet=1, prototype=1, frame=1)
+    plain, weighted = model.loss(batch(), ones), model.loss(batch(), LossSettings())
+    share = {"identity": 0.25, "triplet": 1.0, "prototype": 1.0, "frame": 0.1625}
+    assert set(plain) == {
+        *(f"{kind}_{part}" for kind in ("identity", "triplet") for part in ("cls", "projected", "temporal")),
+        "prototype",
+        "frame",
+    }
+    for name, value in plain.items():
+        torch.testing.assert_close(weighted[name], share[name.split("_")[0]] * value)
+
+
+def test_prototype_logits_are_similarities_to_each_clips_own_prototypes(model: ReidModel) -> None:
+    model.eval()
+    v, projected, joints = torch.randn(2, 8), torch.randn(2, 3, 5, 8), torch.randn(2, 3, 17, 8)
+    seen = torch.tensor([[True, True, False], [True, True, True]])
+    logits = model.prototype_logits(v, projected, joints, seen)
+    fused = model.pfu.fuse(model.prototypes_visual, model.prototypes_skeleton)
+    for b, frames in ((0, [0, 1]), (1, [0, 1, 2])):
+        memory = torch.cat([projected[b].mean(0), joints[b, frames].mean(0)])
+        updated = model.pfu(fused, memory[None])[0]
+        torch.testing.assert_close(logits[b], torch.stack([v[b] @ updated[k] for k in range(3)]))
+
+
+def test_permuting_the_clips_of_a_batch_permutes_the_embeddings(model: ReidModel) -> None:
+    model.eval()
+    images, camids, order = batch()["images"], batch()["camids"], torch.tensor([3, 1, 0, 2])
+    torch.testing.assert_close(
+        embedding(model.features(images, camids))[order], embedding(model.features(images[order], camids[order]))
+    )
+
+
+def test_the_embedding_is_the_three_features_normalised() -> None:
+    parts = Features(torch.randn(2, 4), torch.randn(2, 3), torch.randn(2, 4))
+    torch.testing.assert_close(embedding(parts), functional.normalize(torch.cat(list(parts), 1), dim=1))
+    assert embedding(parts._replace(temporal=None)).shape == (2, 7)
+
+
+def test_a_camera_not_seen_in_training_adds_nothing(model: ReidModel) -> None:
+    model.eval()
+    with torch.no_grad():
+        model.visual.camera_vectors.normal_()
+    images = batch()["images"][:1]
+    unknown, none = model.features(images, torch.tensor([9])), model.features(images)
+    known = model.features(images, torch.tensor([1]))
+    assert torch.equal(unknown.cls, none.cls)
+    assert not torch.isclose(known.cls, none.cls).all()
+
+
+def test_temporal_modelling_sends_no_gradient_to_the_visual_encoder(model: ReidModel) -> None:
+    only = LossSettings(identity=0, triplet=0, prototype=0, frame=1)
+    sum(model.loss(batch(), only).values()).backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.visual.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in model.skeleton.parameters())
+
+
+@pytest.mark.parametrize("part", ["use_sgtm", "use_pfu", "use_skeletons"])
+def test_each_part_can_be_left_out(part: str) -> None:
+    model = ReidModel(ENCODER, SKELETON, 3, **{part: False})
+    loss = sum(model.loss(batch(), LossSettings()).values())
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> None:
+    settings = FinetuneSettings(lr=1e-3, bias_lr=2, head_lr=10)
+    rate = {id(p): group["lr"] for group in parameter_groups(model, settings) for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert id(parameter) not in rate
+            continue
+        expected = 1e-3 * (1 if name.startswith(("visual.", "skeleton.")) else 10)
+        expected *= 2 if name.endswith("bias") else 1
+        assert rate[id(parameter)] == pytest.approx(expected), name
+
+
+def test_the_schedule_of_stage_1_at_its_turning_points() -> None:
+    def rate(epoch: int) -> float:
+        return 3.5e-4 * warmup_cosine(epoch, 120, 5, 1e-5 / 3.5e-4, 1e-6 / 3.5e-4)
+
+    assert rate(0) == pytest.approx(1e-5)
+    assert rate(5) == pytest.approx(3.5e-4)
+    assert rate(120) == pytest.approx(1e-6)
+    assert all(rate(e) > rate(e + 1) for e in range(5, 119))
+
+
+def test_the_schedule_of_stage_2_at_its_turning_points() -> None:
+    rates = [warmup_steps(e, 10, 0.1, (30, 50, 70), 0.1) for e in range(80)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:30] == [1.0] * 20
+    assert rates[30:50] == pytest.approx([0.1] * 20)
+    assert rates[50:70] == pytest.approx([0.01] * 20)
+    assert rates[70:] == pytest.approx([0.001] * 10)

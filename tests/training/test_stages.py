@@ -1,0 +1,162 @@
+"""The training stages one after another on a small data set: same bytes twice, and after an interruption."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from storage.errors import CsipError, WeightsError
+from storage.progress import Progress, silent
+from storage.schema import EMBEDDINGS, FEATURES
+from storage.tables import read_ragged, read_table
+from tests.training.conftest import Small
+from training import embed, features, finetune, loop, pretrain, visual
+from training.model_files import HISTORY
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import EncoderSettings, weight_files
+
+VISUAL = visual.VisualSettings(epochs=3, clip_length=2, identities=2, instances=2)
+PRETRAIN = pretrain.PretrainSettings(
+    epochs=3, clip_length=3, batch=4, instances=2, skeleton=SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
+)
+FINETUNE = finetune.FinetuneSettings(epochs=3, clip_length=2, identities=2, instances=2, lr=1e-4, refresh_every=1)
+
+
+@pytest.fixture
+def train(small: Small, tmp_path: Path) -> Callable[..., Path]:
+    """Runs a stage into a folder and gives the folder; what it starts from is made first."""
+
+    def made(stage: str, name: str = "first", progress: Progress = silent) -> Path:
+        out = tmp_path / stage / name
+        out.mkdir(parents=True, exist_ok=True)
+        if stage == "visual":
+            visual.run(visual.Inputs(small.root, (small.train,), small.encoder), VISUAL, out, progress)
+        elif stage == "features":
+            features.run(
+                features.Inputs(small.root, small.train, ready("visual"), small.encoder),
+                features.FeatureSettings(),
+                out,
+                progress,
+            )
+        elif stage == "pretrain":
+            cached = ready("features") / "features.parquet"
+            pretrain.run(pretrain.Inputs((small.train,), (small.skeletons,), (cached,)), PRETRAIN, out, progress)
+        else:
+            cached = ready("features") / "features.parquet"
+            inputs = finetune.Inputs(
+                small.root,
+                (small.train,),
+                (small.skeletons,),
+                (cached,),
+                ready("pretrain"),
+                ready("visual"),
+                small.encoder,
+            )
+            finetune.run(inputs, FINETUNE, out, progress)
+        return out
+
+    def ready(stage: str) -> Path:
+        out = tmp_path / stage / "first"
+        return out if out.exists() else made(stage)
+
+    return made
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["visual", "pretrain", "finetune"])
+def test_an_interrupted_training_ends_with_the_same_bytes(train: Callable[..., Path], stage: str) -> None:
+    whole = train(stage, "whole")
+    steps = len(pq.read_table(whole / HISTORY))
+
+    def stop(done: int, total: int, message: str = "") -> None:
+        if done > total * 2 // 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(stage, "broken", stop)
+    continued: list[int] = []
+    broken = train(stage, "broken", lambda done, total, message="": continued.append(done))
+
+    assert digests(broken) == digests(whole)
+    assert 0 < len(continued) < steps, "it went on from where it was, not from the start"
+
+
+def test_losses_are_recorded_step_by_step(train: Callable[..., Path]) -> None:
+    history = pq.read_table(train("finetune") / HISTORY)
+    assert {"step", "epoch", "lr", "loss", "prototype", "frame", "triplet_temporal"} <= set(history.column_names)
+    rows = history.to_pylist()
+    assert [row["step"] for row in rows] == list(range(len(rows)))
+    for row in rows:
+        terms = sum(value for name, value in row.items() if name not in ("step", "epoch", "lr", "loss"))
+        assert row["loss"] == pytest.approx(terms)
+
+
+def test_features_are_the_encoders_and_not_a_number_where_a_frame_is_broken(
+    train: Callable[..., Path], small: Small
+) -> None:
+    read = read_ragged([train("features") / "features.parquet"], FEATURES, {"features": (-1,)})
+    bad = np.isnan(read.values["features"]).any(axis=1)
+    assert bad.nonzero()[0].tolist() == [1]
+
+
+def test_prototypes_are_the_same_when_computed_twice(train: Callable[..., Path], small: Small) -> None:
+    from training.clips import read_skeletons, read_training_set
+    from training.pretrain import skeleton_prototypes
+    from training.skeleton_encoder import SkeletonEncoder
+
+    data = read_training_set([small.train])
+    skeletons, status = read_skeletons([small.skeletons], data.tracklets)
+    encoder = SkeletonEncoder(PRETRAIN.skeleton, 8).train()
+    one, two = (skeleton_prototypes(encoder, skeletons, status, data.labels, 4) for _ in range(2))
+    assert torch.equal(one, two)
+    assert encoder.training
+
+
+@pytest.mark.parametrize("sampling", ["rrs", "dense"])
+def test_embeddings_are_unit_vectors_and_zeros_for_a_tracklet_that_cannot_be_read(
+    train: Callable[..., Path], small: Small, tmp_path: Path, sampling: str
+) -> None:
+    for stage, width in (("visual", 16 + 8), ("finetune", 16 + 8 + 16)):
+        out = tmp_path / f"embeddings-{stage}"
+        out.mkdir()
+        settings = embed.EmbedSettings(sampling=sampling, clip_length=2)
+        embed.run(embed.Inputs(small.root, small.test, train(stage), small.encoder), settings, out, silent)
+        rows = read_table(out / "embeddings.parquet", EMBEDDINGS).to_pylist()
+        length = {row["tracklet_id"]: np.linalg.norm(row["embedding"]) for row in rows}
+        assert {len(row["embedding"]) for row in rows} == {width}
+        assert length["0007C1T0001"] == pytest.approx(1)
+        assert length["0007C2T0001"] == 0
+        assert json.loads((out / "notes.json").read_text())["without_readable_frame"] == ["0007C2T0001"]
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_tracklets(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(1, 1)
+
+    def loss(batch: loop.Batch) -> dict[str, torch.Tensor]:
+        return {"bad": layer(batch["x"]).sum() * (float("nan") if batch["step"] == 2 else 1.0)}
+
+    steps = loop.Steps(lambda epoch: range(4), lambda i, g: {"x": torch.ones(1, 1), "step": i, "names": [f"t{i}"]}, 0)
+    with pytest.raises(CsipError, match="not a number at step 2") as caught:
+        loop.train(
+            layer, loss, steps, [{"params": list(layer.parameters()), "lr": 0.1}], lambda e: 1.0,
+            loop.LoopSettings(epochs=1), tmp_path, silent, 0.0,
+        )  # fmt: skip
+    assert "t2" in str(caught.value)
+
+
+def test_missing_clip_weights_are_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not exist") as caught:
+        weight_files(EncoderSettings(weights=tmp_path / "clip.safetensors"))
+    assert "clip.safetensors" in str(caught.value)
