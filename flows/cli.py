@@ -19,6 +19,9 @@ from rich.table import Table
 
 from storage.errors import CsipError
 
+# threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",

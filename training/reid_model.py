@@ -99,6 +99,14 @@ class ReidModel(nn.Module):
         self.register_buffer("prototypes_visual", torch.zeros(identities, p))
         self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
 
+    def train(self, mode: bool = True) -> "ReidModel":
+        """Training mode, but not for the small encoder's batch norms: few identities a batch would spoil them."""
+        super().train(mode)
+        for part in self.visual.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+        return self
+
     def encode(self, images: Tensor, camids: Tensor | None) -> tuple[Tensor, Tensor]:
         """Tokens (B, T, N, D) and projected tokens (B, T, N, P) of clips (B, T, 3, H, W) with one camera each (B,)."""
         b, t = images.shape[:2]
