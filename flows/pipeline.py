@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,7 +55,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     seen_by = {"encoder": config.encoder.key_fields()}
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
-    pose_weights = extraction.extract.weight_files(config.extraction)
+    pose_weights = partial(extraction.extract.weight_files, config.extraction)
     skeletons = build.many(
         [
             Step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
@@ -74,7 +75,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     )
 
     # the visual encoder: pretrained weights, or a small one trained on the training identities
-    encoder_weights = training.visual_encoder.weight_files(config.encoder)
+    encoder_weights = partial(training.visual_encoder.weight_files, config.encoder)
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(
@@ -138,7 +139,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                     {"index": rows[s], "model": model},
                     frames | seeing,
                     f"{name} {s}",
-                    {} if model else encoder_weights,
+                    dict if model else encoder_weights,
                     also=seen_by,
                 )
                 for s in test
@@ -169,9 +170,21 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                 "results": results,
             },
             frames | {"lineage": build.lineage()},
-            weights={"template": evaluation.report.TEMPLATE},
+            weights=lambda: {"template": evaluation.report.TEMPLATE},
         )
     )
+
+
+def check_weights(config: Config, until: str) -> None:
+    """Make sure of every model's weights before anything is computed.
+
+    Raises:
+        WeightsError: some cannot be had; says which file to put where.
+    """
+    if STAGES.index(until) >= STAGES.index("skeletons"):
+        extraction.extract.weight_files(config.extraction)
+    if STAGES.index(until) >= STAGES.index("visual"):
+        training.visual_encoder.weight_files(config.encoder)
 
 
 def truth_file(root: Path) -> Path | None:

@@ -16,7 +16,7 @@ from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
-from flows.pipeline import STAGES, pipeline
+from flows.pipeline import STAGES, check_weights, pipeline
 from flows.steps import Step
 from flows.tasks import Told, publish_index, reference_artifact, step_task
 from storage.artifacts import Artifact, Store
@@ -155,6 +155,7 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
     start = time.monotonic()
     store = Store(config.store)
     _check_disk(config)
+    check_weights(config, until)
     refresh = frozenset(force) | frozenset(STAGES[STAGES.index(begin) :] if begin else ())
     build = TaskBuilder(store, until, refresh)
     make_demo(config)

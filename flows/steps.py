@@ -1,7 +1,7 @@
 """A step: one stage applied to given inputs, with all that its key is made of. Pure; runs and stores nothing."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ class Step:
         places: fields of `Inputs` whose content is already in the key by another way (the data root, through the
             index's fingerprints), or that only describe (lineage in the report).
         part: which of several, e.g. `train-003`.
-        weights: files outside the store whose bytes enter the key.
+        weights: gives the files outside the store whose bytes enter the key; asked only when the key is.
         resumes: whether the stage continues from an unfinished folder of its own.
         also: other values that enter the key.
     """
@@ -40,7 +40,7 @@ class Step:
     inputs: Mapping[str, Sources]
     places: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
-    weights: Mapping[str, Path] = field(default_factory=dict)
+    weights: Callable[[], Mapping[str, Path]] = dict
     resumes: bool = False
     also: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Step:
             "part": self.part,
             "settings": self.settings.key_fields(),
             "inputs": {name: _digests(source) for name, source in self.inputs.items()},
-            "weights": {name: weight_digest(path) for name, path in sorted(self.weights.items())},
+            "weights": {name: weight_digest(path) for name, path in sorted(self.weights().items())},
             "code": code_digests(self.module),
             "libraries": library_versions(),
             "also": dict(self.also),

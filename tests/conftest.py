@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")  # the server is gone before the last lines are sent
 
 import cv2
 import numpy as np

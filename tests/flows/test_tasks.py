@@ -103,6 +103,6 @@ def test_weights_enter_the_key_by_content(counting_stage: str, tmp_path: Path) -
     def key(content: str, name: str) -> str:
         (tmp_path / name).write_text(content)
         plain = step(counting_stage, tmp_path)
-        return Step("counted", plain.module, plain.settings, {}, weights={"model": tmp_path / name}).key
+        return Step("counted", plain.module, plain.settings, {}, weights=lambda: {"model": tmp_path / name}).key
 
     assert key("weights", "a") == key("weights", "b") != key("other weights", "c")
