@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, flow, runtime, task
+from prefect import Task, flow, runtime, tags, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
@@ -79,7 +79,7 @@ class TaskBuilder:
         if STAGES.index(steps[0].stage) > STAGES.index(self.until):
             raise Reached
         kept = {step.label for step in steps if self._is_kept(step)}
-        build: Task[..., dict[str, str]] = step_task(self.store, refresh=steps[0].stage in self.refresh)
+        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, refresh=steps[0].stage in self.refresh)
         futures = [build.submit(quote(step), step.label) for step in steps]
         for future in futures:
             future.wait()
@@ -146,7 +146,8 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
     runner = ThreadPoolTaskRunner(max_workers=config.workers)
-    return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+    with tags(config.name):
+        return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
 
 
 @flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)

@@ -82,8 +82,8 @@ def _can_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def step_task(store: Store, *, refresh: bool = False) -> Task[..., dict[str, str]]:
-    """The Prefect task that builds steps into `store`; `refresh` builds even what is there."""
+def step_task(store: Store, stage: str, *, refresh: bool = False) -> Task[..., dict[str, str]]:
+    """The Prefect task that builds a stage's steps into `store`; `refresh` builds even what is there."""
 
     def build(step: Step, label: str) -> dict[str, str]:
         artifact = build_step(store, step, refresh=refresh)
@@ -91,7 +91,8 @@ def step_task(store: Store, *, refresh: bool = False) -> Task[..., dict[str, str
 
     return task(
         build,
-        name="build",
+        name=stage,
+        tags=[stage],
         task_run_name="{label}",
         cache_policy=StepKey(key_storage=ArtifactRecords(store=str(store.root))),
         result_storage=store.root / REFERENCES,

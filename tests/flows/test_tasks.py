@@ -22,7 +22,7 @@ def step(module: str, journal: Path, source: Artifact | None = None, part: str =
 def run_in_flow(store: Store, wanted: Step, *, refresh: bool = False) -> tuple[Artifact, str]:
     @flow(persist_result=False)
     def once() -> tuple[Artifact, str]:
-        future = step_task(store, refresh=refresh).submit(quote(wanted), wanted.label)
+        future = step_task(store, wanted.stage, refresh=refresh).submit(quote(wanted), wanted.label)
         future.wait()
         return reference_artifact(store, future.result()), future.state.name
 
