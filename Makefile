@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format setup clean help
+.PHONY: demo test test-all lint types format setup clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,10 +24,9 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## raw frames to evaluated model on the generated demo data set
 	@$(BIN)/csip run configs/demo.yaml
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy storage extraction training evaluation flows
 
 test: $(READY)  ## ruff and the quick tests
 	@$(BIN)/ruff check .
@@ -36,6 +35,9 @@ test: $(READY)  ## ruff and the quick tests
 
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest
+
+types: $(READY)  ## mypy (not clean yet)
+	@$(BIN)/mypy storage extraction training evaluation flows
 
 format: $(READY)  ## put the code into shape
 	@$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from storage.errors import DataError
 
-Frame = NDArray[np.uint8]
+Frame = NDArray[Any]
+"""(H, W, 3) uint8, BGR; Any, since OpenCV's own types name no dtype."""
 
 
 def frame_path(root: Path, relative: str) -> Path:
