@@ -90,7 +90,8 @@ def cmc_curve(ranks: Sequence[int], curves: Mapping[str, Sequence[float]], chanc
     axes.set_xticks([r for r in (1, 5, 10, 20, 30, 40, 50) if r <= ranks[-1]])
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match, %")
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower right")
+    # above the axes, where no curve can run through it
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return _svg(figure, name)
 
 
