@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# package mirrors often carry a certificate that only the system knows
+export UV_SYSTEM_CERTS ?= true
 
 .PHONY: demo test test-all lint types format setup clean help
 
