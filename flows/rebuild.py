@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, flow, runtime, tags, task
+from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
@@ -146,8 +146,7 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
     runner = ThreadPoolTaskRunner(max_workers=config.workers)
-    with tags(config.name):
-        return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+    return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
 
 
 @flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)

@@ -92,7 +92,6 @@ def step_task(store: Store, stage: str, *, refresh: bool = False) -> Task[..., d
     return task(
         build,
         name=stage,
-        tags=[stage],
         task_run_name="{label}",
         cache_policy=StepKey(key_storage=ArtifactRecords(store=str(store.root))),
         result_storage=store.root / REFERENCES,
