@@ -37,13 +37,18 @@ def load_encoder(folder: Path | None, settings: EncoderSettings, cameras: tuple[
 
 @torch.inference_mode()
 def frame_features(
-    encoder: VisualEncoder, frames: list[NDArray[np.uint8] | None], batch_size: int, device: torch.device
+    encoder: VisualEncoder,
+    frames: list[NDArray[np.uint8] | None],
+    batch_size: int,
+    device: torch.device,
+    camid: int | None = None,
 ) -> NDArray[np.float16]:
-    """Projected CLS of frames (3, H, W), (N, P) float16; NaN for a frame that could not be read."""
+    """Projected CLS of one camera's frames (3, H, W), (N, P) float16; NaN for a frame that could not be read."""
     out = np.full((len(frames), encoder.settings.projected_width), np.nan, np.float16)
     good = [i for i, frame in enumerate(frames) if frame is not None]
     for start in range(0, len(good), batch_size):
         rows = good[start : start + batch_size]
         images: Tensor = torch.from_numpy(np.stack([frames[i] for i in rows])).to(device)  # type: ignore[arg-type]
-        out[rows] = encoder(images)[1][:, 0].float().cpu().numpy().astype(np.float16)
+        cameras = None if camid is None else torch.full((len(rows),), camid, device=device)
+        out[rows] = encoder(images, cameras)[1][:, 0].float().cpu().numpy().astype(np.float16)
     return out

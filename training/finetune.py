@@ -2,20 +2,22 @@
 (stage 2).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from storage.progress import Progress
+from storage.tracklets import Tracklet
 from training.augment import AugmentSettings, augment
 from training.clips import FrameSource, read_features, read_skeletons, read_training_set, sample_clips, seen_frames
-from training.encoders import load_encoder
+from training.encoders import frame_features, load_encoder
 from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_steps
 from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors, read_description, save_model, save_tensors
 from training.pretrain import skeleton_prototypes, visual_prototypes
@@ -23,6 +25,8 @@ from training.reid_model import LossSettings, ReidModel
 from training.sampling import identity_batches
 from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings
+
+FRAMES_AT_ONCE = 64
 
 
 class FinetuneSettings(LoopSettings):
@@ -33,7 +37,10 @@ class FinetuneSettings(LoopSettings):
     instances: int = Field(4, ge=2, description="Clips of each identity in a batch.")
     lr: float = Field(5e-6, gt=0, description="Learning rate of the encoders.")
     bias_lr: float = Field(2.0, gt=0, description="Biases learn this many times faster.")
-    head_lr: float = Field(10.0, gt=0, description="PFU, SGTM and heads learn this many times faster.")
+    head_lr: float = Field(10.0, gt=0, description="PFU, SGTM and its heads learn this many times faster.")
+    classifier_lr: float = Field(
+        1.0, gt=0, description="Necks and classifiers of CLS and projected CLS learn this many times faster."
+    )
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay.")
     warmup_epochs: int = Field(10, ge=0, description="Epochs of linear warm-up.")
     warmup_factor: float = Field(0.1, gt=0, le=1, description="Share of the learning rate at the start.")
@@ -41,7 +48,7 @@ class FinetuneSettings(LoopSettings):
     gamma: float = Field(0.1, gt=0, le=1, description="Factor of each drop.")
     camera_side: bool = Field(True, description="Add a learned vector per camera to CLS.")
     freeze_skeleton: bool = Field(False, description="Keep the skeleton encoder as pretrained (the paper's figure).")
-    refresh_every: int = Field(0, ge=0, description="Epochs between new skeleton prototypes; 0 keeps the first ones.")
+    refresh_every: int = Field(0, ge=0, description="Epochs between new prototypes; 0 keeps the first ones.")
     use_sgtm: bool = Field(True, description="Skeleton-guided temporal modelling; off for the ablation.")
     use_pfu: bool = Field(True, description="Prototype fusion updater; off for the ablation.")
     use_skeletons: bool = Field(True, description="Skeletons in SGTM and PFU; off for the ablation.")
@@ -84,13 +91,15 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     if model.skeleton is not None:
         load_part(model.skeleton, load_tensors(inputs.pretrained / MODEL), "", inputs.pretrained / MODEL)
         model.skeleton.requires_grad_(not settings.freeze_skeleton)
-    model.prototypes_visual.copy_(visual_prototypes(features, data.labels, len(data.pids)))
 
     def refresh(epoch: int) -> None:
-        due = epoch == 0 or (settings.refresh_every and epoch % settings.refresh_every == 0)
-        if due and model.skeleton is not None:
-            fresh = skeleton_prototypes(model.skeleton, skeletons, status, data.labels, len(data.pids))
-            model.prototypes_skeleton.copy_(fresh)
+        if epoch and not (settings.refresh_every and epoch % settings.refresh_every == 0):
+            return
+        count = len(data.pids)
+        current = _current_features(model, data.tracklets, source) if epoch else features
+        model.prototypes_visual.copy_(visual_prototypes(current, data.labels, count))
+        if model.skeleton is not None:
+            model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, status, data.labels, count))
 
     source = FrameSource(
         inputs.data_root, (shape.image_height, shape.image_width), settings.decode_workers, settings.cache_megabytes
@@ -135,19 +144,32 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
 
 
 def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[dict[str, Any]]:
-    """Adam's groups: encoders at `lr`; everything else `head_lr` times that; biases `bias_lr` times their group's."""
+    """Adam's groups: encoders at `lr`, the rest faster by `head_lr` or `classifier_lr`, biases `bias_lr` times more."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         rate = settings.lr
-        if not name.startswith(("visual.", "skeleton.")):
+        if name.startswith(("heads.cls.", "heads.projected.")):
+            rate *= settings.classifier_lr
+        elif not name.startswith(("visual.", "skeleton.")):
             rate *= settings.head_lr
         if name.endswith("bias"):
             rate *= settings.bias_lr
         groups.setdefault(rate, []).append(parameter)
     for rate, parameters in sorted(groups.items(), key=lambda item: item[0]):
         yield {"params": parameters, "lr": rate}
+
+
+def _current_features(
+    model: ReidModel, tracklets: Sequence[Tracklet], source: FrameSource
+) -> list[NDArray[np.float16]]:
+    """Features of all frames by the visual encoder as it is now, each with its camera, in eval mode."""
+    model.visual.eval()
+    device = model.prototypes_visual.device
+    features = [frame_features(model.visual, source.read(t.frames), FRAMES_AT_ONCE, device, t.camid) for t in tracklets]
+    model.train()
+    return features
 
 
 def _write(

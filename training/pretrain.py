@@ -94,7 +94,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        s = sequence_features(encoder(batch["skeletons"]), batch["seen"])
+        s = sequence_features(encoder(batch["skeletons"], batch["seen"]), batch["seen"])
         v = batch["visual"]
         if settings.normalise:
             s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)
@@ -168,7 +168,7 @@ def skeleton_prototypes(
     for i in good:
         clip = torch.from_numpy(np.ascontiguousarray(skeletons[i]))[None].to(device)
         seen = torch.from_numpy(seen_frames(status[i]))[None].to(device)
-        means.append(sequence_features(encoder(clip), seen)[0].cpu())
+        means.append(sequence_features(encoder(clip, seen), seen)[0].cpu())
     encoder.train(was_training)
     if not means:
         return torch.zeros(identities, encoder.project.out_features)

@@ -37,13 +37,17 @@ class CrossAttention(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """(B, N, C) and (B, M, C) -> (B, N, C); a batch of 1 on either side stands for all."""
+    def forward(self, x: Tensor, memory: Tensor, seen: Tensor | None = None) -> Tensor:
+        """(B, N, C) and (B, M, C) -> (B, N, C); a batch of 1 of queries stands for all.
+
+        `seen` (B, M) is False where the memory must not be looked at; each row needs one True at least.
+        """
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = self.key(memory).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         v = self.value(memory).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         q = q.expand(len(k), -1, -1, -1)
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        mask = None if seen is None else seen[:, None, None]
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -65,9 +69,9 @@ class DecoderLayer(nn.Module):
         normed = self.norm1(x)
         return x + self.drop(self.among(normed, normed))
 
-    def attend_memory(self, x: Tensor, memory: Tensor) -> Tensor:
+    def attend_memory(self, x: Tensor, memory: Tensor, seen: Tensor | None) -> Tensor:
         """Cross-attention to a clip's memory, then the MLP."""
-        x = x + self.drop(self.across(self.norm2(x), memory))
+        x = x + self.drop(self.across(self.norm2(x), memory, seen))
         return x + self.drop(self.mlp(self.norm3(x)))
 
 
@@ -94,12 +98,13 @@ class PrototypeFusionUpdater(nn.Module):
         a = torch.sigmoid(self.gate(torch.cat([skeleton, visual], dim=-1)))
         return a * skeleton + (1 - a) * visual
 
-    def forward(self, fused: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, fused: Tensor, memory: Tensor, seen: Tensor | None = None) -> Tensor:
         """Prototypes of each clip, `P' = P_F + updater(P_F, memory)`.
 
         Args:
             fused: P_F, (K, P).
             memory: time-averaged visual and joint tokens of each clip, (B, M, P).
+            seen: False where the memory holds nothing (a clip without a skeleton), (B, M).
 
         Returns:
             (B, K, P).
@@ -107,5 +112,5 @@ class PrototypeFusionUpdater(nn.Module):
         memory = self.to_memory(memory)
         x = self.to_query(fused)[None]  # the same for every clip until it meets the memory
         for layer in self.layers:
-            x = layer.attend_memory(layer.attend_among(x), memory)
+            x = layer.attend_memory(layer.attend_among(x), memory, seen)
         return fused + self.out(x)

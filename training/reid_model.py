@@ -35,6 +35,12 @@ class Features(NamedTuple):
     temporal: Tensor | None
 
 
+def _classifier(width: int, identities: int) -> nn.Linear:
+    classifier = nn.Linear(width, identities, bias=False)
+    nn.init.normal_(classifier.weight, std=0.001)
+    return classifier
+
+
 class Head(nn.Module):
     """BNNeck and a bias-free classifier. Source: Luo et al. 2019."""
 
@@ -42,8 +48,7 @@ class Head(nn.Module):
         super().__init__()
         self.neck = nn.BatchNorm1d(width)
         self.neck.bias.requires_grad_(False)
-        self.classifier = nn.Linear(width, identities, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.classifier = _classifier(width, identities)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C) -> logits (B, K)."""
@@ -95,16 +100,23 @@ class ReidModel(nn.Module):
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
             self.heads["temporal"] = Head(d, identities)
-            self.heads["frame"] = Head(d, identities)
+            self.heads["frame"] = _classifier(d, identities)
         self.register_buffer("prototypes_visual", torch.zeros(identities, p))
         self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
 
     def train(self, mode: bool = True) -> "ReidModel":
-        """Training mode, but not for the small encoder's batch norms: few identities a batch would spoil them."""
+        """Training mode, but not for what must not change.
+
+        These are a frozen skeleton encoder, whose dropout would be noise, and the small encoder's batch norms, which
+        the few identities of a batch would spoil.
+        """
         super().train(mode)
         for part in self.visual.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.eval()
+        skeleton = getattr(self, "skeleton", None)
+        if skeleton is not None and not any(p.requires_grad for p in skeleton.parameters()):
+            skeleton.eval()
         return self
 
     def encode(self, images: Tensor, camids: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -129,7 +141,7 @@ class ReidModel(nn.Module):
         """
         labels = batch["labels"]
         tokens, projected = self.encode(batch["images"], batch["camids"])
-        joints = self.skeleton(batch["skeletons"]) if self.skeleton is not None else None
+        joints = self.skeleton(batch["skeletons"], batch["seen"]) if self.skeleton is not None else None
         guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
         features = Features(
             tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None
@@ -153,11 +165,13 @@ class ReidModel(nn.Module):
     def prototype_logits(self, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor) -> Tensor:
         """`logits_bk = <v_b, P'_bk>` with prototypes brought up to date by each clip's memory, (B, K)."""
         memory = projected.mean(dim=1)  # (B, N, P)
-        fused = self.prototypes_visual
+        fused, filled = self.prototypes_visual, None
         if joints is not None:
             weights = seen.to(joints.dtype)[:, :, None, None]
             limbs = (joints * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, J, P)
             memory = torch.cat([memory, limbs], dim=1)
+            tokens, somewhere = seen.new_ones(len(seen), projected.shape[2]), seen.any(dim=1, keepdim=True)
+            filled = torch.cat([tokens, somewhere.expand(-1, limbs.shape[1])], dim=1)
             fused = self.pfu.fuse(self.prototypes_visual, self.prototypes_skeleton)
-        updated = self.pfu(fused, memory)  # (B, K, P)
+        updated = self.pfu(fused, memory, filled)  # (B, K, P)
         return torch.einsum("bp,bkp->bk", v, updated)

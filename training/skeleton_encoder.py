@@ -8,6 +8,7 @@ from storage.settings import Settings
 from storage.skeleton import EDGES, NUM_JOINTS
 
 SCORE_LIMIT = 5.0
+SPREAD = 0.12  # standard deviation of joints from the mean skeleton, metres
 
 
 class SkeletonSettings(Settings):
@@ -52,12 +53,14 @@ class Attention(nn.Module):
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, J, C) -> (B, J, C)."""
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """(B, J, C) -> (B, J, C); `seen` (B, J) is False where nothing may be looked at, True once a row at least."""
         q, k, v = (
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
         scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        if seen is not None:
+            scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
         return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
@@ -73,9 +76,9 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, J, C) -> (B, J, C)."""
-        x = self.norm1(x + self.dropout(self.attention(x)))
+        x = self.norm1(x + self.dropout(self.attention(x, seen)))
         return self.norm2(x + self.dropout(self.feed(x)))
 
 
@@ -93,14 +96,20 @@ class SkeletonEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         self.embed = nn.Sequential(nn.Linear(3, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width))
+        # skeletons are in metres, each coordinate about 0.12 from the pelvis: with torch's own initial weights they
+        # would be a faint ripple on the position encoding, and the contrast would stay at chance
+        nn.init.normal_(self.embed[0].weight, std=SPREAD**-1 * 3**-0.5)
         self.place = nn.Linear(settings.eigenvectors, settings.width)
         self.register_buffer("positions", laplacian_positions(settings.eigenvectors))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
         self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
         self.project = nn.Linear(settings.width, projection)
 
-    def forward(self, skeletons: Tensor) -> Tensor:
-        """Joint tokens (B, T, J, P) of skeletons (B, T, J, 3) in metres, pelvis-centred."""
+    def forward(self, skeletons: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Joint tokens (B, T, J, P) of skeletons (B, T, J, 3) in metres, pelvis-centred.
+
+        Where `seen` (B, T) is False, a frame has no skeleton and no other frame looks at it (with `temporal`).
+        """
         b, t = skeletons.shape[:2]
         positions = self.positions
         if self.training:  # an eigenvector's sign means nothing: the model must not lean on it
@@ -109,11 +118,13 @@ class SkeletonEncoder(nn.Module):
         x = (self.embed(skeletons) + self.place(positions)).flatten(0, 1)  # (B T, J, C)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
+        heard = None if seen is None else seen | ~seen.any(dim=1, keepdim=True)
         for number, block in enumerate(self.blocks):
             if self.settings.temporal and number % 2:
                 j = x.shape[1]
                 over_time = x.unflatten(0, (b, t)).transpose(1, 2).flatten(0, 1)  # (B J, T, C)
-                x = block(over_time).unflatten(0, (b, j)).transpose(1, 2).flatten(0, 1)
+                times = None if heard is None else heard.repeat_interleave(j, dim=0)
+                x = block(over_time, times).unflatten(0, (b, j)).transpose(1, 2).flatten(0, 1)
             else:
                 x = block(x)
         if self.cls is not None:

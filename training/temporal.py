@@ -23,10 +23,10 @@ class MessageAttention(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.attention = CrossAttention(width, heads)
 
-    def forward(self, messages: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+    def forward(self, messages: Tensor, seen: Tensor | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D); `seen` (B, T) is False for messages that say nothing."""
         normed = self.norm(messages)
-        return messages + self.attention(normed, normed)
+        return messages + self.attention(normed, normed, seen)
 
 
 class TemporalModelling(nn.Module):
@@ -57,26 +57,34 @@ class TemporalModelling(nn.Module):
         Args:
             tokens: visual tokens before projection, (B, T, N, D); no gradient flows back through them.
             joints: joint tokens of the same clips and frames, (B, T, J, P); training only.
-            seen: False where a frame has no skeleton, (B, T); its joint tokens and message are zeros.
+            seen: False where a frame has no skeleton, (B, T): nothing looks at its joint tokens and message, and they
+                have no weight; a clip without any skeleton is treated as at inference.
 
         Source: CSIP-ReID, SGTM; METHOD section 4.
         """
         tokens = tokens.detach()
         visual = self.visual_talk(self.visual_message(tokens.mean(dim=2)))  # (B, T, D)
         e = self.token_types
+        present = None
         if joints is None:
             parts = [tokens + e[0], visual[:, :, None] + e[1]]
         else:
-            present = torch.ones(tokens.shape[:2], device=tokens.device) if seen is None else seen.to(tokens.dtype)
-            limbs = self.from_joints(joints) * present[..., None, None]  # (B, T, J, D)
-            skeleton = self.skeleton_talk(self.skeleton_message(limbs.mean(dim=2)))
-            skeleton = skeleton * present[..., None]
-            visual = visual + self.guide(self.guide_norm(visual), skeleton)
+            seen = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if seen is None else seen
+            anything = seen.any(dim=1, keepdim=True)
+            heard = seen | ~anything  # attention over nothing is not a number; what it gives here is dropped below
+            limbs = self.from_joints(joints)  # (B, T, J, D)
+            skeleton = self.skeleton_talk(self.skeleton_message(limbs.mean(dim=2)), heard)
+            visual = visual + self.guide(self.guide_norm(visual), skeleton, heard) * anything[..., None]
             parts = [tokens + e[0], visual[:, :, None] + e[1], limbs + e[2], skeleton[:, :, None] + e[3]]
+            always = seen.new_ones(*seen.shape, tokens.shape[2] + 1)
+            limbs_seen = seen[..., None].expand(-1, -1, joints.shape[2] + 1)
+            present = torch.cat([always, limbs_seen], dim=2).flatten(0, 1)  # (B T, N')
         z = torch.cat(parts, dim=2).flatten(0, 1)  # (B T, N', D)
         normed = self.norm1(z)
-        z = z + self.attention(normed, normed)
+        z = z + self.attention(normed, normed, present)
         z = z + self.mlp(self.norm2(z))
         weights = torch.sigmoid(self.weight(z))
+        if present is not None:
+            weights = weights * present[..., None]
         frames = (z * (weights / weights.sum(dim=1, keepdim=True))).sum(dim=1).unflatten(0, tokens.shape[:2])
         return Guided(frames, frames.mean(dim=1))

@@ -17,7 +17,7 @@ from training.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model_files import save_model
 from training.reid_model import Head
 from training.sampling import identity_batches
-from training.visual_encoder import EncoderSettings, VisualEncoder
+from training.visual_encoder import EncoderSettings, VisualEncoder, fold_necks
 
 
 class VisualSettings(LoopSettings):
@@ -91,9 +91,12 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
         terms = {}
         for name, part in (("cls", tokens), ("projected", projected)):
             feature = part[:, 0].unflatten(0, images.shape[:2]).mean(1)
-            logits = getattr(model, name)(feature)
-            terms[f"identity_{name}"] = smoothed_cross_entropy(logits, labels, settings.smoothing)
-            terms[f"triplet_{name}"] = batch_hard_triplet(feature, labels, settings.margin)
+            head: Head = getattr(model, name)
+            # behind the neck, where the scale is fixed: from scratch, before it, the triplet shrinks all to one point
+            necked = head.neck(feature)
+            terms[f"identity_{name}"] = smoothed_cross_entropy(head.classifier(necked), labels, settings.smoothing)
+            unit = necked / necked.shape[1] ** 0.5
+            terms[f"triplet_{name}"] = batch_hard_triplet(unit, labels, settings.margin)
         return terms
 
     train(
@@ -108,5 +111,6 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
         settings.weight_decay,
     )
     described = {"kind": "visual", "encoder": encoder.model_dump(mode="json"), "cameras": []}
+    fold_necks(model.encoder, model.cls.neck, model.projected.neck)
     save_model(model.encoder, described, out_dir)
     finish(out_dir)

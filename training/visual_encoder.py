@@ -22,6 +22,7 @@ CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 CLIP_MEAN = (0.4815, 0.4578, 0.4082)
 CLIP_STD = (0.2686, 0.2613, 0.2758)
 PATCH = 16
+PROJECTED_NORM = 3.0  # similarities to prototypes, the raw logits of stage 2, then span about -9 to 9
 
 
 class EncoderSettings(Settings):
@@ -104,7 +105,7 @@ class _SmallTrunk(nn.Module):
         self.position = nn.Parameter(torch.randn(1, cells + 1, width) * 0.02)
         self.blocks = nn.Sequential(*(Block(width, settings.heads, qkv_bias=True) for _ in range(settings.depth)))
         self.norm = nn.LayerNorm(width)
-        self.project = nn.Linear(width, settings.projection, bias=False)
+        self.project = nn.Linear(width, settings.projection)
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         cells = self.stem(x).flatten(2).transpose(1, 2)  # (B, N - 1, D)
@@ -113,6 +114,30 @@ class _SmallTrunk(nn.Module):
         tokens = torch.cat([cls, cells], dim=1) + self.position
         tokens = self.norm(self.blocks(_shifted(tokens, shift)))
         return tokens, self.project(tokens)
+
+
+@torch.no_grad()
+def fold_necks(encoder: VisualEncoder, cls: nn.BatchNorm1d, projected: nn.BatchNorm1d) -> None:
+    """Make a small encoder's two outputs those of the batch norms that they were trained behind.
+
+    Without it all features share one large offset, next to which identities differ in the fourth digit: cosines, and
+    with them contrast and prototypes, would see nothing else. Projected features get a norm of about `PROJECTED_NORM`.
+    """
+    trunk = encoder.trunk
+    (scale, shift), (outer, lift) = _affine(cls), _affine(projected)
+    trunk.project.bias -= trunk.project.weight @ (shift / scale)
+    trunk.project.weight /= scale  # undoes what the next two lines do to its input
+    trunk.norm.weight *= scale
+    trunk.norm.bias.mul_(scale).add_(shift)
+    size = PROJECTED_NORM / len(outer) ** 0.5
+    trunk.project.weight *= outer[:, None] * size
+    trunk.project.bias.mul_(outer).add_(lift).mul_(size)
+
+
+def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Scale and shift that a batch norm applies in evaluation."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias - norm.running_mean * scale
 
 
 class _ClipTrunk(nn.Module):

@@ -56,3 +56,11 @@ def test_the_updater_is_the_slow_decoder(updater: PrototypeFusionUpdater) -> Non
 def test_quick_gelu_is_its_formula() -> None:
     x = torch.linspace(-3, 3, 7)
     torch.testing.assert_close(QuickGELU()(x), x / (1 + torch.exp(-1.702 * x)))
+
+
+def test_a_memory_that_holds_nothing_is_not_looked_at(updater: PrototypeFusionUpdater) -> None:
+    fused, memory = torch.randn(3, 8, dtype=torch.float64), torch.randn(2, 6, 8, dtype=torch.float64)
+    seen = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    updated = updater(fused, memory, seen)
+    torch.testing.assert_close(updated[0], updater(fused, memory[:1])[0])
+    torch.testing.assert_close(updated[1], updater(fused, memory[1:, :4])[0])

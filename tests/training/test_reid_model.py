@@ -96,13 +96,17 @@ def test_each_part_can_be_left_out(part: str) -> None:
 
 
 def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> None:
-    settings = FinetuneSettings(lr=1e-3, bias_lr=2, head_lr=10)
+    settings = FinetuneSettings(lr=1e-3, bias_lr=2, head_lr=10, classifier_lr=3)
     rate = {id(p): group["lr"] for group in parameter_groups(model, settings) for p in group["params"]}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             assert id(parameter) not in rate
             continue
-        expected = 1e-3 * (1 if name.startswith(("visual.", "skeleton.")) else 10)
+        expected = 1e-3
+        if name.startswith(("heads.cls", "heads.projected")):
+            expected *= 3
+        elif not name.startswith(("visual.", "skeleton.")):
+            expected *= 10
         expected *= 2 if name.endswith("bias") else 1
         assert rate[id(parameter)] == pytest.approx(expected), name
 
@@ -124,3 +128,11 @@ def test_the_schedule_of_stage_2_at_its_turning_points() -> None:
     assert rates[30:50] == pytest.approx([0.1] * 20)
     assert rates[50:70] == pytest.approx([0.01] * 20)
     assert rates[70:] == pytest.approx([0.001] * 10)
+
+
+def test_a_frozen_skeleton_encoder_has_no_dropout_and_no_random_signs(model: ReidModel) -> None:
+    model.skeleton.requires_grad_(False)
+    model.train()
+    x = batch()["skeletons"]
+    assert model.pfu.training
+    assert torch.equal(model.skeleton(x), model.skeleton(x))

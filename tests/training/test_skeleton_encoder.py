@@ -99,3 +99,17 @@ def test_frames_without_a_person_are_not_averaged_in() -> None:
 def test_the_published_size_has_about_22_million_parameters() -> None:
     count = sum(p.numel() for p in SkeletonEncoder(SkeletonSettings(), 512).parameters())
     assert 20e6 < count < 24e6
+
+
+def test_with_temporal_attention_frames_without_a_person_are_not_looked_at() -> None:
+    torch.manual_seed(0)
+    encoder = SkeletonEncoder(SMALL.model_copy(update={"temporal": True}), 8).eval()
+    x = skeletons()
+    seen = torch.ones(3, 4, dtype=torch.bool)
+    seen[:, 1] = False
+    changed = x.clone()
+    changed[:, 1] = 7
+    kept = [0, 2, 3]
+    assert torch.equal(encoder(x, seen)[:, kept], encoder(changed, seen)[:, kept])
+    torch.testing.assert_close(encoder(x, seen)[:, kept], encoder(x[:, kept]))
+    assert torch.isfinite(encoder(x, torch.zeros_like(seen))).all()

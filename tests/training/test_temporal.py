@@ -91,3 +91,30 @@ def test_a_frame_is_the_slow_version(sgtm: TemporalModelling) -> None:
         w = torch.sigmoid(z @ sgtm.weight.weight[0])
         expected.append(sum(w[i] / w.sum() * z[i] for i in range(len(z))))
     torch.testing.assert_close(sgtm(tokens, joints).frames[b], torch.stack(expected))
+
+
+def test_a_clip_without_any_skeleton_is_treated_as_at_inference(sgtm: TemporalModelling) -> None:
+    tokens, joints = inputs()
+    seen = torch.ones(B, T, dtype=torch.bool)
+    seen[1] = False
+    guided = sgtm(tokens, joints, seen)
+    torch.testing.assert_close(guided.frames[1], sgtm(tokens).frames[1])
+    torch.testing.assert_close(guided.frames[[0, 2]], sgtm(tokens, joints).frames[[0, 2]])
+
+
+def test_a_frame_without_a_skeleton_is_left_out_of_what_guides_the_others(sgtm: TemporalModelling) -> None:
+    tokens, joints = inputs()
+    seen = torch.ones(B, T, dtype=torch.bool)
+    seen[:, 2] = False
+    skeleton = sgtm.skeleton_message(sgtm.from_joints(joints).mean(2))
+    kept = [0, 1, 3]
+    normed = sgtm.skeleton_talk.norm(skeleton[:, kept])
+    talked = skeleton[:, kept] + sgtm.skeleton_talk.attention(normed, normed)
+    visual = sgtm.visual_talk(sgtm.visual_message(tokens.mean(2)))
+    visual = visual + sgtm.guide(sgtm.guide_norm(visual), talked)
+    z = torch.cat([tokens[:, 2] + sgtm.token_types[0], visual[:, 2:3] + sgtm.token_types[1]], dim=1)
+    normed = sgtm.norm1(z)
+    z = z + sgtm.attention(normed, normed)
+    z = z + sgtm.mlp(sgtm.norm2(z))
+    w = torch.sigmoid(sgtm.weight(z))
+    torch.testing.assert_close(sgtm(tokens, joints, seen).frames[:, 2], (z * w).sum(1) / w.sum(1))
