@@ -43,6 +43,7 @@ class PosedFrames:
         scores: 0 to 1, (T, 17).
         keypoints_3d: metres, pelvis-centred, camera axes, (T, 17, 3).
         status: positions in `FRAME_STATUS`, (T,).
+        filled: whether the pose was interpolated between its neighbours in time, (T,).
     """
 
     frames: Sequence[Frame | None]
@@ -50,6 +51,7 @@ class PosedFrames:
     scores: NDArray[np.float32]
     keypoints_3d: NDArray[np.float32]
     status: NDArray[np.uint8]
+    filled: NDArray[np.bool_]
 
 
 def side_colour(joint: int) -> Colour:

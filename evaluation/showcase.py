@@ -65,10 +65,7 @@ def posed_tracklets(
             shown = np.linspace(0, count - 1, min(frames, count)).round().astype(int)
             posed = PosedFrames(
                 [read_frame(root, tracklet.frames[t]) for t in shown],
-                skeletons.of(row, "keypoints_2d")[shown],
-                skeletons.of(row, "scores")[shown],
-                skeletons.of(row, "keypoints_3d")[shown],
-                skeletons.of(row, "status")[shown],
+                **{column: skeletons.of(row, column)[shown] for column in SKELETON_SHAPES},
             )
             pictures[tracklet.tracklet_id] = data_uri(pose_sheet(posed))
     return pictures

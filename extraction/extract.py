@@ -228,6 +228,7 @@ def skeletons_of(
         "keypoints_2d": np.where(shown, found.keypoints, 0),
         "scores": found.scores.clip(0, 1),
         "status": status,
+        "filled": np.zeros(len(status), np.bool_),
     }
 
 

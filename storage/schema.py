@@ -29,9 +29,11 @@ INDEX = _schema(
 
 SKELETONS = _schema(
     "skeletons",
-    1,
+    2,
     "keypoints_3d: metres, pelvis-centred, x right y down z away; keypoints_2d: pixels of the source frame; "
-    "scores: 0 to 1; status: " + " ".join(f"{i}={name}" for i, name in enumerate(FRAME_STATUS)),
+    "scores: 0 to 1; status: "
+    + " ".join(f"{i}={name}" for i, name in enumerate(FRAME_STATUS))
+    + "; filled: the pose is interpolated between its neighbours in time, whatever the status",
     [
         ("tracklet_id", pa.string()),
         ("num_frames", pa.int32()),
@@ -40,6 +42,7 @@ SKELETONS = _schema(
         ("keypoints_2d", pa.list_(pa.field("item", pa.float32(), nullable=False))),
         ("scores", pa.list_(pa.field("item", pa.float32(), nullable=False))),
         ("status", pa.list_(pa.field("item", pa.uint8(), nullable=False))),
+        ("filled", pa.list_(pa.field("item", pa.bool_(), nullable=False))),
     ],
 )
 SKELETON_SHAPES = {
@@ -47,6 +50,7 @@ SKELETON_SHAPES = {
     "keypoints_2d": (NUM_JOINTS, 2),
     "scores": (NUM_JOINTS,),
     "status": (),
+    "filled": (),
 }
 
 FEATURES = _schema(

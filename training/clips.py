@@ -18,7 +18,7 @@ from storage.tables import read_ragged
 from storage.tracklets import Tracklet, read_index
 from training.sampling import segment_frames
 
-OK, LOW_CONFIDENCE = FRAME_STATUS.index("ok"), FRAME_STATUS.index("low_confidence")
+LOW_CONFIDENCE = FRAME_STATUS.index("low_confidence")  # those before it show somebody
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,18 @@ def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
 
 def read_skeletons(
     paths: Sequence[Path], tracklets: Sequence[Tracklet]
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.uint8]]]:
-    """Skeletons (T, 17, 3) and statuses (T,) of tracklets, in their order.
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
+    """Skeletons (T, 17, 3) of tracklets, in their order, and which frames can be learnt from (T,).
+
+    Those are the frames in which a person was found, and those filled from their neighbours in time.
 
     Raises:
         DataError: a tracklet has no skeletons, or another number of them than of frames.
     """
-    ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status"])
+    ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status", "filled"])
     rows = _rows_of(ragged.position(), ragged.offsets, tracklets, "skeletons")
-    return [ragged.of(i, "keypoints_3d") for i in rows], [ragged.of(i, "status") for i in rows]
+    seen = [(ragged.of(i, "status") <= LOW_CONFIDENCE) | ragged.of(i, "filled") for i in rows]
+    return [ragged.of(i, "keypoints_3d") for i in rows], seen
 
 
 def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> list[NDArray[np.float16]]:
@@ -92,11 +95,6 @@ def _rows_of(
                 fix="extract again: the two were made from different indexes",
             )
     return [position[t.tracklet_id] for t in tracklets]
-
-
-def seen_frames(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Frames whose skeleton can be learnt from: a person was found."""
-    return (status == OK) | (status == LOW_CONFIDENCE)
 
 
 def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from storage.progress import Progress
 from storage.tracklets import Tracklet
 from training.augment import AugmentSettings, augment
-from training.clips import FrameSource, read_features, read_skeletons, read_training_set, sample_clips, seen_frames
+from training.clips import FrameSource, read_features, read_skeletons, read_training_set, sample_clips
 from training.encoders import frame_features, load_encoder
 from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_steps
 from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors, read_description, save_model, save_tensors
@@ -78,7 +78,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         CsipError: the loss became NaN.
     """
     data = read_training_set(inputs.indexes)
-    skeletons, status = read_skeletons(inputs.skeletons, data.tracklets)
+    skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)
     shape = inputs.encoder_settings
     described = read_description(inputs.pretrained)
@@ -99,7 +99,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         current = _current_features(model, data.tracklets, source) if epoch else features
         model.prototypes_visual.copy_(visual_prototypes(current, data.labels, count))
         if model.skeleton is not None:
-            model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, status, data.labels, count))
+            model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, count))
 
     source = FrameSource(
         inputs.data_root, (shape.image_height, shape.image_width), settings.decode_workers, settings.cache_megabytes
@@ -116,7 +116,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         return {
             "images": images,
             "skeletons": mirrored,
-            "seen": torch.from_numpy(np.stack([seen_frames(status[i][f]) for i, f in picked])),
+            "seen": torch.from_numpy(np.stack([seen[i][f] for i, f in picked])),
             "labels": torch.from_numpy(data.labels[kept]),
             "camids": torch.tensor([data.tracklets[i].camid for i in kept]),
             "names": [data.tracklets[i].tracklet_id for i in kept],

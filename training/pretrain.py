@@ -14,7 +14,7 @@ from torch import Tensor
 
 from storage.progress import Progress
 from training.augment import mirror_skeletons
-from training.clips import read_features, read_skeletons, read_training_set, seen_frames
+from training.clips import read_features, read_skeletons, read_training_set
 from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_cosine
 from training.losses import supcon
 from training.model_files import PROTOTYPES, save_model, save_tensors
@@ -62,7 +62,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         CsipError: the loss became NaN.
     """
     data = read_training_set(inputs.indexes)
-    skeletons, status = read_skeletons(inputs.skeletons, data.tracklets)
+    skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)
     usable = [i for i, rows in enumerate(features) if np.isfinite(rows[:, 0]).any()]
     width = next(iter(features)).shape[1]
@@ -87,7 +87,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         clips = torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(clips), clips)
         return {
             "skeletons": clips,
-            "seen": torch.from_numpy(np.stack([seen_frames(status[i][f]) for i, f in picked])),
+            "seen": torch.from_numpy(np.stack([seen[i][f] for i, f in picked])),
             "visual": torch.stack([mean_visual(features[i][f], features[i]) for i, f in picked]),
             "labels": torch.from_numpy(data.labels[tracklets]),
             "names": [data.tracklets[i].tracklet_id for i in tracklets],
@@ -123,7 +123,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     )
     prototypes = {
         "visual": visual_prototypes(features, data.labels, len(data.pids)),
-        "skeleton": skeleton_prototypes(encoder, skeletons, status, data.labels, len(data.pids)),
+        "skeleton": skeleton_prototypes(encoder, skeletons, seen, data.labels, len(data.pids)),
         "pids": torch.tensor(data.pids),
     }
     save_tensors(prototypes, out_dir / PROTOTYPES)
@@ -155,7 +155,7 @@ def visual_prototypes(features: Sequence[NDArray[np.float16]], labels: NDArray[n
 def skeleton_prototypes(
     encoder: SkeletonEncoder,
     skeletons: Sequence[NDArray[np.float32]],
-    status: Sequence[NDArray[np.uint8]],
+    seen: Sequence[NDArray[np.bool_]],
     labels: NDArray[np.int64],
     identities: int,
 ) -> Tensor:
@@ -163,12 +163,12 @@ def skeleton_prototypes(
     was_training = encoder.training
     encoder.eval()
     device = encoder.positions.device
-    good = [i for i, rows in enumerate(status) if seen_frames(rows).any()]
+    good = [i for i, frames in enumerate(seen) if frames.any()]
     means = []
     for i in good:
         clip = torch.from_numpy(np.ascontiguousarray(skeletons[i]))[None].to(device)
-        seen = torch.from_numpy(seen_frames(status[i]))[None].to(device)
-        means.append(sequence_features(encoder(clip, seen), seen)[0].cpu())
+        mask = torch.from_numpy(seen[i])[None].to(device)
+        means.append(sequence_features(encoder(clip, mask), mask)[0].cpu())
     encoder.train(was_training)
     if not means:
         return torch.zeros(identities, encoder.project.out_features)

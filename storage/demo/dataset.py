@@ -215,7 +215,7 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
     walks = plan_walks(settings)
     names: dict[str, list[str]] = {"train": [], "test": []}
     rows: dict[str, list[list[int]]] = {"train": [], "test": []}
-    truth: dict[str, list[NDArray[np.generic]]] = {c: [] for c in ("keypoints_3d", "keypoints_2d", "scores", "status")}
+    truth: dict[str, list[NDArray[np.generic]]] = {c: [] for c in SKELETONS.names[2:]}
     queries = []
     for number, (walk, (jpegs, joints, keypoints, visible)) in enumerate(
         zip(walks, _rendered(settings, walks), strict=True)
@@ -234,6 +234,7 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
         truth["keypoints_2d"].append(keypoints)
         truth["scores"].append(visible)
         truth["status"].append(np.zeros(len(jpegs), np.uint8))
+        truth["filled"].append(np.zeros(len(jpegs), np.bool_))
         progress(number + 1, len(walks), "tracklets")
     (root / "info").mkdir(parents=True)
     for part in names:

@@ -89,6 +89,7 @@ def test_a_sheet_has_a_column_a_frame_and_leaves_out_skeletons_that_are_not_ther
         np.ones((count, NUM_JOINTS), np.float32),
         np.random.default_rng(0).normal(size=(count, NUM_JOINTS, 3)).astype(np.float32) * 0.3,
         np.array([ok, nobody, unreadable], np.uint8),
+        np.zeros(count, np.bool_),
     )
     sheet = pose_sheet(posed, frame_height=128, view_height=60)
     assert sheet.shape == (128 + 60 + 60 + 8, 3 * 64 + 2 * 4, 3)

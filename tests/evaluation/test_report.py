@@ -80,6 +80,7 @@ def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., 
             "keypoints_2d": list(rng.uniform(0, 16, (*shape, 2)).astype("f")),
             "scores": list(rng.uniform(0.2, 1, shape).astype("f")),
             "status": list(np.zeros(shape[:2], np.uint8)),
+            "filled": list(np.zeros(shape[:2], np.bool_)),
         }
         write_table(
             ragged_table([t.tracklet_id for t in tracklets], columns, SKELETONS), tmp_path / "skeletons.parquet"

@@ -28,6 +28,7 @@ def columns(frames: int, score: float = 0.8) -> dict[str, np.ndarray]:
         "keypoints_2d": body[..., :2] * 100 + 50,
         "scores": np.full((frames, 17), score, np.float32),
         "status": np.zeros(frames, np.uint8),
+        "filled": np.zeros(frames, np.bool_),
     }
 
 

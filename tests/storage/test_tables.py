@@ -16,8 +16,8 @@ def skeletons(lengths: list[int], seed: int = 0) -> dict[str, list[np.ndarray]]:
     rng = np.random.default_rng(seed)
     return {
         name: [
-            rng.integers(0, 4, (t, *shape)).astype(np.uint8)
-            if name == "status"
+            rng.integers(0, 2, (t, *shape)).astype({"status": np.uint8, "filled": np.bool_}[name])
+            if name in ("status", "filled")
             else rng.normal(size=(t, *shape)).astype(np.float32)
             for t in lengths
         ]

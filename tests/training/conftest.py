@@ -49,6 +49,7 @@ def small(make_mars: Callable[..., Path], tmp_path: Path) -> Small:
         "keypoints_2d": [np.zeros((t, 17, 2)) for t in lengths],
         "scores": [np.ones((t, 17)) for t in lengths],
         "status": status,
+        "filled": [np.zeros(t, np.bool_) for t in lengths],
     }
     write_table(ragged_table([t.tracklet_id for t in rows], columns, SKELETONS), tmp_path / "skeletons.parquet")
     encoder = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)

@@ -117,9 +117,9 @@ def test_prototypes_are_the_same_when_computed_twice(train: Callable[..., Path],
     from training.skeleton_encoder import SkeletonEncoder
 
     data = read_training_set([small.train])
-    skeletons, status = read_skeletons([small.skeletons], data.tracklets)
+    skeletons, seen = read_skeletons([small.skeletons], data.tracklets)
     encoder = SkeletonEncoder(PRETRAIN.skeleton, 8).train()
-    one, two = (skeleton_prototypes(encoder, skeletons, status, data.labels, 4) for _ in range(2))
+    one, two = (skeleton_prototypes(encoder, skeletons, seen, data.labels, 4) for _ in range(2))
     assert torch.equal(one, two)
     assert encoder.training
 
