@@ -1,37 +1,34 @@
-"""The stage `skeletons`: the frames of one shard of tracklets become their 2D keypoints and 3D skeletons.
+"""The stage `skeletons`: the frames of one shard of tracklets become their 2D keypoints and 3D skeletons."""
 
-A frame that cannot be decoded, or shows nobody, is recorded as such and holds zeros; its neighbours are lifted as if
-the body had moved evenly through it, so one broken file spoils one frame.
-"""
-
-from collections.abc import Iterator
+import logging
+import os
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from extraction.canonical import LIMBS
 from extraction.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
-from storage.frames import Frame, read_frames
+from storage.frames import read_bytes
 from storage.progress import Progress
-from storage.schema import FRAME_STATUS, SKELETONS
+from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
-from storage.skeleton import NUM_JOINTS
-from storage.tables import ragged_table, write_table
-from storage.tracklets import read_index
+from storage.tables import ROWS_PER_GROUP, ragged_table, table_writer
+from storage.tracklets import Tracklet, stream_index
 
-if TYPE_CHECKING:  # both import torch and mmpose, which takes seconds; a plan of a run needs only the settings
-    from extraction.estimator import Estimator
-    from extraction.lifter import Lifter
+if TYPE_CHECKING:  # imports torch and mmpose, which takes seconds; a plan of a run needs only the settings
+    from extraction.streaming import Columns, Models, Stream
 
-OK, LOW_CONFIDENCE, NO_PERSON, UNREADABLE = range(len(FRAME_STATUS))
+log = logging.getLogger("csip.extraction")
+
 FILE_NAME = "skeletons.parquet"
 LOADING = Lock()
+BATCH_ON_CPU, BATCH_ON_GPU = 16, 256
+"""On a CPU the features of 16 frames still fit its caches: RTMPose-s and LiteHRNet are slower with 8 and with 32."""
 
 
 class EstimatorSettings(PoseModelSettings):
@@ -40,7 +37,11 @@ class EstimatorSettings(PoseModelSettings):
     config: str = neutral("project:demo_estimator.py", "mmpose config of a top-down model; see PoseModelSettings.")
     weights: str = neutral("project:demo_estimator.safetensors", "Weights of the model: address, file or project:file.")
     flip_test: bool = Field(False, description="Average with the answer for the mirrored crop: twice the work.")
-    channels_last: bool = Field(True, description="Memory layout of convolutions; faster on CPU and GPU.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="Arithmetic of the backbone. fp32: keypoints as mmpose's. bf16: about twice as fast where the "
+        "processor has it, and keypoints move a little (make bench-extraction says how much).",
+    )
 
 
 class LifterSettings(PoseModelSettings):
@@ -72,10 +73,17 @@ class ExtractionSettings(Settings):
     no_person_score: float = Field(
         0.2, description="A frame whose limb joints score less on average shows no person and holds zeros (0 to 1)."
     )
+    max_gap: int = Field(
+        5,
+        ge=0,
+        description="Longest run of frames that are not ok which is filled by interpolation in time (and marked so).",
+    )
     device: str = neutral("auto", "Where the models run: auto, cpu, cuda, cuda:1, ...")
-    batch_size: int = neutral(32, "Frames at once in the 2D estimator.", ge=1)
-    lifter_batch_size: int = neutral(4096, "Frames at once in the lifter, counting every frame of a window.", ge=1)
-    decode_workers: int = neutral(2, "Threads that decode images ahead of the model.", ge=1)
+    batch_size: int = neutral(
+        0, f"Frames at once in the 2D estimator; 0: {BATCH_ON_CPU} on a CPU, {BATCH_ON_GPU} on a GPU.", ge=0
+    )
+    workers: int = neutral(0, "Threads in which the models compute; 0: one a core on a CPU, two on a GPU.", ge=0)
+    decode_workers: int = neutral(2, "Threads that read and decode images ahead of the models.", ge=1)
     weights_cache: Path = neutral(DEFAULT_CACHE, "Folder of fetched weights; put files here by hand without network.")
 
 
@@ -114,134 +122,78 @@ def run(inputs: Inputs, settings: ExtractionSettings, out_dir: Path, progress: P
         SettingsError: the models named cannot do what is asked of them.
         DataError: a frame's name points outside the data root.
     """
-    estimator, lifter = load_models(settings)
-    tracklets = read_index(inputs.index)
-    names = [name for tracklet in tracklets for name in tracklet.frames]
-    ends = np.cumsum([len(tracklet.frames) for tracklet in tracklets], dtype=np.int64)
-    found = Estimates.empty(len(names))
-    frames = read_frames(inputs.data_root, names, settings.decode_workers, ahead=2 * settings.batch_size)
-    rows: dict[str, list[NDArray[Any]]] = {name: [] for name in SKELETONS.names[2:]}
-    for done in estimate(estimator, frames, settings.batch_size, found):
-        while len(rows["status"]) < len(tracklets) and ends[len(rows["status"])] <= done:
-            end = int(ends[len(rows["status"])])
-            one = found.rows(slice(end - len(tracklets[len(rows["status"])].frames), end))
-            for name, values in skeletons_of(one, lifter, settings.min_score, settings.no_person_score).items():
-                rows[name].append(values)
-        progress(done, len(names), "frames")
-    table = ragged_table([tracklet.tracklet_id for tracklet in tracklets], rows, SKELETONS)
-    write_table(table, out_dir / FILE_NAME)
+    stream = make_stream(settings, inputs.data_root)
+    total = sum(len(tracklet.frames) for tracklet in stream_index(inputs.index))
+    write_skeletons(stream, stream_index(inputs.index), total, out_dir / FILE_NAME, progress)
 
 
-def load_models(settings: ExtractionSettings) -> tuple["Estimator", "Lifter"]:
-    """Both models, once a process for the same settings and files."""
+def make_stream(settings: ExtractionSettings, data_root: Path) -> "Stream":
+    """The loaded models, ready for frames below `data_root`."""
+    from extraction.poses import Thresholds
+    from extraction.streaming import Stream
+
+    models = load_models(settings)
+    on_cpu = models.estimator.device.type == "cpu"
+    return Stream(
+        models,
+        partial(read_bytes, data_root),
+        Thresholds(settings.min_score, settings.no_person_score, settings.max_gap),
+        settings.batch_size or (BATCH_ON_CPU if on_cpu else BATCH_ON_GPU),
+        settings.decode_workers,
+    )
+
+
+def write_skeletons(
+    stream: "Stream", tracklets: Iterable[Tracklet], total: int, path: Path, progress: Progress
+) -> None:
+    """Write a `SKELETONS` file of tracklets as their skeletons come, a row group after another.
+
+    Args:
+        stream: the models, and where frames are read.
+        tracklets: in the order of the file.
+        total: how many frames they have in all, for the progress.
+        path: the file.
+        progress: told frames done, and how many a second.
+    """
+    start, done = time.monotonic(), 0
+    group: list[tuple[Tracklet, Columns]] = []
+
+    def flush() -> None:
+        with stream.watch("write"):
+            columns = {name: [one[name] for _, one in group] for name in SKELETONS.names[2:]}
+            write(ragged_table([tracklet.tracklet_id for tracklet, _ in group], columns, SKELETONS), ROWS_PER_GROUP)
+        group.clear()
+
+    with table_writer(path, SKELETONS) as write:
+        for tracklet, columns in stream.skeletons(tracklets):
+            group.append((tracklet, columns))
+            if len(group) == ROWS_PER_GROUP:
+                flush()
+            done += len(tracklet.frames)
+            progress(done, total, f"frames, {done / max(time.monotonic() - start, 1e-9):.0f} a second")
+        if group:
+            flush()
+
+
+def load_models(settings: ExtractionSettings) -> "Models":
+    """Both models and their threads, once a process for the same settings and files."""
     stamp = tuple((str(path), path.stat().st_mtime_ns) for path in weight_files(settings).values())
     with LOADING:  # several shards start at once in threads of one process
         return _load_models(settings, stamp)
 
 
 @lru_cache(maxsize=2)
-def _load_models(settings: ExtractionSettings, _stamp: tuple[tuple[str, int], ...]) -> tuple["Estimator", "Lifter"]:
+def _load_models(settings: ExtractionSettings, _stamp: tuple[tuple[str, int], ...]) -> "Models":
     from extraction.estimator import Estimator
     from extraction.lifter import Lifter
+    from extraction.parallel import compute_pool
     from extraction.pose_model import choose_device, load
+    from extraction.streaming import Models
 
     device = choose_device(settings.device)
     pose, lift = settings.estimator, settings.lifter
-    estimator = Estimator(load(pose, settings.weights_cache, device), pose.flip_test, pose.channels_last)
+    estimator = Estimator(load(pose, settings.weights_cache, device), pose.flip_test, pose.precision)
     model = load(lift, settings.weights_cache, device)
     normalise = model.cfg.get("normalise", "box") if lift.normalise == "auto" else lift.normalise
-    return estimator, Lifter(model, normalise, lift.overlap, lift.flip_test, settings.lifter_batch_size)
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """What the 2D estimator found in N frames.
-
-    Attributes:
-        keypoints: (N, 17, 2) pixels of each frame.
-        scores: (N, 17).
-        sizes: (N, 2) width and height of each frame; zeros where it could not be decoded.
-    """
-
-    keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    sizes: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, frames: int) -> "Estimates":
-        """Room for N frames, all unreadable so far."""
-        shapes = ((frames, NUM_JOINTS, 2), (frames, NUM_JOINTS), (frames, 2))
-        return cls(*(np.zeros(shape, np.float32) for shape in shapes))
-
-    def rows(self, rows: slice) -> "Estimates":
-        """Some of the frames, as views."""
-        return Estimates(self.keypoints[rows], self.scores[rows], self.sizes[rows])
-
-
-def estimate(
-    estimator: "Estimator", frames: Iterator[Frame | None], batch_size: int, found: Estimates
-) -> Iterator[int]:
-    """Fill `found` batch by batch, across tracklets; yields how many frames are done so far."""
-    batch: dict[int, Frame] = {}
-    done = 0
-    for row, frame in enumerate(frames):
-        done = row + 1
-        if frame is not None:
-            batch[row] = frame
-        if len(batch) == batch_size:
-            _estimate_batch(estimator, batch, found)
-            batch = {}
-            yield done
-    if batch:
-        _estimate_batch(estimator, batch, found)
-    yield done
-
-
-def _estimate_batch(estimator: "Estimator", batch: dict[int, Frame], found: Estimates) -> None:
-    rows = list(batch)
-    found.keypoints[rows], found.scores[rows] = estimator.h36m(list(batch.values()))
-    found.sizes[rows] = [(frame.shape[1], frame.shape[0]) for frame in batch.values()]
-
-
-def frame_status(found: Estimates, min_score: float, no_person_score: float) -> NDArray[np.uint8]:
-    """(N,) positions in `FRAME_STATUS`."""
-    mean = found.scores[:, LIMBS].mean(-1)  # in COCO, trunk and head are made from other joints
-    status = np.where(mean < no_person_score, NO_PERSON, np.where(mean < min_score, LOW_CONFIDENCE, OK))
-    return np.where(found.sizes[:, 0] > 0, status, UNREADABLE).astype(np.uint8)
-
-
-def skeletons_of(
-    found: Estimates, lifter: "Lifter", min_score: float, no_person_score: float
-) -> dict[str, NDArray[Any]]:
-    """One tracklet's columns of `SKELETONS`, (T, ...) each."""
-    from extraction.lifter import Poses2D
-
-    status = frame_status(found, min_score, no_person_score)
-    good = status <= LOW_CONFIDENCE
-    shown = good[:, None, None]
-    skeletons = np.zeros((len(status), NUM_JOINTS, 3), np.float32)
-    if good.any():
-        poses = Poses2D(*(bridge(values, good) for values in (found.keypoints, found.scores, found.sizes)))
-        skeletons = np.where(shown, lifter(poses), 0)
-    return {
-        "keypoints_3d": skeletons,
-        "keypoints_2d": np.where(shown, found.keypoints, 0),
-        "scores": found.scores.clip(0, 1),
-        "status": status,
-        "filled": np.zeros(len(status), np.bool_),
-    }
-
-
-def bridge(values: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill the frames that are not good from their good neighbours: linear in time, constant at the ends.
-
-    Args:
-        values: (T, ...).
-        good: (T,), at least one.
-    """
-    if good.all():
-        return values
-    times = np.flatnonzero(good)
-    flat = values.reshape(len(values), -1)
-    columns = [np.interp(np.arange(len(values)), times, column[times]) for column in flat.T]
-    return np.stack(columns, -1).reshape(values.shape).astype(np.float32)
+    workers = settings.workers or (len(os.sched_getaffinity(0)) if device.type == "cpu" else 2)
+    return Models(estimator, Lifter(model, normalise, lift.overlap, lift.flip_test), compute_pool(workers), workers)

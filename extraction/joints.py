@@ -31,9 +31,18 @@ COCO: Sources = {
 }
 """Human3.6M joint -> weight of each COCO joint in it. Source: mmpose's `convert_keypoint_definition`, coco to h36m."""
 
+HALPE26: Sources = COCO | {
+    # Halpe-26 begins with COCO's 17 and adds points on the body's axis, so less has to be guessed
+    "pelvis": {19: 1},
+    "spine": {18: 0.5, 19: 0.5},  # between neck and hip
+    "thorax": {18: 1},  # the neck
+    "head": {17: 1},  # the top of the head
+}
+"""The same for Halpe-26. Source: the mapping that MotionBERT documents for skeletons found in videos."""
+
 H36M: Sources = {joint: {i: 1} for i, joint in enumerate(JOINTS)}
 
-DEFINITIONS: dict[str, tuple[int, Sources]] = {"coco": (17, COCO), "h36m": (17, H36M)}
+DEFINITIONS: dict[str, tuple[int, Sources]] = {"coco": (17, COCO), "halpe26": (26, HALPE26), "h36m": (17, H36M)}
 """mmpose's name of a joint definition (`dataset_meta["dataset_name"]`) -> number of its joints, and the table."""
 
 

@@ -10,6 +10,7 @@ turned here; the pelvis is subtracted. (mmpose's `Pose3DInferencer` turns its an
 on the floor, for drawing only.)
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from extraction.canonical import CANVAS, canonical
 from extraction.mmpose_compat import mmpose_scope
 from extraction.pose_model import PoseModel
+from extraction.windows import batches, blended, frame_windows, window_offsets, window_starts
 from storage.errors import SettingsError
 from storage.skeleton import NUM_JOINTS, centre_on_pelvis
 
@@ -53,14 +55,20 @@ class Lifter:
         normalise: how crops meet the images that the lifter was trained on, see `extract.LifterSettings`.
         overlap: frames that neighbouring windows share, where a model answers for whole windows.
         flip_test: average with the answer for the mirrored pose, where the model's config asks for it.
-        batch_size: frames at once (whole windows, and at least one).
+        together: lift windows of several tracklets at once, which a GPU wants. On a CPU it gains nothing, and
+            without it a tracklet's skeletons depend on no other tracklet. None: as the device wants it.
 
     Raises:
         SettingsError: the model is not a lifter of one of the two kinds.
     """
 
     def __init__(
-        self, model: PoseModel, normalise: Normalise, overlap: int = 81, flip_test: bool = True, batch_size: int = 4096
+        self,
+        model: PoseModel,
+        normalise: Normalise,
+        overlap: int = 81,
+        flip_test: bool = True,
+        together: bool | None = None,
     ) -> None:
         kind = type(getattr(model, "head", None)).__name__
         if kind not in ("TemporalRegressionHead", "MotionRegressionHead"):
@@ -77,8 +85,8 @@ class Lifter:
             self.codec = KEYPOINT_CODECS.build(target["encoder"])
         self.model = model
         self.normalise = normalise
-        self.batch_size = batch_size
         self.device = next(model.parameters()).device
+        self.together = self.device.type != "cpu" if together is None else together
         self.answers_windows = kind == "MotionRegressionHead"
         self.flip_test = flip_test and (model.test_cfg or {}).get("flip_test", False)
         if self.answers_windows:
@@ -89,48 +97,66 @@ class Lifter:
                 dataset.get("seq_len", 1), dataset.get("seq_step", 1), dataset.get("causal", False)
             )
 
-    @torch.inference_mode()
     def __call__(self, poses: Poses2D) -> Array:
-        """(T, 17, 3): metres, pelvis-centred, camera axes. Depends on nothing but this tracklet."""
-        lift = self._lift_windows if self.answers_windows else self._lift_frames
-        return centre_on_pelvis(lift(poses)).astype(np.float32)
+        """(T, 17, 3) of one tracklet: metres, pelvis-centred, camera axes."""
+        return self.lift([poses])[0]
 
-    def _lift_frames(self, poses: Poses2D) -> Array:
-        rows = frame_windows(len(poses.keypoints), self.offsets)  # (T, L)
-        skeletons = []
-        for chosen in self._batches(rows):
-            encoded, _ = self._encode(poses, chosen)
-            labels = torch.from_numpy(encoded["keypoint_labels"]).float()  # (34, B * L)
-            inputs = labels.unflatten(1, chosen.shape).permute(1, 0, 2).to(self.device)  # (B, 34, L)
-            coordinates = self.model.head.forward(self.model.extract_feat(inputs))
-            root = torch.from_numpy(np.asarray(encoded["target_root"], np.float32))  # zeros (1, 3)
-            answers = self.model.head.decode((coordinates, root.expand(len(coordinates), *root.shape)))
-            skeletons += [answer.keypoints for answer in answers]
-        return np.concatenate(skeletons)
+    @torch.inference_mode()
+    def lift(self, tracklets: Sequence[Poses2D]) -> list[Array]:
+        """(T, 17, 3) of each tracklet: metres, pelvis-centred, camera axes."""
+        windows = [self._windows(poses) for poses in tracklets]
+        if self.answers_windows:
+            answers = self._through(windows, self._window_answers)
+            skeletons = [blended(found, window.rows) for found, window in zip(answers, windows, strict=True)]
+        else:
+            skeletons = self._through(windows, self._frame_answers)
+        return [centre_on_pelvis(skeleton).astype(np.float32) for skeleton in skeletons]
 
-    def _lift_windows(self, poses: Poses2D) -> Array:
+    def _windows(self, poses: Poses2D) -> "Windows":
+        """A tracklet as the network's inputs."""
         frames = len(poses.keypoints)
-        length = min(frames, self.window)
-        starts = np.array(window_starts(frames, self.window, self.overlap))
-        rows = starts[:, None] + np.arange(length)  # (W, L)
-        depth = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))[:, None, None]
-        total, weight = np.zeros((frames, NUM_JOINTS, 3)), np.zeros((frames, 1, 1))
-        for chosen in self._batches(rows):
-            encoded, (width, height) = self._encode(poses, chosen)
-            inputs = torch.from_numpy(encoded["keypoint_labels"]).float().unflatten(0, chosen.shape)  # (B, L, 17, 3)
-            answer = self._answer_windows(inputs.to(self.device)).flatten(0, 1).cpu().numpy()  # (B * L, 17, 3)
-            sides = {"w": np.full(len(answer), width), "h": np.full(len(answer), height)}
-            skeletons, _ = self.codec.decode(answer, **sides, factor=encoded["factor"])
-            for window, skeleton in zip(chosen, skeletons.reshape(*chosen.shape, NUM_JOINTS, 3), strict=True):
-                total[window] += depth * skeleton
-                weight[window] += depth
-        return (total / weight).astype(np.float32)
+        if self.answers_windows:
+            starts = np.array(window_starts(frames, self.window, self.overlap))
+            rows = starts[:, None] + np.arange(min(frames, self.window))
+        else:
+            rows = frame_windows(frames, self.offsets)
+        return Windows(rows, lambda chosen: self._encode(poses, chosen))
 
-    def _batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        at_once = max(1, self.batch_size // rows.shape[1])
-        return [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    def _through(self, windows: Sequence["Windows"], answer: Callable[..., Array]) -> list[Array]:
+        """The answers for each tracklet's windows, (W, ...), in batches of `FRAMES_AT_ONCE`."""
+        answers: list[list[Array]] = [[] for _ in windows]
+        for batch in batches([w.rows.shape for w in windows], self.together):
+            encoded = [windows[i].encode(windows[i].rows[start:end]) for i, start, end in batch]
+            parts = np.split(answer(encoded), np.cumsum([end - start for _, start, end in batch])[:-1])
+            for (i, _, _), part in zip(batch, parts, strict=True):
+                answers[i].append(part)
+        return [np.concatenate(parts) for parts in answers]
 
-    def _encode(self, poses: Poses2D, rows: NDArray[np.int64]) -> tuple[dict[str, Any], tuple[float, float]]:
+    def _frame_answers(self, encoded: Sequence["Encoded"]) -> Array:
+        """(B, 17, 3), one a window."""
+        inputs = np.concatenate(
+            [part.labels["keypoint_labels"].reshape(-1, *part.shape).transpose(1, 0, 2) for part in encoded]
+        )  # (B, 34, L)
+        features = self.model.extract_feat(torch.from_numpy(inputs).float().to(self.device))
+        coordinates = self.model.head.forward(features)
+        root = torch.from_numpy(np.asarray(encoded[0].labels["target_root"], np.float32))  # zeros (1, 3)
+        answers = self.model.head.decode((coordinates, root.expand(len(coordinates), *root.shape)))
+        return np.concatenate([answer.keypoints for answer in answers])
+
+    def _window_answers(self, encoded: Sequence["Encoded"]) -> Array:
+        """(B, L, 17, 3), all frames of each window."""
+        windows = [part.labels["keypoint_labels"].reshape(*part.shape, NUM_JOINTS, 3) for part in encoded]
+        inputs = torch.from_numpy(np.concatenate(windows)).float().to(self.device)  # (B, L, 17, 3)
+        answer = self._answer_windows(inputs).cpu().numpy()
+        sides = {
+            side: np.concatenate([np.full(part.shape[0] * part.shape[1], part.size[i]) for part in encoded])
+            for i, side in enumerate("wh")
+        }
+        factor = np.concatenate([part.labels["factor"] for part in encoded])
+        skeletons, _ = self.codec.decode(answer.reshape(-1, NUM_JOINTS, 3), **sides, factor=factor)
+        return skeletons.reshape(answer.shape)
+
+    def _encode(self, poses: Poses2D, rows: NDArray[np.int64]) -> "Encoded":
         """What the codec makes of the windows' frames, one after another, and the (width, height) they lie in."""
         placed, (width, height) = self._place(poses, rows)
         keypoints = placed.reshape(-1, NUM_JOINTS, 2).astype(np.float32)
@@ -146,7 +172,7 @@ class Lifter:
             keypoints_visible=np.ones(keypoints.shape[:2], np.float32),  # as mmpose does; scores are not passed on
             **{name: value for name, value in given.items() if name in self.codec.auxiliary_encode_keys},
         )
-        return encoded, (width, height)
+        return Encoded(encoded, rows.shape, (width, height))
 
     def _place(self, poses: Poses2D, rows: NDArray[np.int64]) -> tuple[NDArray[Any], tuple[float, float]]:
         """Windows of keypoints as they would lie in an image that the lifter knows, (W, L, 17, 2), and its size."""
@@ -175,6 +201,34 @@ class Lifter:
         return flip_coordinates(flat, indices, shift, input_size=(1, 1)).view_as(coordinates)
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Some windows as the codec gives them.
+
+    Attributes:
+        labels: the codec's answer, frames of all windows one after another.
+        shape: windows and frames of each, (B, L).
+        size: width and height of the image that the windows lie in, pixels.
+    """
+
+    labels: dict[str, Any]
+    shape: tuple[int, ...]
+    size: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one tracklet.
+
+    Attributes:
+        rows: frames of each window, (W, L).
+        encode: some rows, as the codec encodes them.
+    """
+
+    rows: NDArray[np.int64]
+    encode: Callable[[NDArray[np.int64]], Encoded]
+
+
 def place(poses: Poses2D, centre: tuple[float, float], side: float) -> NDArray[np.float64]:
     """Move and scale every crop so that its centre lies at `centre` and its larger side is `side` pixels long.
 
@@ -182,21 +236,3 @@ def place(poses: Poses2D, centre: tuple[float, float], side: float) -> NDArray[n
     """
     sizes = poses.sizes.astype(np.float64)[:, None]  # (T, 1, 2)
     return (poses.keypoints - sizes / 2) / sizes.max(-1, keepdims=True) * side + np.asarray(centre, np.float64)
-
-
-def window_offsets(frames: int, step: int = 1, causal: bool = False) -> NDArray[np.int64]:
-    """Where the frames of a window lie from the frame that it answers for."""
-    before = frames - 1 if causal else (frames - 1) // 2
-    return (np.arange(frames) - before) * step
-
-
-def frame_windows(frames: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The window of each of a tracklet's frames, (T, L); at the ends the outermost frame repeats."""
-    return np.clip(np.arange(frames)[:, None] + offsets, 0, frames - 1)
-
-
-def window_starts(frames: int, window: int, overlap: int) -> list[int]:
-    """First frames of the windows that cover a tracklet; the last one ends with it, so all are equally long."""
-    if frames <= window:
-        return [0]
-    return [*range(0, frames - window, window - overlap), frames - window]

@@ -34,10 +34,19 @@ def frame_path(root: Path, relative: str) -> Path:
 
 def read_frame(root: Path, relative: str) -> Frame | None:
     """Decode one frame to (H, W, 3) uint8 BGR; None if it is missing, empty or not an image."""
+    return decode_frame(read_bytes(root, relative))
+
+
+def read_bytes(root: Path, relative: str) -> NDArray[np.uint8]:
+    """A frame's file as it is; empty if it is missing."""
     try:
-        data = np.fromfile(frame_path(root, relative), dtype=np.uint8)
+        return np.fromfile(frame_path(root, relative), dtype=np.uint8)
     except OSError:
-        return None
+        return np.zeros(0, np.uint8)
+
+
+def decode_frame(data: NDArray[np.uint8]) -> Frame | None:
+    """A file's bytes as (H, W, 3) uint8 BGR; None if they are not an image."""
     if data.size == 0:
         return None
     try:

@@ -5,7 +5,8 @@ number of shards at once, as one contiguous array with offsets: no file a frame,
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,23 +29,51 @@ def shard_of(tracklet_id: str, num_shards: int) -> int:
 
 def write_table(table: pa.Table, path: Path, rows_per_group: int = ROWS_PER_GROUP) -> None:
     """Write zstd Parquet with byte-stream-split floats (a quarter smaller than pyarrow's defaults)."""
+    with table_writer(path, table.schema) as write:
+        write(table, rows_per_group)
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table, int], None]]:
+    """Write a file as `write_table` does, a table after another: what is written need not be kept.
+
+    Yields:
+        A function of a table and the rows of a group; every call begins a new row group.
+    """
+    with pq.ParquetWriter(path, schema, **_encodings(schema)) as writer:
+        yield lambda table, rows_per_group=ROWS_PER_GROUP: writer.write_table(table, rows_per_group)
+
+
+def _encodings(schema: pa.Schema) -> dict[str, Any]:
     floats: list[str] = []
     others: list[str] = []
-    for field in table.schema:
+    for field in schema:
         is_list = pa.types.is_list(field.type)
         kind = field.type.value_type if is_list else field.type
         column = f"{field.name}.list.{field.type.value_field.name}" if is_list else field.name
         # Arrow's half floats are FIXED_LEN_BYTE_ARRAY(2) in Parquet, which byte-stream-split also takes
         (floats if pa.types.is_floating(kind) else others).append(column)
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        use_dictionary=others,
-        column_encoding=None if not floats else dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-        row_group_size=rows_per_group,
-        store_schema=True,
-    )
+    return {
+        "compression": "zstd",
+        "use_dictionary": others,
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT") if floats else None,
+        "store_schema": True,
+    }
+
+
+def stream_table(path: Path, schema: pa.Schema, rows: int = ROWS_PER_GROUP) -> Iterator[pa.Table]:
+    """Read a file a few rows at a time, for those who need not have all of it in memory.
+
+    Raises:
+        StoreError: as `read_table`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_schema(file.schema_arrow, schema, path)
+            for batch in file.iter_batches(rows):
+                yield pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
 
 
 def read_table(paths: Path | Sequence[Path], schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -59,17 +88,23 @@ def read_table(paths: Path | Sequence[Path], schema: pa.Schema, columns: list[st
         try:
             table = pq.read_table(path, columns=columns, partitioning=None)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(
-                f"cannot read a table: {error}", where=path, fix="run again: a damaged artifact is made anew"
-            ) from error
-        if not table.schema.equals(wanted):
-            raise StoreError(
-                f"expected the columns of {_name(schema)}, found {', '.join(table.column_names)}",
-                where=path,
-                fix="the file was written by something else or by another version; delete it and run again",
-            )
+            raise _unreadable(path, error) from error
+        _check_schema(table.schema, wanted, path)
         tables.append(table)
     return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"cannot read a table: {error}", where=path, fix="run again: a damaged artifact is made anew")
+
+
+def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
+    if not found.equals(wanted):
+        raise StoreError(
+            f"expected the columns of {_name(wanted)}, found {', '.join(found.names)}",
+            where=path,
+            fix="the file was written by something else or by another version; delete it and run again",
+        )
 
 
 def _name(schema: pa.Schema) -> str:

@@ -1,13 +1,13 @@
 """The index: which frames make which tracklet, of whom, by which camera, in which split."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage.schema import INDEX
-from storage.tables import read_table
+from storage.tables import read_table, stream_table
 
 DISTRACTOR_PID = 0
 JUNK_PID = -1
@@ -40,7 +40,17 @@ def index_table(tracklets: Iterable[Tracklet]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=INDEX)
 
 
+def stream_index(path: Path) -> Iterator[Tracklet]:
+    """Tracklets of one index file in file order, read as they are asked for."""
+    for table in stream_table(path, INDEX):
+        yield from _tracklets(table)
+
+
 def read_index(paths: Path | Sequence[Path]) -> list[Tracklet]:
     """Tracklets of one or more index files, in file order."""
-    rows = read_table(paths, INDEX).to_pylist()
-    return [Tracklet(**(row | {"frames": tuple(row["frames"])})) for row in rows]
+    return list(_tracklets(read_table(paths, INDEX)))
+
+
+def _tracklets(table: pa.Table) -> Iterator[Tracklet]:
+    for row in table.to_pylist():
+        yield Tracklet(**(row | {"frames": tuple(row["frames"])}))

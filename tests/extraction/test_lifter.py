@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from extraction.canonical import CANVAS, canonical
-from extraction.lifter import Lifter, Poses2D, frame_windows, window_offsets, window_starts
+from extraction.lifter import Lifter, Poses2D
 from extraction.mmpose_compat import import_mmpose
 from extraction.pose_model import build
 from extraction.weights import find_config
@@ -70,7 +70,7 @@ def mmpose_answer(model, poses: Poses2D, frame: int, box: bool) -> np.ndarray:
 @pytest.mark.parametrize("name", ["SimpleBaseline3D", "VideoPose3D"])
 def test_every_frame_is_lifted_as_mmpose_lifts_the_frame_that_it_answers_for(name, normalise):
     model = random_model(name)
-    lift = Lifter(model, normalise, batch_size=100)
+    lift = Lifter(model, normalise)
     for poses, frames in ((random_poses(31), (0, 5, 15, 30)), (random_poses(2, seed=1), (0, 1))):
         lifted = lift(poses)
         assert np.ptp(lifted[:, 1:], axis=0).max() > 0.01
@@ -129,7 +129,7 @@ def test_skeletons_are_pelvis_centred_whatever_the_batch(name, normalise):
         assert skeletons.dtype == np.float32
         assert np.isfinite(skeletons).all()
         assert not skeletons[:, 0].any()
-        np.testing.assert_allclose(skeletons, Lifter(model, normalise, overlap=3, batch_size=1)(poses), atol=1e-5)
+        np.testing.assert_allclose(skeletons, Lifter(model, normalise, overlap=3, together=False)(poses), atol=1e-5)
 
 
 def test_a_canonical_lifter_sees_each_window_by_itself_and_is_told_what_is_missing():
@@ -151,19 +151,6 @@ def test_the_size_of_the_crop_does_not_change_what_a_box_normalised_lifter_sees(
     twice = Poses2D(poses.keypoints * 2, poses.scores, poses.sizes * 2)
     lifter = Lifter(model, "box")
     np.testing.assert_allclose(lifter(poses), lifter(twice), atol=1e-5)
-
-
-def test_windows_repeat_the_outermost_frame():
-    assert frame_windows(3, window_offsets(3)).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2]]
-    assert frame_windows(3, window_offsets(3, causal=True)).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
-    assert frame_windows(4, window_offsets(3, step=2)).tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
-
-
-def test_whole_windows_cover_every_frame_and_end_with_the_tracklet():
-    assert window_starts(5, window=9, overlap=4) == [0]
-    assert window_starts(9, window=9, overlap=4) == [0]
-    assert window_starts(14, window=9, overlap=4) == [0, 5]
-    assert window_starts(15, window=9, overlap=4) == [0, 5, 6]
 
 
 def test_a_2d_model_is_not_taken_for_a_lifter():

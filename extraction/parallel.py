@@ -1,0 +1,47 @@
+"""Threads that compute side by side, each with torch operators of one thread.
+
+On a CPU this is faster than operators that split their work (RTMPose-s on 2 cores: 4.1 against 4.6 ms a frame,
+LiteHRNet 2.2 against 3.7), and the bytes of an answer no longer depend on how many cores there are.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def compute_pool(workers: int) -> ThreadPoolExecutor:
+    """A pool of `workers` threads in which torch's operators use one thread each."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pose")
+    started = Barrier(workers)
+
+    def settle(_: int) -> None:
+        torch.get_num_threads()  # a thread's first question makes it forget what was set before
+        torch.set_num_threads(1)
+        started.wait()  # so that every one of the threads comes by here
+
+    threads = torch.get_num_threads()
+    list(pool.map(settle, range(workers)))
+    # torch keeps one number for threads that are yet to start: training must find what it was
+    torch.set_num_threads(threads)
+    return pool
+
+
+def in_order(futures: Iterable[Future[T]], ahead: int) -> Iterator[T]:
+    """Results in the order given, with up to `ahead` of the futures asked for before the first is awaited."""
+    pending: deque[Future[T]] = deque()
+    try:
+        for future in futures:
+            pending.append(future)
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
