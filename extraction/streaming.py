@@ -68,19 +68,15 @@ class Stream:
 
     def skeletons(self, tracklets: Iterable[Tracklet]) -> Iterator[tuple[Tracklet, Columns]]:
         """Each tracklet with its columns of `SKELETONS`, in the order given."""
-        with ThreadPoolExecutor(self.readers, thread_name_prefix="frames") as readers:
-            gathered = _Gathered(self.models.lifter.together)
-            lifted = in_order(self._lifts(tracklets, readers, gathered), 2 * self.models.workers)
-            for done in lifted:
-                yield from done
+        for done in in_order(self._lifts(tracklets), 2 * self.models.workers):
+            yield from done
 
-    def _lifts(
-        self, tracklets: Iterable[Tracklet], readers: Executor, gathered: "_Gathered"
-    ) -> Iterator[Future[list[tuple[Tracklet, Columns]]]]:
+    def _lifts(self, tracklets: Iterable[Tracklet]) -> Iterator[Future[list[tuple[Tracklet, Columns]]]]:
         """A lifting job for each whole tracklet, or for several."""
         begun: deque[Tracklet] = deque()
+        gathered = _Gathered(self.models.lifter.together)
         found = Estimates.empty(0)
-        for estimates in self._estimates(_names(tracklets, begun), readers):
+        for estimates in self.estimates(_names(tracklets, begun)):
             found = found.followed_by(estimates)
             while begun and len(begun[0].frames) <= len(found):
                 tracklet = begun.popleft()
@@ -101,15 +97,16 @@ class Stream:
             columns = skeletons_of([found for _, found in waiting], self.models.lifter, self.thresholds)
         return [(tracklet, one) for (tracklet, _), one in zip(waiting, columns, strict=True)]
 
-    def _estimates(self, names: Iterator[str], readers: Executor) -> Iterator[Estimates]:
-        """What is found in each batch of frames, across tracklets."""
+    def estimates(self, names: Iterator[str]) -> Iterator[Estimates]:
+        """What the estimator finds in frames, a batch after another."""
+        with ThreadPoolExecutor(self.readers, thread_name_prefix="frames") as readers:
 
-        def jobs() -> Iterator[Future[Estimates]]:
-            while batch := list(islice(names, self.batch_size)):
-                yield self.models.compute.submit(self._estimate, readers.submit(self._prepare, batch))
+            def jobs() -> Iterator[Future[Estimates]]:
+                while batch := list(islice(names, self.batch_size)):
+                    yield self.models.compute.submit(self._estimate, readers.submit(self._prepare, batch))
 
-        # enough that neither the models nor the readers ever wait, and no more
-        yield from in_order(jobs(), 2 * self.models.workers + 1)
+            # enough that neither the models nor the readers ever wait, and no more
+            yield from in_order(jobs(), 2 * self.models.workers + 1)
 
     def _prepare(self, names: Sequence[str]) -> tuple[Estimates, Crops | None]:
         with self.watch("read"):
