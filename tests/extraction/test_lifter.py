@@ -14,11 +14,13 @@ from storage.errors import SettingsError
 CONFIGS = {
     "SimpleBaseline3D": "image_pose_lift/h36m/image-pose-lift_tcn_8xb64-200e_h36m.py",
     "VideoPose3D": "video_pose_lift/h36m/video-pose-lift_tcn-27frm-supv_8xb128-160e_h36m.py",
+    "VideoPose3D, 243 frames": "video_pose_lift/h36m/video-pose-lift_tcn-243frm-supv_8xb128-160e_h36m.py",
     "MotionBERT": "motionbert/h36m/motionbert_dstformer-ft-243frm_8xb32-120e_h36m.py",
 }
 SMALL = {
     "SimpleBaseline3D": {"model.backbone.stem_channels": 32, "model.head.in_channels": 32},
     "VideoPose3D": {"model.backbone.stem_channels": 32, "model.head.in_channels": 32},
+    "VideoPose3D, 243 frames": {"model.backbone.stem_channels": 32, "model.head.in_channels": 32},
     "MotionBERT": {
         "model.backbone.feat_size": 32,
         "model.backbone.depth": 2,
@@ -47,8 +49,16 @@ def random_poses(frames: int, seed: int = 0) -> Poses2D:
     return Poses2D(keypoints, np.ones((frames, 17), np.float32), np.tile(np.float32(SIZE), (frames, 1)))
 
 
+def one_target_a_frame(results: dict) -> dict:
+    """A step for MotionBERT's test pipeline: mmpose's API makes one lifting target for all frames of a window, and its
+    own codec then refuses the window."""
+    for name in ("lifting_target", "lifting_target_visible"):
+        results[name] = np.repeat(results[name], len(results["keypoints"]), axis=0)
+    return results
+
+
 def mmpose_answer(model, poses: Poses2D, frame: int, box: bool) -> np.ndarray:
-    """What mmpose's own API says of one frame of a tracklet."""
+    """What mmpose's own API says of one frame of a tracklet, or for MotionBERT of every frame: (T, 17, 3)."""
     import_mmpose()
     from mmpose.apis import extract_pose_sequence, inference_pose_lifter_model
     from mmpose.structures import PoseDataSample
@@ -60,14 +70,20 @@ def mmpose_answer(model, poses: Poses2D, frame: int, box: bool) -> np.ndarray:
         sample.pred_instances = InstanceData(keypoints=keypoints[None].copy(), bboxes=boxes)
         results.append([sample])
     dataset = model.cfg.test_dataloader.dataset
-    sequence = extract_pose_sequence(results, frame, dataset.get("causal", False), dataset.get("seq_len", 1))
+    if model.cfg.model.backbone.type == "DSTFormer":
+        sequence = results
+        if dataset.pipeline[0] is not one_target_a_frame:
+            dataset.pipeline.insert(0, one_target_a_frame)
+    else:
+        length = dataset.get("seq_len", 1)
+        sequence = extract_pose_sequence(results, frame, dataset.get("causal", False), length)
     size = (1000, 1000) if box else SIZE
     answer = inference_pose_lifter_model(model, sequence, image_size=size, norm_pose_2d=box)
-    return answer[0].pred_instances.keypoints.reshape(17, 3)
+    return answer[0].pred_instances.keypoints.reshape(-1, 17, 3)
 
 
 @pytest.mark.parametrize("normalise", ["image", "box"])
-@pytest.mark.parametrize("name", ["SimpleBaseline3D", "VideoPose3D"])
+@pytest.mark.parametrize("name", ["SimpleBaseline3D", "VideoPose3D", "VideoPose3D, 243 frames"])
 def test_every_frame_is_lifted_as_mmpose_lifts_the_frame_that_it_answers_for(name, normalise):
     model = random_model(name)
     lift = Lifter(model, normalise)
@@ -75,18 +91,45 @@ def test_every_frame_is_lifted_as_mmpose_lifts_the_frame_that_it_answers_for(nam
         lifted = lift(poses)
         assert np.ptp(lifted[:, 1:], axis=0).max() > 0.01
         for frame in frames:
-            expected = mmpose_answer(model, poses, frame, normalise == "box")
+            (expected,) = mmpose_answer(model, poses, frame, normalise == "box")
             np.testing.assert_allclose(lifted[frame], expected - expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("normalise", ["image", "box"])
-def test_motionbert_lifts_one_frame_as_mmpose_does(normalise):
-    """mmpose's API fails for MotionBERT on more than one frame, so only one-frame windows can be compared with it."""
+@pytest.mark.parametrize("frames", [1, 4, 9])
+def test_motionbert_lifts_every_frame_of_a_window_as_mmpose_does(normalise, frames):
     model = random_model("MotionBERT")
-    for seed in range(3):
-        poses = random_poses(1, seed)
-        expected = mmpose_answer(model, poses, 0, normalise == "box")
-        np.testing.assert_allclose(Lifter(model, normalise)(poses)[0], expected, atol=1e-4)
+    poses = random_poses(frames)
+    lifted = Lifter(model, normalise)(poses)
+    expected = mmpose_answer(model, poses, 0, normalise == "box")
+    assert len(expected) == frames
+    np.testing.assert_allclose(lifted, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_motionbert_at_full_size_lifts_a_window_of_243_frames_as_mmpose_does():
+    torch.manual_seed(0)
+    model = build(Config.fromfile(find_config(f"body_3d_keypoint/{CONFIGS['MotionBERT']}")))
+    poses = random_poses(243)
+    lifted = Lifter(model, "box")(poses)
+    np.testing.assert_allclose(lifted, mmpose_answer(model, poses, 0, box=True), atol=1e-4)
+
+
+def test_a_tracklet_may_be_one_frame_or_920_long():
+    for name in ("VideoPose3D", "MotionBERT"):
+        lift = Lifter(random_model(name), "box", overlap=4)
+        poses = random_poses(920)
+        assert lift(poses).shape == (920, 17, 3)
+        assert lift(random_poses(1)).shape == (1, 17, 3)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_tracklets_lifted_together_come_out_as_they_do_alone(name):
+    model = random_model(name)
+    tracklets = [random_poses(frames, seed=frames) for frames in (3, 12, 1, 9, 30)]
+    together = Lifter(model, "box", overlap=3, together=True).lift(tracklets)
+    for poses, skeletons in zip(tracklets, together, strict=True):
+        np.testing.assert_allclose(skeletons, Lifter(model, "box", overlap=3)(poses), atol=1e-5)
 
 
 def slow_motionbert(model, keypoints: np.ndarray) -> np.ndarray:
@@ -129,7 +172,7 @@ def test_skeletons_are_pelvis_centred_whatever_the_batch(name, normalise):
         assert skeletons.dtype == np.float32
         assert np.isfinite(skeletons).all()
         assert not skeletons[:, 0].any()
-        np.testing.assert_allclose(skeletons, Lifter(model, normalise, overlap=3, together=False)(poses), atol=1e-5)
+        np.testing.assert_allclose(skeletons, Lifter(model, normalise, overlap=3)(poses))
 
 
 def test_a_canonical_lifter_sees_each_window_by_itself_and_is_told_what_is_missing():
