@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extraction.joints import joint_map
@@ -38,6 +38,7 @@ def test_left_and_right_keep_their_sides():
 PLACE = st.floats(-300, 300, width=32)
 
 
+@settings(deadline=None)  # the first example imports mmpose
 @given(st.lists(st.tuples(PLACE, PLACE), min_size=17, max_size=17))
 def test_coco_becomes_human36m_as_mmpose_converts_any_pose(points):
     import_mmpose()
