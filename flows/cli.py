@@ -152,20 +152,66 @@ def ui(
             webbrowser.open(url)
 
 
-@app.command()
-def show(
-    config: ConfigPath,
+@app.command(
+    epilog="csip extract crops/ --out skeletons.parquet\n\n"
+    "csip extract street.mp4 --boxes boxes.csv --out skeletons.parquet --pictures looks/\n\n"
+    "csip extract crops/ --out skeletons.parquet --config configs/mars.yaml --set extraction.estimator.flip_test=true"
+)
+def extract(
+    frames: Annotated[Path, typer.Argument(help="A folder of crops (a folder a tracklet), or a video.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("skeletons.parquet"),
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Boxes of a video: CSV or Parquet with track, frame (from 0), x1, y1, x2, y2 or x, y, w, h."),
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for a picture of every tracklet.")] = None,
+    crops: Annotated[Path | None, typer.Option(help="Keep a video's crops in this folder.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Take the pose models from this configuration; the project's own without.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Extract the skeletons of a folder of crops, or of a video's boxes; needs no data set and no server."""
+    with told_plainly():
+        from flows.config import load_config, make_config
+        from flows.extract_command import Source
+        from flows.extract_command import extract as extract_skeletons
+
+        loaded = load_config(config, overrides or ()) if config else make_config({"name": "extract"}, overrides or ())
+        extract_skeletons(Source(frames, boxes, crops), loaded.extraction, out, pictures, console)
+
+
+show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
+app.add_typer(show, name="show")
+
+
+@show.command(
+    "skeletons",
+    epilog="csip show skeletons 0001C1T0001\n\ncsip show skeletons 0001C1T0001 --config configs/mars.yaml\n\n"
+    "csip show skeletons walk/one --file skeletons.parquet --frames crops/",
+)
+def show_skeletons(
     tracklet: Annotated[str, typer.Argument(help="A tracklet's id, e.g. 0001C1T0001.")],
     out: Annotated[Path | None, typer.Option(help="Picture to write; TRACKLET.png by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Of which run; the newest of the store without it.")] = None,
+    store: Annotated[Path, typer.Option(help="The store to look in where no configuration is given.")] = Path("store"),
+    file: Annotated[Path | None, typer.Option(help="A file that `csip extract` wrote.")] = None,
+    frames: Annotated[Path | None, typer.Option(help="The folder of crops that it was made from.")] = None,
     overrides: Overrides = None,
 ) -> None:
     """Draw a tracklet's frames with the skeletons that were extracted from them."""
     with told_plainly():
-        loaded = _load(config, overrides)
-        from flows.show import draw_tracklet
+        target = out or Path(f"{tracklet.replace('/', '_')}.png")
+        if file:
+            from flows.extract_command import draw_from_file
 
-        target = out or Path(f"{tracklet}.png")
-        draw_tracklet(loaded, tracklet, target)
+            draw_from_file(file, tracklet, frames or Path("."), target)
+        else:
+            from flows.config import load_config
+            from flows.show import draw_tracklet, newest_config
+
+            loaded = load_config(config, overrides or ()) if config else newest_config(store)
+            draw_tracklet(loaded, tracklet, target)
         console.print(f"wrote {target}")
 
 

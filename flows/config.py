@@ -71,6 +71,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         ) from error
     if not isinstance(values, dict):
         raise SettingsError("the configuration is not a mapping of settings", where=path, fix="see configs/demo.yaml")
+    return make_config(values, overrides, path)
+
+
+def make_config(values: dict[str, Any], overrides: Sequence[str] = (), where: Path | None = None) -> Config:
+    """A configuration from settings as a YAML file holds them, and overrides.
+
+    Raises:
+        SettingsError: as `load_config`.
+    """
     for override in overrides:
         _apply(values, override)
     try:
@@ -79,7 +88,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         problems = [_explain(problem) for problem in error.errors()]
         raise SettingsError(
             f"{len(problems)} wrong setting{'s' if len(problems) > 1 else ''}:\n  " + "\n  ".join(problems),
-            where=path,
+            where=where,
             fix="`csip settings` lists every setting with its default",
         ) from error
 

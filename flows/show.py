@@ -1,20 +1,29 @@
 """A tracklet's frames with the skeletons that were extracted from them, as a picture."""
 
+import json
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from evaluation.pictures import PosedFrames, pose_sheet
-from flows.config import Config
+from flows.config import Config, make_config
+from flows.extract_command import draw
 from storage.artifacts import Artifact, Store
 from storage.errors import DataError
-from storage.frames import read_frame
 from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables import read_ragged
 from storage.tracklets import Tracklet, read_index
 
-SHOWN = 8
+
+def newest_config(store: Path) -> Config:
+    """The configuration of the newest run of a store.
+
+    Raises:
+        DataError: nothing has been run with this store.
+    """
+    runs = sorted((store / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not runs:
+        raise DataError(
+            "there is no run in this store", where=store, fix="name one: --config CONFIG, --store PATH or --file FILE"
+        )
+    return make_config(json.loads(runs[-1].read_text())["config"])
 
 
 def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
@@ -34,11 +43,7 @@ def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
         row = ragged.position().get(tracklet_id)
         if row is None:
             continue
-        chosen = np.unique(np.linspace(0, len(tracklet.frames) - 1, SHOWN).round().astype(int))
-        frames = [read_frame(config.data.root, tracklet.frames[i]) for i in chosen]
-        posed = PosedFrames(frames, **{c: ragged.of(row, c)[chosen] for c in SKELETON_SHAPES})
-        if not cv2.imwrite(str(target), pose_sheet(posed)):
-            raise DataError("the picture cannot be written", where=target, fix="name a folder that exists, and .png")
+        draw(tracklet, {c: ragged.of(row, c) for c in SKELETON_SHAPES}, config.data.root, target)
         return
     raise DataError(
         "no skeletons have been extracted yet", where=f"tracklet {tracklet_id}", fix="csip run CONFIG --to skeletons"

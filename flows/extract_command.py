@@ -1,0 +1,170 @@
+"""`csip extract`: skeletons of a folder of crops, or of a video's boxes, without a data set, a store or a server."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.pictures import PosedFrames, pose_sheet
+from extraction.extract import ExtractionSettings, make_stream, write_skeletons
+from flows.progress_bar import progress_bar
+from storage.errors import DataError
+from storage.folders import folder_tracklets
+from storage.frames import read_frame
+from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
+from storage.tables import ragged_table, read_ragged, write_table
+from storage.tracklets import Tracklet, index_table, read_index
+from storage.videos import Boxes, cut, read_boxes
+
+SHOWN_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where frames come from.
+
+    Attributes:
+        path: a folder of crops, or a video.
+        boxes: of the video: a CSV or Parquet table.
+        crops: where the video's crops are kept; in a temporary folder, and gone afterwards, where None.
+    """
+
+    path: Path
+    boxes: Path | None = None
+    crops: Path | None = None
+
+
+def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: Path | None, console: Console) -> None:
+    """Write skeletons to `out`, the names of their frames beside it, and pictures if asked for.
+
+    Raises:
+        DataError: there are no frames, or the boxes make no sense.
+        WeightsError: config or weights are missing, damaged, or do not fit each other.
+    """
+    if out.suffix != ".parquet" or out.is_dir():
+        raise DataError("skeletons are written as Parquet", where=out, fix="name a file that ends in .parquet")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        root, tracklets, boxes = _frames(source, Path(temporary), console)
+        with console.status("loading the models"):
+            stream = make_stream(settings, root)
+        total = sum(len(tracklet.frames) for tracklet in tracklets)
+        fresh = out.with_suffix(".part")
+        start = time.monotonic()
+        with progress_bar(console, "skeletons") as progress:
+            write_skeletons(stream, tracklets, total, fresh, progress)
+        seconds = time.monotonic() - start
+        if pictures:
+            with progress_bar(console, "pictures") as progress:
+                draw_all(fresh, tracklets, root, pictures, progress)
+        if boxes is not None:
+            _move_into_video(fresh, boxes)
+        fresh.replace(out)
+        write_table(index_table(tracklets), frames_file(out))
+    console.print(_summary(out, seconds))
+    console.print(f"skeletons: {out}\nframes:    {frames_file(out)}")
+    if pictures:
+        console.print(f"pictures:  {pictures}/")
+    elif source.boxes is None:
+        first = tracklets[0].tracklet_id
+        console.print(f"look at one: csip show skeletons {first} --file {out} --frames {source.path}")
+
+
+def frames_file(out: Path) -> Path:
+    """Where the names of the frames of a file of skeletons are written."""
+    return out.with_suffix(".frames.parquet")
+
+
+def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> None:
+    """Draw a tracklet of what `extract` wrote.
+
+    Raises:
+        DataError: the tracklet is not in the file, or the picture cannot be written.
+    """
+    tracklets = {tracklet.tracklet_id: tracklet for tracklet in read_index(frames_file(file))}
+    if tracklet_id not in tracklets:
+        some = ", ".join(sorted(tracklets)[:5])
+        raise DataError(f"there is no tracklet {tracklet_id} in this file", where=file, fix=f"it holds {some}, ...")
+    ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES)
+    row = ragged.position()[tracklet_id]
+    columns = {name: ragged.of(row, name) for name in SKELETON_SHAPES}
+    draw(tracklets[tracklet_id], columns, root, target)
+
+
+def draw(tracklet: Tracklet, columns: dict[str, np.ndarray], root: Path, target: Path) -> None:
+    """Draw evenly spread frames of a tracklet with their skeletons.
+
+    Raises:
+        DataError: the picture cannot be written.
+    """
+    chosen = np.unique(np.linspace(0, len(tracklet.frames) - 1, SHOWN_FRAMES).round().astype(int))
+    frames = [read_frame(root, tracklet.frames[i]) for i in chosen]
+    posed = PosedFrames(frames, **{name: values[chosen] for name, values in columns.items()})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(target), pose_sheet(posed)):
+        raise DataError("the picture cannot be written", where=target, fix="name a file that ends in .png")
+
+
+def draw_all(
+    file: Path, tracklets: Sequence[Tracklet], root: Path, folder: Path, progress: Callable[..., None]
+) -> None:
+    """A picture for every tracklet."""
+    ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES)
+    for row, tracklet in enumerate(tracklets):
+        columns = {name: ragged.of(row, name) for name in SKELETON_SHAPES}
+        draw(tracklet, columns, root, folder / f"{tracklet.tracklet_id.replace('/', '_')}.png")
+        progress(row + 1, len(tracklets), "tracklets")
+
+
+def _frames(source: Source, temporary: Path, console: Console) -> tuple[Path, list[Tracklet], Boxes | None]:
+    if source.path.is_dir():
+        if source.boxes:
+            raise DataError("boxes belong to a video, and this is a folder", where=source.path, fix="drop --boxes")
+        return source.path, folder_tracklets(source.path), None
+    if not source.path.exists():
+        raise DataError("there is no such folder or video", where=source.path, fix="check the path")
+    if source.boxes is None:
+        raise DataError(
+            "a video needs the boxes of its people", where=source.path, fix="give --boxes BOXES.csv (track, frame, ...)"
+        )
+    boxes = read_boxes(source.boxes)
+    folder = source.crops or temporary
+    with progress_bar(console, "crops") as progress:
+        return folder, cut(source.path, boxes, folder, progress), boxes
+
+
+def _move_into_video(file: Path, boxes: Boxes) -> None:
+    """Keypoints of crops become pixels of the video."""
+    ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES)
+    values = dict(ragged.values)
+    found = values["keypoints_2d"].any((1, 2))
+    corner = np.maximum(boxes.corners[:, None, :2], 0).astype(np.float32)
+    values["keypoints_2d"] = np.where(found[:, None, None], values["keypoints_2d"] + corner, 0)
+    rows = {name: [values[name][ragged.rows(i)] for i in range(len(ragged))] for name in SKELETON_SHAPES}
+    write_table(ragged_table(ragged.ids, rows, SKELETONS), file)
+
+
+def _summary(file: Path, seconds: float) -> Table:
+    ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES, ["status", "filled"])
+    status = Counter(ragged.values["status"].tolist())
+    frames = len(ragged.values["status"])
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in _lines(ragged.values["filled"].sum(), status, frames, len(ragged), seconds):
+        table.add_row(label, value)
+    return table
+
+
+def _lines(filled: int, status: Counter[int], frames: int, tracklets: int, seconds: float) -> Iterator[tuple[str, str]]:
+    yield "tracklets", f"{tracklets:,}"
+    yield "frames", f"{frames:,} in {seconds:.1f} s, {frames / max(seconds, 1e-9):.0f} a second"
+    for code, name in enumerate(FRAME_STATUS):
+        count = status.get(code, 0)
+        yield f"  {name.replace('_', ' ')}", f"{count:,} ({100 * count / max(frames, 1):.1f} %)"
+    yield "  filled", f"{filled:,} (interpolated between neighbours)"
