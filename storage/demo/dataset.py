@@ -161,12 +161,14 @@ def make(settings: DemoSettings, root: Path, progress: Progress = silent) -> Non
     Raises:
         DataError: `root` holds something else, or the demo of other settings.
     """
-    wanted = json.dumps(settings.key_fields(), indent=2) + "\n"
+    version = SKELETONS.metadata[b"csip.version"].decode()
+    wanted = json.dumps({**settings.key_fields(), "truth_version": version}, indent=2) + "\n"
     if root.exists() and any(root.iterdir()):
         marker = root / SETTINGS_FILE
         if marker.is_file() and marker.read_text() == wanted:
             return
-        what = "the demo data set of other settings" if marker.is_file() else "something that is not the demo data set"
+        demo = "the demo data set of other settings or another version"
+        what = demo if marker.is_file() else "something that is not the demo data set"
         raise DataError(f"the folder holds {what}", where=root, fix="delete it, or set another data.root")
     staging = root.with_name(f".{root.name}.{os.getpid()}.new")
     try:
