@@ -20,15 +20,16 @@ from extraction.estimator import Estimator
 from extraction.fit.weights import MODELS
 from extraction.joints import joint_map
 from extraction.lifter import Lifter, Poses2D
-from extraction.pose_metrics import mpjpe, pa_mpjpe, pck
+from extraction.pose_metrics import joint_errors, mpjpe, pa_mpjpe, pck, procrustes_align
 from extraction.pose_model import build
 from storage.demo.dataset import DemoSettings, make_views, plan_walks, walk_crops
-from storage.skeleton import centre_on_pelvis
+from storage.skeleton import JOINTS, centre_on_pelvis
 
 Array = NDArray[np.float32]
 
 ESTIMATOR, LIFTER = "demo_estimator", "demo_lifter"
 BATCH = 32
+PCK_MILLIMETRES = 150
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ def lift(lifter: Lifter, keypoints: Array, scores: Array | None = None) -> Array
     return lifter(Poses2D(keypoints, scores, np.ones((len(keypoints), 2), np.float32)))
 
 
+def lift_each(lifter: Lifter, keypoints: Array) -> Array:
+    """Skeletons of frames that have nothing to do with each other."""
+    return np.concatenate([lift(lifter, frame[None]) for frame in keypoints])
+
+
 def on_demo(estimator: Estimator, lifter: Lifter, walkers: list[Walker]) -> dict[str, float]:
     """PCK (0 to 1) and errors in mm over all frames of the tracklets."""
     found = [estimate(estimator, walker) for walker in walkers]
@@ -124,7 +130,7 @@ def on_pose3d(lifter: Lifter, folder: Path) -> dict[str, float]:
     """
     with np.load(folder / "h36m/test_h36m_body3d.npz") as h36m:
         true = centre_on_pelvis(h36m["S"][..., :3])
-        lifted = np.concatenate([lift(lifter, frame[None]) for frame in h36m["part"][..., :2]])
+        lifted = lift_each(lifter, h36m["part"][..., :2])
     results = {
         "h36m MPJPE mm, true 2D": float(mpjpe(lifted, true).mean()),
         "h36m PA-MPJPE mm, true 2D": float(pa_mpjpe(lifted, true).mean()),
@@ -138,6 +144,29 @@ def on_pose3d(lifter: Lifter, folder: Path) -> dict[str, float]:
         results[f"videopose3d PA-MPJPE mm, {path.stem}"] = float(errors[-1].mean())
     results["videopose3d PA-MPJPE mm"] = float(np.concatenate(errors).mean())
     return results
+
+
+def by_joint(lifter: Lifter, folder: Path) -> dict[str, NDArray[np.float64]]:
+    """Errors of each joint on real poses, (17, 3): MPJPE and PA-MPJPE in mm, and PCK in 3D.
+
+    PCK counts joints within 150 mm after alignment, as 3DPW and MPI-INF-3DHP are read. VideoPose3D's answer has other
+    axes, so it has no MPJPE.
+    """
+    with np.load(folder / "h36m/test_h36m_body3d.npz") as h36m:
+        pairs = {"h36m": (lift_each(lifter, h36m["part"][..., :2]), centre_on_pelvis(h36m["S"][..., :3]))}
+    videos = []
+    for path in sorted((folder / "videopose3d").glob("*.npz")):
+        with np.load(path) as video:
+            keypoints = joint_map("coco", 17).keypoints(video["keypoints_2d"][..., :2])
+            videos.append((lift(lifter, keypoints), video["keypoints_3d"]))
+    lifted, answers = zip(*videos, strict=True)
+    pairs["videopose3d"] = (np.concatenate(lifted), np.concatenate(answers))
+    found = {}
+    for name, (ours, true) in pairs.items():
+        aligned = joint_errors(procrustes_align(ours, true), true)
+        plain = joint_errors(ours, true).mean(0) if name == "h36m" else np.full(len(JOINTS), np.nan)
+        found[name] = np.stack([plain, aligned.mean(0), (aligned <= PCK_MILLIMETRES).mean(0)], -1)
+    return found
 
 
 def main() -> None:
@@ -158,6 +187,10 @@ def main() -> None:
         results |= on_pose3d(lifter, given.pose3d)
     for name, value in results.items():
         print(f"{name:36} {value:9.3f}")
+    for name, rows in (by_joint(lifter, given.pose3d) if given.pose3d else {}).items():
+        print(f"\n{name:16} {'MPJPE mm':>10} {'PA-MPJPE mm':>12} {f'PCK@{PCK_MILLIMETRES} mm':>12}")
+        for joint, (plain, aligned, near) in zip(JOINTS, rows, strict=True):
+            print(f"{joint:16} {plain:10.1f} {aligned:12.1f} {near:12.3f}")
 
 
 if __name__ == "__main__":
