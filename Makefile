@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help
+.PHONY: demo test test-all lint types format setup clean help bench-extraction measure-poses
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,17 @@ test: $(READY)  ## ruff and the quick tests
 
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest
+
+# frames in the MARS layout, and a folder with tinypose/; rendered people and the other models without them
+FRAMES ?= ../shared/data/plaza
+WEIGHTS ?= ../shared/weights
+POSES ?= ../shared/data/pose3d
+
+bench-extraction: $(READY)  ## extraction against mmpose's own ways (20 minutes; BENCH="--only 2d" for a part)
+	@$(BIN)/python -m extraction.bench --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
+
+measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
+	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
 
 types: $(READY)  ## mypy (not clean yet)
 	@$(BIN)/mypy storage extraction training evaluation flows
