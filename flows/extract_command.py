@@ -144,7 +144,7 @@ def _move_into_video(file: Path, boxes: Boxes) -> None:
     """Keypoints of crops become pixels of the video."""
     ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES)
     values = dict(ragged.values)
-    found = values["keypoints_2d"].any((1, 2))
+    found = np.any(values["keypoints_2d"], axis=(1, 2))
     corner = np.maximum(boxes.corners[:, None, :2], 0).astype(np.float32)
     values["keypoints_2d"] = np.where(found[:, None, None], values["keypoints_2d"] + corner, 0)
     rows = {name: [values[name][ragged.rows(i)] for i in range(len(ragged))] for name in SKELETON_SHAPES}

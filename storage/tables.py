@@ -41,7 +41,7 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table, 
         A function of a table and the rows of a group; every call begins a new row group.
     """
     with pq.ParquetWriter(path, schema, **_encodings(schema)) as writer:
-        yield lambda table, rows_per_group=ROWS_PER_GROUP: writer.write_table(table, rows_per_group)
+        yield writer.write_table
 
 
 def _encodings(schema: pa.Schema) -> dict[str, Any]:

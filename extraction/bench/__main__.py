@@ -87,16 +87,16 @@ def keypoints(bench: Bench, cases: list[Case]) -> dict[str, dict[str, float]]:
             for flip in (False, True)
             for precision in ("fp32", "bf16")
         }
-        fast = {flip: loop.get("inferencer, flip" if flip else "inferencer") for flip in (False, True)}
         for flip, name in ((False, "loop"), (True, "loop, flip")):
             ours, low = times[flip, "fp32"], times[flip, "bf16"]
+            other = loop.get("inferencer, flip" if flip else "inferencer")
             table.add_row(
                 f"{case.name}, {'flip test' if flip else 'no flip'}",
                 milliseconds(loop[name]),
-                milliseconds(fast[flip]) if fast[flip] else "",
+                milliseconds(other) if other else "",
                 milliseconds(ours),
                 f"[bold]{loop[name] / ours:.1f}x[/]",
-                f"{fast[flip] / ours:.1f}x" if fast[flip] else "",
+                f"{other / ours:.1f}x" if other else "",
                 milliseconds(low),
                 f"{loop[name] / low:.1f}x",
             )

@@ -38,9 +38,9 @@ def estimators(weights: Path, folder: Path) -> list[Case]:
     """Every estimator that can be had: the demo's, RTMPose-s with random weights, and real ones from `weights`."""
     found = []
     for size in ("128x96", "256x192"):
-        config, file = (weights / "tinypose" / name.format(size) for name in TINYPOSE)
+        own, file = (weights / "tinypose" / name.format(size) for name in TINYPOSE)
         if file.is_file():
-            found.append(Case(f"tinypose {size}", True, EstimatorSettings(config=str(config), weights=str(file))))
+            found.append(Case(f"tinypose {size}", True, EstimatorSettings(config=str(own), weights=str(file))))
     config = RTMPOSE.format("s")
     random = EstimatorSettings(config=config, weights=str(random_weights(config, folder)))
     return [Case("demo estimator", True, EstimatorSettings()), *found, Case("RTMPose-s", False, random)]

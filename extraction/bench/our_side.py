@@ -68,7 +68,7 @@ def lifting(stream: Stream, tracklets: Sequence[Tracklet]) -> float:
         Poses2D(
             rng.uniform(0, (128, 256), (len(t.frames), 17, 2)).astype(np.float32),
             np.ones((len(t.frames), 17), np.float32),
-            np.tile(np.float32((128, 256)), (len(t.frames), 1)),
+            np.tile(np.array((128, 256), np.float32), (len(t.frames), 1)),
         )
         for t in tracklets
     ]
