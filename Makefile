@@ -44,7 +44,7 @@ WEIGHTS ?= ../shared/weights
 POSES ?= ../shared/data/pose3d
 
 bench-extraction: $(READY)  ## extraction against mmpose's own ways (20 minutes; BENCH="--only 2d" for a part)
-	@$(BIN)/python -m extraction.bench --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
+	@$(BIN)/python -m flows.bench_extraction --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

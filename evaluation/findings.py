@@ -14,6 +14,8 @@ SAMPLINGS = {
     "rrs": "rrs: one frame of each of eight segments of a tracklet",
 }
 STATUS_KINDS = tuple(zip(("ok", "low confidence", "nobody found", "unreadable"), FRAME_STATUS, strict=True))
+ACCURACY_PARTS = (("test", "test identities"), ("all", "everybody"))
+BLOCKS = "▁▂▃▄▅▆▇█"
 MINUTE = 60
 
 
@@ -144,7 +146,10 @@ def count_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def status_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What became of the frames of each split and camera: shares of each status, and how steady the skeletons are."""
+    """What became of the frames of each split and camera: shares of each status, scores, how steady the skeletons are.
+
+    Shares are percent without the sign, lengths millimetres, swaps of left and right a hundred neighbouring frames.
+    """
     rows = []
     for group in quality.get("groups", ()):
         shares = [group["status"].get(name) or 0.0 for name in FRAME_STATUS]
@@ -158,19 +163,38 @@ def status_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
                     {"name": name, "kind": kind, "width": f"{100 * share:.2f}", "text": percent(share)}
                     for (name, kind), share in zip(STATUS_KINDS, shares, strict=True)
                 ],
+                "filled": percent(group.get("filled")),
                 "score": _plain(group.get("mean_score"), 2),
+                "histogram": histogram(group.get("score_histogram") or ()),
                 "limbs": _plain(group.get("limb_variation_mm"), 0),
                 "jitter": _plain(group.get("jitter_mm"), 0),
+                "swaps": _plain(group.get("swaps"), 1),
             }
         )
     return rows
+
+
+def histogram(counts: Sequence[int]) -> dict[str, Any]:
+    """A histogram over 0 to 1 to be drawn small: heights of its bars (the tallest is 1), and the same in words."""
+    total, tallest = sum(counts), max(counts, default=0)
+    named = [
+        f"{bin_ / len(counts):.1f} to {(bin_ + 1) / len(counts):.1f}: {percent(count / total, 0)} %"
+        for bin_, count in enumerate(counts)
+        if count
+    ]
+    return {"heights": [count / tallest if tallest else 0.0 for count in counts], "text": ", ".join(named)}
+
+
+def blocks(heights: Sequence[float]) -> str:
+    """Bars of height 0 to 1 as characters, for where nothing can be drawn: `▁▁▃█`."""
+    return "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in heights)
 
 
 def accuracy_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Errors against true joints where there are any: of the test identities, and of everybody."""
     accuracy = quality.get("accuracy") or {}
     rows = []
-    for key, name in (("test", "test identities"), ("all", "everybody")):
+    for key, name in ACCURACY_PARTS:
         measured = accuracy.get(key)
         if measured:
             rows.append(
@@ -181,11 +205,28 @@ def accuracy_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
                         _plain(measured["mpjpe_mm"], 1),
                         _plain(measured["pa_mpjpe_mm"], 1),
                         percent(measured["pck"]),
+                        _plain(measured.get("mpjpe_filled_mm"), 1),
                     ],
                     "threshold": measured["pck_threshold"],
                 }
             )
     return rows
+
+
+def joint_table(quality: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Errors against true joints by joint, of the test identities, or of everybody where there are none; else None."""
+    accuracy = quality.get("accuracy") or {}
+    for key, name in ACCURACY_PARTS:
+        if accuracy.get(key):
+            rows = [
+                {
+                    "name": joint.replace("_", " "),
+                    "values": [_plain(e["mpjpe_mm"], 1), _plain(e["pa_mpjpe_mm"], 1), percent(e["pck"])],
+                }
+                for joint, e in accuracy[key]["by_joint"].items()
+            ]
+            return {"name": name, "rows": rows}
+    return None
 
 
 def _plain(value: float | None, digits: int) -> str:

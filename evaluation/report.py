@@ -15,7 +15,7 @@ from pydantic import Field
 from evaluation import findings
 from evaluation.curves import cmc_curve, loss_curve
 from evaluation.schema import CMC
-from evaluation.showcase import answered_queries, posed_tracklets
+from evaluation.showcase import answered_queries, data_uri, posed_tracklets, shown_tracklets
 from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.settings import Settings
@@ -104,6 +104,7 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         status=findings.status_rows(quality),
         status_names=findings.STATUS_KINDS,
         accuracy=findings.accuracy_rows(quality),
+        joints=findings.joint_table(quality),
         sheets=sheets,
         training=training,
         lineage=findings.lineage_rows(inputs.lineage),
@@ -142,14 +143,11 @@ def _sheets(
     tracklets: Mapping[str, Tracklet],
 ) -> list[dict[str, Any]]:
     """The best, median and worst tracklets by score, with their pictures; none twice."""
-    chosen: dict[str, dict[str, Any]] = {}
-    for kind, rows in quality.get("ranked", {}).items():
-        for row in rows[: settings.tracklets]:
-            chosen.setdefault(row["tracklet_id"], {"kind": kind, "score": row.get("mean_score"), **row})
+    chosen = shown_tracklets(quality, settings.tracklets)
     pairs = list(zip(shards, inputs.skeletons, strict=True))
-    pictures = posed_tracklets(inputs.data_root, list(chosen), pairs, settings.frames)
+    pictures = posed_tracklets(inputs.data_root, chosen, pairs, settings.frames)
     return [
-        {**row, "tracklet": tracklets[name], "picture": pictures[name]}
+        {**row, "tracklet": tracklets[name], "picture": data_uri(pictures[name])}
         for name, row in chosen.items()
         if name in pictures
     ]

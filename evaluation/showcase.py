@@ -1,7 +1,7 @@
 """Which tracklets and queries a report shows, and their pictures as data URIs that need no file beside the page."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from storage.tracklets import Tracklet
 
 TALLEST = 256  # pixels of a picture of one frame; smaller frames stay as they are
 QUALITY = 82
+POORER = (QUALITY, 65, 45, 25)  # JPEG qualities tried in turn where a picture may not be larger than so much
 ABSENT_SIZE = (64, 128)
 KINDS = ("easy", "median", "hard")
 
@@ -27,6 +28,18 @@ def data_uri(picture: Frame, quality: int = QUALITY) -> str:
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, encoded = cv2.imencode(".jpg", picture, options)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def small_data_uri(picture: Frame, most: int) -> str:
+    """A picture as a data URI of at most `most` characters: first at a lower quality, then at a smaller size."""
+    for quality in POORER:
+        uri = data_uri(picture, quality)
+        if len(uri) <= most:
+            return uri
+    height, width = picture.shape[:2]
+    if min(height, width) == 1:
+        return uri  # nothing is left to take away
+    return small_data_uri(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA), most)
 
 
 def portrait(root: Path, tracklet: Tracklet | None) -> Frame:
@@ -43,10 +56,24 @@ def portrait(root: Path, tracklet: Tracklet | None) -> Frame:
     return absent(*ABSENT_SIZE)
 
 
+def shown_tracklets(quality: Mapping[str, Any], count: int) -> dict[str, dict[str, Any]]:
+    """The best, median and worst tracklets by score, none twice: tracklet id -> its kind and score.
+
+    Args:
+        quality: quality.json.
+        count: of each kind.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    for kind, rows in quality.get("ranked", {}).items():
+        for row in rows[:count]:
+            chosen.setdefault(row["tracklet_id"], {"kind": kind, "score": row.get("mean_score"), **row})
+    return chosen
+
+
 def posed_tracklets(
-    root: Path, wanted: Sequence[str], shards: Sequence[tuple[Sequence[Tracklet], Path]], frames: int
-) -> dict[str, str]:
-    """Pictures of tracklets' frames with their skeletons, in 2D and 3D: tracklet id -> data URI.
+    root: Path, wanted: Collection[str], shards: Iterable[tuple[Sequence[Tracklet], Path]], frames: int
+) -> dict[str, Frame]:
+    """Pictures of tracklets' frames with their skeletons, in 2D and 3D: tracklet id -> picture.
 
     Args:
         root: data root.
@@ -67,7 +94,7 @@ def posed_tracklets(
                 [read_frame(root, tracklet.frames[t]) for t in shown],
                 **{column: skeletons.of(row, column)[shown] for column in SKELETON_SHAPES},
             )
-            pictures[tracklet.tracklet_id] = data_uri(pose_sheet(posed))
+            pictures[tracklet.tracklet_id] = pose_sheet(posed)
     return pictures
 
 

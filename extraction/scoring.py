@@ -1,7 +1,7 @@
 """The stage `quality`: how good the skeletons of a data set are, from themselves and, where there is truth, against it.
 
-Without truth: how many frames have which status, how sure the estimator is, and two things a real body does not do:
-change the length of its limbs, and shake.
+What they say of themselves is measured in `extraction.consistency`; here are the errors against true joints, the
+tracklets and frames worth a look, and the file that holds it all.
 """
 
 import json
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extraction.canonical import LIMBS
-from extraction.extract import LOW_CONFIDENCE, UNREADABLE
-from extraction.pose_metrics import MILLIMETRES, joint_errors, pck, procrustes_align
+from extraction.consistency import consistency, has_skeleton, mean, rounded
+from extraction.pose_metrics import joint_errors, pck, procrustes_align
+from extraction.poses import NO_PERSON, UNREADABLE
 from storage.errors import DataError, StoreError
 from storage.progress import Progress
-from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
+from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.settings import Settings
-from storage.skeleton import EDGES, JOINTS
+from storage.skeleton import JOINTS
 from storage.tables import Ragged, read_ragged
 from storage.tracklets import Tracklet, read_index
 
@@ -67,7 +68,7 @@ def run(inputs: Inputs, settings: QualitySettings, out_dir: Path, progress: Prog
     if found.ids != tuple(tracklet.tracklet_id for tracklet in tracklets):
         raise StoreError("skeletons and index name different tracklets", where=inputs.skeletons[0], fix="extract again")
     frames = len(found.values["status"])
-    unreadable = unreadable_frames(tracklets, found)
+    unreadable = frames_with(UNREADABLE, tracklets, found)
     if len(unreadable) > settings.max_bad_fraction * frames:
         raise DataError(
             f"{len(unreadable)} of {frames} frames cannot be read",
@@ -80,7 +81,8 @@ def run(inputs: Inputs, settings: QualitySettings, out_dir: Path, progress: Prog
         "tracklets": len(tracklets),
         "groups": group_table(tracklets, found),
         "ranked": ranked_tracklets(found, settings.shown),
-        "unreadable": {"count": len(unreadable), "first": unreadable[:LISTED]},
+        "unreadable": _listed(unreadable),
+        "no_person": _listed(frames_with(NO_PERSON, tracklets, found)),
         "accuracy": None,
     }
     progress(1, 2, "accuracy")
@@ -90,10 +92,14 @@ def run(inputs: Inputs, settings: QualitySettings, out_dir: Path, progress: Prog
     progress(2, 2, "done")
 
 
-def unreadable_frames(tracklets: Sequence[Tracklet], found: Ragged) -> list[str]:
-    """Paths of the frames that could not be decoded, in index order."""
+def frames_with(status: int, tracklets: Sequence[Tracklet], found: Ragged) -> list[str]:
+    """Paths of the frames with a status, in index order."""
     names = [name for tracklet in tracklets for name in tracklet.frames]
-    return [names[row] for row in np.flatnonzero(found.values["status"] == UNREADABLE)]
+    return [names[row] for row in np.flatnonzero(found.values["status"] == status)]
+
+
+def _listed(names: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(names), "first": names[:LISTED]}
 
 
 def group_table(tracklets: Sequence[Tracklet], found: Ragged) -> list[dict[str, Any]]:
@@ -108,61 +114,30 @@ def group_table(tracklets: Sequence[Tracklet], found: Ragged) -> list[dict[str, 
     return [*rows, {"split": None, "camid": None, **consistency(found, range(len(tracklets)))}]
 
 
-def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:
-    """What the skeletons of some tracklets say of themselves."""
-    status = np.concatenate([np.zeros(0, np.uint8), *(found.of(i, "status") for i in positions)])
-    scores = [found.of(i, "scores")[found.of(i, "status") != UNREADABLE] for i in positions]
-    shaking, stretching = [], []
-    for i in positions:
-        good = found.of(i, "status") <= LOW_CONFIDENCE
-        skeletons = found.of(i, "keypoints_3d")
-        shaking.append(jitter(skeletons)[good[:-2] & good[1:-1] & good[2:]])
-        stretching.append(limb_variation(skeletons[good]))
-    return {
-        "tracklets": len(positions),
-        "frames": len(status),
-        "status": {name: _number(_mean([status == code])) for code, name in enumerate(FRAME_STATUS)},
-        "mean_score": _number(_mean([s[:, LIMBS].ravel() for s in scores])),
-        "limb_variation_mm": _number(_mean(stretching)),
-        "jitter_mm": _number(_mean(shaking)),
-    }
-
-
-def jitter(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How far joints lie from the midpoint of where they were a frame before and are a frame after, on average.
-
-    Even motion has none. (T, 17, 3) metres -> (T - 2) mm, empty for fewer than three frames.
-    """
-    skeletons = np.asarray(skeletons, np.float64)
-    return joint_errors(skeletons[1:-1], (skeletons[:-2] + skeletons[2:]) / 2).mean(-1)
-
-
-def limb_variation(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Standard deviation over time of the length of each of the 16 edges, mm; empty for fewer than two frames."""
-    if len(skeletons) < 2:
-        return np.zeros(0)
-    ends = np.array(EDGES)
-    lengths = np.linalg.norm(skeletons[:, ends[:, 0]] - skeletons[:, ends[:, 1]], axis=-1).astype(np.float64)  # (T, 16)
-    return lengths.std(0) * MILLIMETRES
-
-
 def ranked_tracklets(found: Ragged, count: int) -> dict[str, list[dict[str, Any]]]:
-    """The tracklets with the best, the median and the worst mean score of their limbs, ties by id."""
-    means = [(float(found.of(i, "scores")[:, LIMBS].mean()), name) for i, name in enumerate(found.ids)]
-    order = sorted(means, key=lambda item: (-item[0], item[1]))
-    middle = max(0, (len(order) - count) // 2)
-    chosen = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
+    """The tracklets with the best, the median and the worst mean score of their limbs, ties by id.
+
+    One without a single skeleton can only be among the worst.
+    """
+    means = {name: float(found.of(i, "scores")[:, LIMBS].mean()) for i, name in enumerate(found.ids)}
+    posed = {
+        name for i, name in enumerate(found.ids) if has_skeleton(found.of(i, "status"), found.of(i, "filled")).any()
+    }
+    upwards = sorted(means, key=lambda name: (means[name], name))
+    downwards = sorted(posed, key=lambda name: (-means[name], name))
+    middle = max(0, (len(downwards) - count) // 2)
+    chosen = {"best": downwards[:count], "median": downwards[middle : middle + count], "worst": upwards[:count]}
     return {
-        name: [{"tracklet_id": tracklet, "mean_score": _number(mean)} for mean, tracklet in rows]
-        for name, rows in chosen.items()
+        kind: [{"tracklet_id": name, "mean_score": rounded(means[name])} for name in names]
+        for kind, names in chosen.items()
     }
 
 
 def accuracy(tracklets: Sequence[Tracklet], found: Ragged, truth: Ragged) -> dict[str, Any]:
     """Errors against true joints: of everybody, and of the test identities by themselves.
 
-    3D errors are over frames with a skeleton (ok or low confidence); PCK over every readable frame, so that a person
-    who was not found counts as missed. Tracklets without truth are left out and counted.
+    3D errors are over frames with a skeleton, interpolated ones too (which also stand by themselves); PCK over every
+    readable frame, so that a person who was not found counts as missed. Tracklets without truth are only counted.
 
     Raises:
         DataError: a tracklet and its truth differ in their number of frames.
@@ -195,7 +170,8 @@ def errors(found: Ragged, truth: Ragged, pairs: Sequence[tuple[int, int]]) -> di
 
     ours, theirs = [i for i, _ in pairs], [j for _, j in pairs]
     status = gather(found, "status", ours)
-    lifted, readable = status <= LOW_CONFIDENCE, status != UNREADABLE
+    filled = gather(found, "filled", ours)
+    lifted, readable = has_skeleton(status, filled), status != UNREADABLE
     skeletons = gather(found, "keypoints_3d", ours)[lifted]
     true = gather(truth, "keypoints_3d", theirs)[lifted]
     measured = {
@@ -211,21 +187,12 @@ def errors(found: Ragged, truth: Ragged, pairs: Sequence[tuple[int, int]]) -> di
     return {
         "frames": len(status),
         "frames_lifted": int(lifted.sum()),
+        "frames_filled": int(filled.sum()),
         "pck_threshold": PCK_THRESHOLD,
-        **{name: _number(_mean([values.ravel()])) for name, values in measured.items()},
+        **{name: rounded(mean([values.ravel()])) for name, values in measured.items()},
+        "mpjpe_filled_mm": rounded(mean([measured["mpjpe_mm"][filled[lifted]].ravel()])),
         "by_joint": {
-            joint: {name: _number(_mean([values[:, j]])) for name, values in measured.items()}
+            joint: {name: rounded(mean([values[:, j]])) for name, values in measured.items()}
             for j, joint in enumerate(JOINTS)
         },
     }
-
-
-def _mean(parts: Sequence[NDArray[Any]]) -> float:
-    """Mean of all values that are numbers, nan if there are none."""
-    values = np.concatenate([np.zeros(0), *parts])
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task, flow, runtime, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
 from flows.pipeline import STAGES, check_weights, pipeline
+from flows.showing import metric_rows as metric_rows  # the command line prints them
+from flows.showing import show
 from flows.steps import Step
 from flows.tasks import Told, publish_index, reference_artifact, step_task
 from storage.artifacts import Artifact, Store
@@ -168,7 +169,7 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
         log.info("stopped after %s, as asked", until)
     run_id = str(runtime.flow_run.id)
     result = Result(build.artifacts, tuple(build.built), run_id, time.monotonic() - start)
-    _show(result)
+    show(result, config.data.root)
     _record(store, config, result)
     return result
 
@@ -181,48 +182,6 @@ def _check_disk(config: Config) -> None:
             where=config.store,
             fix="free some space, move the store (--set store=PATH), or lower min_free_gb; finished artifacts are kept",
         )
-
-
-def _show(result: Result) -> None:
-    """Prefect artifacts, so that the run can be read in the UI alone."""
-    rows = [
-        {
-            "step": label,
-            "state": "built" if label in result.built else "kept",
-            "seconds": artifact.manifest["made"]["seconds"],
-            "key": artifact.key,
-            "digest": artifact.digest[:12],
-        }
-        for label, artifact in result.artifacts.items()
-    ]
-    create_table_artifact(rows, key="steps", description="What ran and what was kept")
-    if "index" in result.artifacts:
-        counts = json.loads((result.artifacts["index"].path / "summary.json").read_text())["splits"]
-        table = [{"split": split, **row} for split, row in counts.items()]
-        create_table_artifact(table, key="data-set", description="Tracklets, identities, frames and cameras")
-    metrics = metric_rows(result)
-    if metrics:
-        create_table_artifact(metrics, key="metrics", description="Ranking metrics on the test tracklets")
-    if result.report:
-        create_markdown_artifact(f"[report.html]({result.report.resolve().as_uri()})", key="report")
-
-
-def metric_rows(result: Result) -> list[dict[str, Any]]:
-    """MAP and CMC of each evaluated model, and of chance, one row each."""
-    rows = []
-    chance = None
-    for name, title in (("visual", "visual encoder alone"), ("finetuned", "after finetuning")):
-        artifact = result.artifacts.get(f"metrics {name}")
-        if artifact is None:
-            continue
-        metrics = json.loads((artifact.path / "metrics.json").read_text())
-        rows.append({"model": title, "mAP": metrics["mAP"], **_cmc(metrics)})
-        chance = {"model": "chance", "mAP": metrics["chance"]["mAP"], **_cmc(metrics["chance"])}
-    return [*rows, chance] if chance else rows
-
-
-def _cmc(metrics: dict[str, Any]) -> dict[str, float]:
-    return {f"Rank-{rank}": value for rank, value in metrics["cmc"].items()}
 
 
 def _record(store: Store, config: Config, result: Result) -> None:

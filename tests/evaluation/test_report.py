@@ -15,7 +15,6 @@ import pytest
 
 from evaluation import evaluate
 from evaluation.report import TEMPLATE, Inputs, ReportSettings, run
-from evaluation.showcase import choose_queries, portrait
 from storage.errors import StoreError
 from storage.schema import FRAME_STATUS, SKELETONS
 from storage.skeleton import NUM_JOINTS
@@ -63,7 +62,13 @@ class Page(HTMLParser):
 def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., Inputs]:
     """A small run's artifacts: frames on disk, index, skeletons, quality, histories, two evaluated models."""
 
-    def make(rename: dict[str, str] | None = None, unreadable: tuple[str, ...] = ()) -> Inputs:
+    def make(
+        rename: dict[str, str] | None = None,
+        unreadable: tuple[str, ...] = (),
+        no_person: tuple[str, ...] = (),
+        accuracy: dict[str, object] | None = None,
+        **group: object,
+    ) -> Inputs:
         rng = np.random.default_rng(0)
         rows = [((rename or {}).get(row[0], row[0]), *row[1:]) for row in random_rows]
         tracklets = []
@@ -110,13 +115,14 @@ def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., 
         (tmp_path / "summary.json").write_text(json.dumps(summary))
         status = dict.fromkeys(FRAME_STATUS, 0.25)
         quality = {
-            "groups": [{"split": None, "camid": None, "frames": 24, "status": status, "mean_score": 0.7}],
+            "groups": [{"split": None, "camid": None, "frames": 24, "status": status, "mean_score": 0.7, **group}],
             "ranked": {
                 "best": [{"tracklet_id": rows[0][0], "mean_score": 0.9}],
                 "worst": [{"tracklet_id": rows[1][0]}],
             },
             "unreadable": {"count": len(unreadable), "first": list(unreadable)},
-            "accuracy": None,
+            "no_person": {"count": len(no_person), "first": list(no_person)},
+            "accuracy": accuracy,
         }
         (tmp_path / "quality.json").write_text(json.dumps(quality))
         lineage = (
@@ -194,12 +200,14 @@ def test_the_same_inputs_give_the_same_bytes(make_inputs, report) -> None:
 
 
 def test_names_from_the_data_set_cannot_become_markup(make_inputs, report) -> None:
-    text = report(make_inputs(rename={"0001C1T0001": NASTY}, unreadable=(f"bbox/{NASTY}.jpg",)))
+    names = {"unreadable": (f"bbox/{NASTY}.jpg",), "no_person": (f"empty/{NASTY}.jpg",)}
+    text = report(make_inputs(rename={"0001C1T0001": NASTY}, **names))
     page = Page(text)
     assert "<script" not in text
     assert not page.all("script")
     assert f"Best: {NASTY}" in page.text
     assert f"bbox/{NASTY}.jpg" in page.text
+    assert f"empty/{NASTY}.jpg" in page.text
     assert f"a problem {NASTY}" in page.text
 
 
@@ -210,6 +218,37 @@ def test_pictures_are_in_the_page_and_can_be_decoded(make_inputs, report) -> Non
         data = base64.b64decode(picture["src"].partition(",")[2])
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
         assert picture["alt"]
+
+
+def test_skeletons_are_told_by_status_filling_scores_and_steadiness(make_inputs, report) -> None:
+    counts = [0, 0, 0, 0, 0, 0, 0, 0, 6, 2]
+    steady = {"limb_variation_mm": 7.1, "jitter_mm": 16.4, "swaps": 1.25}
+    page = Page(report(make_inputs(filled=0.125, score_histogram=counts, **steady)))
+    assert "all 24 25.0 25.0 25.0 25.0 12.5 0.70 0.8 to 0.9: 75 %, 0.9 to 1.0: 25 % 7 16 1.2" in page.text
+    (spark,) = (svg for svg in page.all("svg") if svg.get("class") == "spark")
+    assert spark["aria-label"] == "Scores: 0.8 to 0.9: 75 %, 0.9 to 1.0: 25 %"
+    bars = [(bar["x"], float(bar["height"])) for bar in page.all("rect") if bar.get("width") == "5"]
+    assert bars == [("48", 19), ("54", 7)], "in their bins, one pixel tall at least"
+    assert "only zeros" not in page.text
+
+
+def test_without_scores_there_is_no_histogram(make_inputs, report) -> None:
+    page = Page(report(make_inputs()))
+    assert not [svg for svg in page.all("svg") if svg.get("class") == "spark"]
+
+
+def test_skeletons_that_are_missing_where_there_should_be_some_are_told(make_inputs, report) -> None:
+    assert "2 frames should have a skeleton and hold only zeros" in Page(report(make_inputs(zero_skeletons=2))).text
+    assert "1 frame should have a skeleton and holds only zeros" in Page(report(make_inputs(zero_skeletons=1))).text
+
+
+def test_accuracy_is_shown_by_joint_where_there_is_truth(make_inputs, report) -> None:
+    one = {"mpjpe_mm": 20.0, "pa_mpjpe_mm": 10.0, "pck": 0.5}
+    measured = {"frames": 12, "pck_threshold": 0.1, "mpjpe_filled_mm": 33.0, **one, "by_joint": {"left_foot": one}}
+    page = Page(report(make_inputs(accuracy={"test": measured, "all": measured})))
+    assert "test identities 12 20.0 10.0 50.0 33.0" in page.text
+    assert "By joint test identities MPJPE, mm PA-MPJPE, mm PCK@0.1, % left foot 20.0 10.0 50.0" in page.text
+    assert "By joint" not in Page(report(make_inputs())).text
 
 
 def test_right_and_wrong_are_told_by_more_than_colour(make_inputs, report) -> None:
@@ -243,30 +282,3 @@ def test_a_damaged_history_is_said_plainly(make_inputs, report, tmp_path) -> Non
 
 def test_the_template_is_where_the_stage_says_it_is() -> None:
     assert TEMPLATE.is_file()
-
-
-def test_a_portrait_is_the_readable_frame_nearest_to_the_middle(tmp_path) -> None:
-    names = tuple(f"{t}.png" for t in range(5))
-    for t, name in enumerate(names):
-        cv2.imwrite(str(tmp_path / name), np.full((8, 4, 3), t, np.uint8))
-    (tmp_path / names[2]).write_bytes(b"broken")
-    assert portrait(tmp_path, Tracklet("a", "query", 1, 1, names))[0, 0, 0] == 1
-
-
-def query(name: str, pid: int, precision: float, matches: int = 1) -> dict[str, object]:
-    return {"query_id": name, "pid": pid, "average_precision": precision, "matches": matches}
-
-
-def test_shown_queries_are_of_different_people_where_there_are_enough() -> None:
-    rows = [query(f"{pid}-{take}", pid, pid / 10 + take / 100) for pid in range(1, 7) for take in (1, 2)]
-    chosen = choose_queries([*rows, query("lost", 9, 0.0, matches=0)], 2)
-    assert [r["query_id"] for r in chosen["easy"]] == ["6-2", "5-2"]
-    assert [r["query_id"] for r in chosen["hard"]] == ["1-1", "2-1"]
-    assert {r["pid"] for r in chosen["median"]} == {3, 4}
-
-
-def test_no_query_is_shown_twice_when_there_are_few() -> None:
-    rows = [query("a", 1, 0.9), query("b", 1, 0.5), query("c", 2, 0.1)]
-    chosen = choose_queries(rows, 3)
-    shown = [r["query_id"] for part in chosen.values() for r in part]
-    assert sorted(shown) == ["a", "b", "c"]

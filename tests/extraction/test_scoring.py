@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from extraction.scoring import Inputs, QualitySettings, consistency, errors, jitter, limb_variation, run
+from extraction.scoring import Inputs, QualitySettings, errors, ranked_tracklets, run
 from storage.errors import DataError, StoreError
 from storage.progress import silent
 from storage.schema import SKELETONS
-from storage.skeleton import EDGES, JOINTS
+from storage.skeleton import JOINTS
 from storage.tables import Ragged, ragged_table, write_table
 from storage.tracklets import Tracklet, index_table
 
@@ -79,38 +79,47 @@ def test_statuses_are_counted_for_each_split_and_camera(rows, score):
     assert groups[2]["mean_score"] == pytest.approx(0.9)
 
 
-def test_even_motion_does_not_shake_and_a_jump_does():
-    body = standing(5)
-    drift = body + np.arange(5, dtype=np.float32)[:, None, None] * 0.1
-    np.testing.assert_allclose(jitter(drift), 0, atol=1e-3)
-    body[2, 4] += [0.017, 0, 0]  # one joint, one frame, 17 mm
-    np.testing.assert_allclose(jitter(body), [0.5, 1.0, 0.5], atol=1e-3)
-    assert jitter(body[:2]).size == 0
-
-
-def test_a_limb_that_changes_its_length_is_measured():
-    body = standing(2)
-    parent, child = EDGES[2]
-    along = body[1, child] - body[1, parent]
-    body[1, child] += along / np.linalg.norm(along) * 0.02  # 20 mm longer: deviation 10 mm
-    variation = limb_variation(body)
-    assert variation[2] == pytest.approx(10, abs=1e-2)
-    np.testing.assert_allclose(variation[[0, 1]], 0, atol=1e-3)
-
-
-def test_frames_without_a_skeleton_do_not_count_as_motion():
-    one = columns(6)
-    one["status"][3] = NO_PERSON
-    one["keypoints_3d"][3] = 0
-    found = Ragged(IDS[:1], np.array([0, 6]), one)
-    measured = consistency(found, [0])
-    assert measured["jitter_mm"] == 0
-    assert measured["limb_variation_mm"] == 0
-
-
 def test_the_surest_and_the_least_sure_tracklets_are_named(rows, score):
     ranked = score(rows, shown=1)["ranked"]
     assert [ranked[kind][0]["tracklet_id"] for kind in ("best", "median", "worst")] == list(IDS)
+
+
+def posed(*scores: float) -> tuple[Ragged, dict[str, np.ndarray]]:
+    """Tracklets a, b, c, ... of one frame with these scores, and their columns to change."""
+    rows = [columns(1, score) for score in scores]
+    values = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return Ragged(tuple("abcdefgh"[: len(rows)]), np.arange(len(rows) + 1), values), values
+
+
+def named(found: Ragged, count: int) -> dict[str, str]:
+    return {kind: "".join(r["tracklet_id"] for r in rows) for kind, rows in ranked_tracklets(found, count).items()}
+
+
+def test_equal_scores_are_ranked_by_name():
+    found, _ = posed(0.5, 0.5, 0.5, 0.5, 0.5)
+    assert named(found, 2) == {"best": "ab", "median": "bc", "worst": "ab"}
+
+
+def test_a_tracklet_without_a_single_skeleton_is_neither_among_the_best_nor_in_the_middle():
+    found, values = posed(0.9, 0.8, 0.7, 0.6, 0.1)
+    values["status"][[0, 2, 4]] = NO_PERSON
+    values["filled"][2] = True  # has one, from its neighbours
+    assert named(found, 1) == {"best": "b", "median": "c", "worst": "e"}
+    values["status"][:], values["filled"][:] = UNREADABLE, False
+    assert named(found, 2) == {"best": "", "median": "", "worst": "ed"}
+
+
+def test_frames_that_show_nobody_are_listed_with_their_paths(rows, score):
+    rows[1]["status"][2] = NO_PERSON
+    assert score(rows)["no_person"] == {"count": 1, "first": ["0002C1T0001F002.jpg"]}
+
+
+def test_no_list_of_frames_is_endless(score):
+    report = score([columns(40), columns(60), columns(2)])
+    assert report["no_person"] == {"count": 0, "first": []}
+    nobody = columns(60) | {"status": np.full(60, NO_PERSON, np.uint8)}
+    listed = score([columns(40), nobody, columns(2)])["no_person"]
+    assert (listed["count"], len(listed["first"])) == (60, 50)
 
 
 def test_unreadable_frames_are_listed_with_their_paths(rows, score):
@@ -163,6 +172,20 @@ def test_a_missed_person_misses_every_visible_keypoint_and_an_unreadable_frame_i
     assert measured["pck"] == pytest.approx(2 / 3, abs=1e-4)
     assert measured["by_joint"]["left_knee"]["pck"] is None
     assert measured["frames_lifted"] == 2
+
+
+def test_a_filled_frame_has_a_skeleton_with_an_error_of_its_own():
+    truth, found = columns(4), columns(4)
+    found["status"][1:3] = NO_PERSON
+    found["filled"][1] = True
+    found["keypoints_3d"][1, :, 0] += 0.04
+    measured = errors(Ragged(("a",), np.array([0, 4]), found), Ragged(("a",), np.array([0, 4]), truth), [(0, 0)])
+    assert (measured["frames_lifted"], measured["frames_filled"]) == (3, 1)
+    assert measured["mpjpe_filled_mm"] == pytest.approx(40, abs=1e-3)
+    assert measured["mpjpe_mm"] == pytest.approx(40 / 3, abs=1e-3)
+    found["filled"][:] = False
+    measured = errors(Ragged(("a",), np.array([0, 4]), found), Ragged(("a",), np.array([0, 4]), truth), [(0, 0)])
+    assert measured["mpjpe_filled_mm"] is None
 
 
 def test_truth_of_another_length_is_refused(rows, score, tmp_path):

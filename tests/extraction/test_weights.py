@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from extraction.weights import PoseModelSettings, config_files, find_config, locate
+from extraction.weights import Found, PoseModelSettings, config_files, expected_digest, find_config, locate, look, place
 from storage.errors import WeightsError
 
 CONFIG = "body_2d_keypoint/rtmpose/body8/rtmpose-m_8xb256-420e_body8-256x192.py"
@@ -117,3 +117,34 @@ def test_plain_http_needs_a_digest(tmp_path):
 def test_absent_local_weights_are_named(tmp_path):
     with pytest.raises(WeightsError, match=r"nowhere\.pth"):
         locate(weights(tmp_path / "nowhere.pth"))
+
+
+def test_an_address_has_its_place_in_the_cache_and_a_file_its_own(tmp_path):
+    assert place(weights("https://download.example.org/zoo/m.pth?version=2"), tmp_path) == tmp_path / "m.pth"
+    assert place(weights(tmp_path / "own" / "m.pth"), tmp_path) == tmp_path / "own" / "m.pth"
+    assert place(weights("project:demo_lifter.safetensors"), tmp_path).is_file()
+
+
+def test_the_expected_digest_is_the_one_set_else_the_digits_in_a_model_zoo_name_else_none():
+    zoo = "https://download.example.org/rtmpose-m-0123abcd_20230504.pth"
+    assert expected_digest(weights(zoo, "a" * 64)) == "a" * 64
+    assert expected_digest(weights(zoo)) == "0123abcd"
+    assert expected_digest(weights("https://download.example.org/m.pth")) == ""
+
+
+def test_a_look_says_what_is_here_and_whether_its_digest_fits(tmp_path):
+    path = tmp_path / "m.pth"
+    assert look(path, "0123abcd") == Found("missing")
+    path.write_bytes(b"weights")
+    actual = sha256(b"weights")
+    assert look(path) == look(path, actual[:8]) == look(path, actual) == Found("here", 7, actual)
+    assert look(path, "0123abcd") == Found("damaged", 7, actual)
+
+
+def test_fetching_tells_how_far_it_is(server, tmp_path):
+    folder, address = server
+    (folder / "m.pth").write_bytes(b"weights")
+    told = []
+    settings = weights(f"{address}/m.pth", sha256(b"weights"))
+    locate(settings, tmp_path / "cache", lambda done, total, message="": told.append((done, total)))
+    assert (told[0], told[-1]) == ((0, 7), (7, 7))

@@ -1,8 +1,8 @@
 import pytest
 
-from extraction.bench.__main__ import Bench
 from extraction.bench.cases import Case, estimators
 from extraction.weights import find_config, locate
+from flows.bench_extraction import Bench
 
 
 @pytest.mark.slow

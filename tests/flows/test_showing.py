@@ -1,0 +1,137 @@
+"""What a run leaves in Prefect, read back through its client."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.runtime import flow_run
+
+from extraction import scoring
+from flows.rebuild import Result
+from flows.showing import LARGEST, show
+from storage.artifacts import Artifact
+from storage.progress import silent
+from storage.schema import SKELETONS
+from storage.skeleton import NUM_JOINTS
+from storage.tables import ragged_table, write_table
+from storage.tracklets import Tracklet, index_table
+
+NO_PERSON = 2
+FRAMES = 3
+SCORES = {"train-000": {"0001C1T0001": 0.9, "0002C1T0001": 0.8}, "test-000": {"0003C2T0001": 0.5}}
+"""Shard -> tracklet -> the score of all its joints."""
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> dict[str, Artifact]:
+    """Artifacts of a run up to the quality of the skeletons; the second frame of each tracklet is filled."""
+
+    def made(label: str) -> Artifact:
+        folder = tmp_path / label.replace(" ", "-")
+        folder.mkdir()
+        return Artifact(folder, label.split()[0], f"key of {label}", "digest", {"made": {"seconds": 1.5}})
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "raw").mkdir()
+    for t in range(FRAMES):
+        cv2.imwrite(str(tmp_path / f"raw/{t}.png"), rng.integers(0, 256, (256, 128, 3), dtype=np.uint8))
+    found = {"index": made("index")} | {f"skeletons {shard}": made(f"skeletons {shard}") for shard in SCORES}
+    (found["index"].path / "summary.json").write_text(json.dumps({"splits": {"train": {"tracklets": 2}}}))
+    status = np.array([0, NO_PERSON, 0], np.uint8)
+    for shard, scores in SCORES.items():
+        frames = tuple(f"{t}.png" for t in range(FRAMES))
+        split = "train" if shard.startswith("train") else "query"
+        rows = [Tracklet(name, split, int(name[:4]), int(name[5]), frames) for name in scores]
+        write_table(index_table(rows), found["index"].path / f"{shard}.parquet")
+        columns = {
+            "keypoints_3d": [rng.normal(0, 0.3, (FRAMES, NUM_JOINTS, 3)) for _ in rows],
+            "keypoints_2d": [rng.uniform(0, 128, (FRAMES, NUM_JOINTS, 2)) for _ in rows],
+            "scores": [np.full((FRAMES, NUM_JOINTS), score) for score in scores.values()],
+            "status": [status for _ in rows],
+            "filled": [status == NO_PERSON for _ in rows],
+        }
+        file = found[f"skeletons {shard}"].path / "skeletons.parquet"
+        write_table(ragged_table(list(scores), columns, SKELETONS), file)
+    found["quality"] = made("quality")
+    inputs = scoring.Inputs(
+        tuple(found["index"].path / f"{shard}.parquet" for shard in SCORES),
+        tuple(found[f"skeletons {shard}"].path / "skeletons.parquet" for shard in SCORES),
+        None,
+    )
+    scoring.run(inputs, scoring.QualitySettings(), found["quality"].path, silent)
+    return found
+
+
+@pytest.fixture
+def shown(api: str, tmp_path: Path) -> Callable[[dict[str, Artifact]], dict[str, Any]]:
+    """Shows a run's artifacts in a flow, and reads back what Prefect holds of that flow run by key."""
+
+    def call(artifacts: dict[str, Artifact]) -> dict[str, Any]:
+        @flow(persist_result=False)
+        def once() -> str:
+            show(Result(artifacts, ("quality",), "run", 1.0), tmp_path / "raw")
+            return str(flow_run.id)
+
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[once()]))
+        with get_client(sync_client=True) as client:
+            return {str(artifact.key): artifact for artifact in client.read_artifacts(artifact_filter=wanted)}
+
+    return call
+
+
+def test_the_steps_of_a_run_are_a_table(shown, artifacts) -> None:
+    rows = {row["step"]: row for row in json.loads(shown(artifacts)["steps"].data)}
+    assert list(rows) == ["index", "skeletons train-000", "skeletons test-000", "quality"]
+    assert (rows["index"]["state"], rows["quality"]["state"], rows["quality"]["seconds"]) == ("kept", "built", 1.5)
+
+
+def test_the_quality_of_skeletons_is_a_table_with_a_row_a_split_and_camera(shown, artifacts) -> None:
+    rows = json.loads(shown(artifacts)["skeleton-quality"].data)
+    assert [(row["skeletons"], row["frames"]) for row in rows] == [
+        ("query, camera 2", "3"),
+        ("train, camera 1", "6"),
+        ("all", "9"),
+    ]
+    shares = {"ok": "66.7 %", "low confidence": "0.0 %", "nobody found": "33.3 %", "unreadable": "0.0 %"}
+    assert (
+        rows[0].items() >= (shares | {"filled": "33.3 %", "mean score": "0.50", "scores 0 to 1": "▁▁▁▁▁█▁▁▁▁"}).items()
+    )
+    assert {"limb variation", "jitter per frame", "swaps per 100 frames"} <= rows[0].keys()
+    assert rows[0]["jitter per frame"] == "–", "no three frames in a row were seen"
+
+
+def test_the_best_and_the_worst_tracklets_are_pictures_below_the_size_that_prefect_should_hold(
+    shown, artifacts
+) -> None:
+    found = shown(artifacts)
+    pictures = {key: artifact for key, artifact in found.items() if artifact.type == "image"}
+    told = {key: artifact.description.split(",")[0] for key, artifact in pictures.items()}
+    assert told == {
+        "skeletons-best-1": "Best: 0001C1T0001",
+        "skeletons-best-2": "Best: 0002C1T0001",
+        "skeletons-worst-1": "Worst: 0003C2T0001",
+    }, "the median is among the best here, and no tracklet is shown twice"
+    for artifact in pictures.values():
+        assert len(artifact.data) <= LARGEST
+        data = base64.b64decode(artifact.data.removeprefix("data:image/jpeg;base64,"))
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape[1] == FRAMES * 128 + (FRAMES - 1) * 4
+
+
+def test_a_run_that_stopped_before_the_quality_shows_nothing_of_it(shown, artifacts) -> None:
+    del artifacts["quality"]
+    assert shown(artifacts).keys() == {"steps", "data-set"}
+
+
+def test_tracklets_whose_frames_are_gone_are_shown_as_such(shown, artifacts, tmp_path) -> None:
+    for frame in (tmp_path / "raw").iterdir():
+        frame.unlink()
+    assert "skeletons-best-1" in shown(artifacts)
