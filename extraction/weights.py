@@ -5,17 +5,17 @@ weights come from its model zoo; both may lie anywhere on this machine, or belon
 Neither torch nor mmpose is imported here, so that planning a run stays quick.
 """
 
-import hashlib
-import os
 import re
-import urllib.error
 import urllib.parse
-import urllib.request
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
+from extraction.download import fetch, sha256_of
 from storage.errors import EnvironmentProblem, WeightsError
+from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
 
 DEFAULT_CACHE = Path("~/.cache/csip/weights")
@@ -23,8 +23,6 @@ PROJECT_MODELS = Path(__file__).parent / "models"
 PROJECT = "project:"
 ZOO_DIGEST = re.compile(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$")
 """OpenMMLab ends its file names in the first 8 hex digits of the sha256, and often a date."""
-
-FETCH_TIMEOUT = 30  # seconds without a byte
 
 
 class PoseModelSettings(Settings):
@@ -90,25 +88,83 @@ def config_files(path: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE) -> Path:
+@dataclass(frozen=True)
+class Found:
+    """What this machine has of a file of weights.
+
+    Attributes:
+        state: damaged means that its sha256 is not the expected one.
+        size: bytes; None where missing.
+        sha256: of the file that is here; empty where missing.
+    """
+
+    state: Literal["here", "missing", "damaged"]
+    size: int | None = None
+    sha256: str = ""
+
+
+def place(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE) -> Path:
+    """Where the weights lie on this machine, or would lie once fetched; fetches nothing.
+
+    Raises:
+        WeightsError: this project has no such model file.
+    """
+    name = settings.weights
+    if name.startswith(PROJECT):
+        return _project_file(name)
+    if _is_address(name):
+        return cache.expanduser() / Path(urllib.parse.urlparse(name).path).name
+    return Path(name).expanduser()
+
+
+def expected_digest(settings: PoseModelSettings) -> str:
+    """The sha256 that the weights must have, or its first hex digits; empty where nothing tells."""
+    if settings.sha256:
+        return settings.sha256
+    match = ZOO_DIGEST.search(settings.weights)
+    return match.group(1) if match else ""
+
+
+def look(path: Path, digest: str = "") -> Found:
+    """What there is of a file of weights, read whole; fetches nothing.
+
+    Args:
+        path: where it is or would be, see `place`.
+        digest: the expected one, see `expected_digest`.
+    """
+    if not path.is_file():
+        return Found("missing")
+    actual = sha256_of(path)
+    return Found("here" if actual.startswith(digest) else "damaged", path.stat().st_size, actual)
+
+
+def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, progress: Progress = silent) -> Path:
     """The file of weights on this machine, fetched into `cache` if it is an address and not there yet.
+
+    Args:
+        settings: which weights.
+        cache: folder of fetched weights; a file of the right name in it is taken without network.
+        progress: told bytes done of the whole file while it is fetched.
 
     Raises:
         WeightsError: it is absent and cannot be fetched, or its sha256 is wrong.
     """
-    name = settings.weights
-    cached = None
-    if name.startswith(PROJECT):
-        path = _project_file(name)
-    elif "://" in name:
-        cached = cache.expanduser() / Path(urllib.parse.urlparse(name).path).name
-        path = cached if cached.is_file() else _fetch(settings, cached)
-    else:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise WeightsError("there are no weights at the place named", where=path, fix="check the setting `weights`")
-    _check_digest(path, settings, "delete it and run again" if cached else "replace it, or correct the setting")
+    path, digest, remote = place(settings, cache), expected_digest(settings), _is_address(settings.weights)
+    if not path.is_file() and remote:
+        fetch(settings.weights, path, digest, progress)
+    if not path.is_file():
+        raise WeightsError("there are no weights at the place named", where=path, fix="check the setting `weights`")
+    if digest and not (actual := sha256_of(path)).startswith(digest):
+        raise WeightsError(
+            f"weights have sha256 {actual}, expected {digest}",
+            where=path,
+            fix="delete it and run again" if remote else "replace it, or correct the setting",
+        )
     return path
+
+
+def _is_address(name: str) -> bool:
+    return "://" in name
 
 
 def _project_file(name: str) -> Path:
@@ -119,47 +175,3 @@ def _project_file(name: str) -> Path:
             "this project has no such model file", where=name, fix=f"choose from: {', '.join(known) or 'none'}"
         )
     return path
-
-
-def _expected_digest(settings: PoseModelSettings) -> str:
-    if settings.sha256:
-        return settings.sha256
-    match = ZOO_DIGEST.search(settings.weights)
-    return match.group(1) if match else ""
-
-
-def _check_digest(path: Path, settings: PoseModelSettings, fix: str) -> None:
-    expected = _expected_digest(settings)
-    if not expected:
-        return
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if not actual.startswith(expected):
-        raise WeightsError(f"weights have sha256 {actual}, expected {expected}", where=path, fix=fix)
-
-
-def _fetch(settings: PoseModelSettings, target: Path) -> Path:
-    address = settings.weights
-    if not address.startswith("https://") and not (address.startswith("http://") and settings.sha256):
-        raise WeightsError(
-            "weights are fetched over https, or over http with a sha256",
-            where=address,
-            fix="set `sha256`, or use https",
-        )
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(address, timeout=FETCH_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310 (scheme checked above)
-            while chunk := answer.read(1 << 20):
-                file.write(chunk)
-        _check_digest(part, settings, "try again; if it stays so, the address or the sha256 is wrong")
-        os.replace(part, target)
-    except (urllib.error.URLError, OSError) as error:
-        raise WeightsError(
-            f"weights cannot be fetched: {error}",
-            where=address,
-            fix=f"download {address} on a machine with network and put it at {target}",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target

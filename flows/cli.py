@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from flows import weights_command
 from storage.errors import CsipError
 
 # threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
@@ -181,6 +182,7 @@ def extract(
         extract_skeletons(Source(frames, boxes, crops), loaded.extraction, out, pictures, console)
 
 
+app.add_typer(weights_command.app, name="weights")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 

@@ -1,0 +1,232 @@
+"""Fetching one file: continued where it stopped, by one process at a time, checked before it is there.
+
+Beside the target, while it is not whole, lie `<name>.part` (the bytes so far), `<name>.part.json` (what the server said
+of the file that they belong to) and `<name>.lock`. Which file a model needs, and where it belongs: see `weights`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, Any
+
+from storage.errors import WeightsError
+from storage.progress import Progress, silent
+
+TIMEOUT = 30  # seconds without a byte
+CHUNK = 1 << 20  # bytes
+WHOLE_DIGEST = 64  # hex digits of a sha256
+WAITING = "waiting for another process that fetches it"
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a server said of a file, by which one sees whether it is still the same.
+
+    Attributes:
+        address: where it was asked for.
+        etag: its version, as the server names it.
+        last_modified: when it changed, as the server writes it.
+        length: of the whole file, bytes; None if the server does not say.
+    """
+
+    address: str
+    etag: str | None = None
+    last_modified: str | None = None
+    length: int | None = None
+
+    @property
+    def validator(self) -> str | None:
+        """What an If-Range header may hold: an ETag that is not weak, else the date."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+
+    def agrees(self, other: "Stamp") -> bool:
+        """Whether both can be of the same file: they contradict each other in nothing that both know."""
+        mine, theirs = asdict(self), asdict(other)
+        return all(mine[name] == theirs[name] for name in mine if None not in (mine[name], theirs[name]))
+
+
+def fetch(address: str, target: Path, digest: str = "", progress: Progress = silent) -> Path:
+    """Bring a file to this machine, going on from what an interrupted attempt left.
+
+    A process that wants the same target waits for the one that fetches it, and then finds it.
+
+    Args:
+        address: https, or http where `digest` is a whole sha256.
+        target: the file to make, and its folder if need be.
+        digest: sha256 of the file or its first hex digits; nothing is checked where empty.
+        progress: told bytes done of the whole file, 0 where the server does not say how many.
+
+    Raises:
+        WeightsError: the file cannot be had whole, and what came is kept for the next attempt; or it has another
+            sha256, and is gone.
+    """
+    demand_safe(address, digest)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target, progress):
+            if not target.is_file():
+                part = _beside(target, ".part")
+                _download(address, part, digest, progress)
+                _check_fetched(part, digest, address)
+                os.replace(part, target)
+                _discard(part)
+    except (OSError, HTTPException) as error:  # urllib's errors are OSErrors
+        raise WeightsError(
+            f"weights cannot be fetched: {error}",
+            where=address,
+            fix="run again, and what has come is kept and continued; or "
+            f"download {address} on a machine with network and put it at {target}",
+        ) from error
+    return target
+
+
+def demand_safe(address: str, digest: str) -> None:
+    """Refuse an address whose file others could replace on its way.
+
+    Raises:
+        WeightsError: it is neither https, nor http with a whole sha256.
+    """
+    if address.startswith("https://") or (address.startswith("http://") and len(digest) == WHOLE_DIGEST):
+        return
+    raise WeightsError(
+        "weights are fetched over https, or over http with a sha256", where=address, fix="set `sha256`, or use https"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _alone(target: Path, progress: Progress) -> Iterator[None]:
+    """Hold a target's lock, which goes away with its holder even if that one is killed."""
+    lock = _beside(target, ".lock")
+    while True:
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress(0, 0, WAITING)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(lock, file):
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+def _is_at(lock: Path, file: IO[str]) -> bool:
+    """Whether the next process would open this very lock: the holder waited for has removed it."""
+    try:
+        return os.path.samestat(lock.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _download(address: str, part: Path, digest: str, progress: Progress) -> None:
+    known = _recall(part, address)
+    done = part.stat().st_size if known else 0
+    with _ask(address, known, done) as answer:
+        demand_safe(answer.url, digest)  # it may have led elsewhere
+        start, now = _stamp(answer, address)
+        if answer.status == 200:
+            part.write_bytes(b"")  # before the stamp: old bytes must never pass for this file's
+            _stamp_file(part).write_text(json.dumps(asdict(now)))
+            _receive(answer, part, now.length, progress)
+            return
+        if known and answer.status == 206 and start == done and known.agrees(now):
+            _receive(answer, part, now.length if known.length is None else known.length, progress)
+            return
+        if answer.status == 416 and digest and sha256_of(part).startswith(digest):
+            return  # it was whole already
+    if not done:
+        raise HTTPException(f"the server answered {answer.status} to a plain request")
+    _discard(part)
+    _download(address, part, digest, progress)
+
+
+def _ask(address: str, known: Stamp | None, done: int) -> Any:
+    headers = {"Range": f"bytes={done}-", "If-Range": known.validator or ""} if known and done else {}
+    try:
+        return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 (`demand_safe`)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and done:
+            return error  # which is an answer as well
+        raise
+
+
+def _stamp(answer: Any, address: str) -> tuple[int, Stamp]:
+    """Where in the file an answer starts, and what it says of the file."""
+    headers = answer.headers
+    start, total = 0, headers.get("Content-Length", "")
+    if found := CONTENT_RANGE.match(headers.get("Content-Range", "")):
+        start, total = int(found[1]), found[2]
+    length = int(total) if total.isdigit() else None
+    return start, Stamp(address, headers.get("ETag"), headers.get("Last-Modified"), length)
+
+
+def _receive(answer: Any, part: Path, total: int | None, progress: Progress) -> None:
+    with part.open("ab") as file:
+        done = file.tell()
+        _tell(progress, done, total)
+        while total is None or done < total:
+            # read1: what has come before a connection breaks is not lost
+            chunk = answer.read1(CHUNK if total is None else min(CHUNK, total - done))
+            if not chunk:
+                break
+            file.write(chunk)
+            done += len(chunk)
+            _tell(progress, done, total)
+    if total is not None and done != total:
+        raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _tell(progress: Progress, done: int, total: int | None) -> None:
+    of = f" of {total / 1e6:.1f}" if total else ""
+    progress(done, total or 0, f"{done / 1e6:.1f}{of} MB")
+
+
+def _recall(part: Path, address: str) -> Stamp | None:
+    """What the server said of a part's file; None where it cannot be continued."""
+    try:
+        stamp = Stamp(**json.loads(_stamp_file(part).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return stamp if part.is_file() and stamp.address == address and stamp.validator else None
+
+
+def _check_fetched(part: Path, digest: str, address: str) -> None:
+    actual = sha256_of(part)
+    if not actual.startswith(digest):
+        _discard(part)
+        raise WeightsError(
+            f"weights have sha256 {actual}, expected {digest}",
+            where=address,
+            fix="try again; if it stays so, the address or the sha256 is wrong",
+        )
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _stamp_file(part).unlink(missing_ok=True)
+
+
+def _stamp_file(part: Path) -> Path:
+    return _beside(part, ".json")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
