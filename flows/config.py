@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
+from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
 from flows.server import ServerSettings
@@ -37,6 +38,9 @@ class Config(Settings):
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)
     data: DataSettings = Field(default_factory=DataSettings, description="The raw data set.")
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="Frames to skeletons.")
+    existing: ExistingSettings = Field(
+        default_factory=ExistingSettings, description="Skeletons that you already have (data.skeletons)."
+    )
     quality: QualitySettings = Field(default_factory=QualitySettings, description="What is measured of skeletons.")
     encoder: EncoderSettings = Field(default_factory=EncoderSettings, description="The visual encoder.")
     visual: VisualSettings = Field(default_factory=VisualSettings, description="Training of a small visual encoder.")

@@ -56,12 +56,18 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
     pose_weights = partial(extraction.extract.weight_files, config.extraction)
-    skeletons = build.many(
-        [
+    if config.data.skeletons:
+        files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
+        making = [
+            Step("skeletons", "extraction.existing", config.existing, {"index": rows[s], "files": files[s]}, frames, s)
+            for s in shards
+        ]
+    else:
+        making = [
             Step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
             for s in shards
         ]
-    )
+    skeletons = build.many(making)
     skeleton_files = dict(zip(shards, [a.file("skeletons.parquet") for a in skeletons], strict=True))
     quality = build.one(
         Step(
@@ -181,7 +187,7 @@ def check_weights(config: Config, until: str) -> None:
     Raises:
         WeightsError: some cannot be had; says which file to put where.
     """
-    if STAGES.index(until) >= STAGES.index("skeletons"):
+    if STAGES.index(until) >= STAGES.index("skeletons") and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
     if STAGES.index(until) >= STAGES.index("visual"):
         training.visual_encoder.weight_files(config.encoder)

@@ -130,13 +130,13 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
     if config.data.demo is not None and not config.data.root.exists():
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = Store(config.store)
-    tracklets, missing = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
-    facts = index_facts(config.data, tracklets, missing)
+    found = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
+    facts = index_facts(config.data, found)
     with tempfile.TemporaryDirectory() as folder:
         # an index is cheap to make: with it, the plan can say which shards changed
         trial = Store(Path(folder))
         with trial.staging("index", "trial", resume=False) as staged:
-            write_index(tracklets, missing, config.data, staged)
+            write_index(found, config.data, staged)
             index = trial.publish(staged, "index", "trial", facts, 0.0)
         planner = Planner(store)
         verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"

@@ -127,8 +127,8 @@ def index_data(config: Config, store: Store) -> dict[str, Any]:
     """Scan the raw frames; publishes a new index if any byte, name or label of them changed."""
     with Told("index") as progress:
         cache = store.root / "cache" / f"fingerprints-{config.name}.parquet"
-        tracklets, missing = scan(config.data, cache, progress)
-    return publish_index(store, config.data, tracklets, missing)
+        found = scan(config.data, cache, progress)
+    return publish_index(store, config.data, found)
 
 
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:

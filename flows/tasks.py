@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from flows.code import code_digests, library_versions
 from flows.steps import KEY_LENGTH, Step
 from storage.artifacts import Artifact, Store, digest_of
 from storage.errors import StoreError
-from storage.indexing import DataSettings, write_index
-from storage.tracklets import Tracklet
+from storage.indexing import DataSettings, Scan, write_index
 
 log = logging.getLogger("csip")
 REPORT_SECONDS = 5.0
@@ -131,33 +130,37 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
         return artifact
 
 
-def index_facts(settings: DataSettings, tracklets: Sequence[Tracklet], missing: Sequence[str]) -> dict[str, Any]:
+def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
     """What an index is made from; its key is the digest of this."""
     rows = hashlib.sha256()
-    for tracklet in tracklets:
+    for tracklet in found.tracklets:
         rows.update(repr(vars(tracklet)).encode())
+    inputs = {"raw": rows.hexdigest(), "missing": digest_of(list(found.missing))}
+    if found.skeletons:
+        files = hashlib.sha256()
+        for tracklet in found.skeletons.tracklets:
+            files.update(repr(vars(tracklet)).encode())
+        inputs["skeleton files"] = digest_of([files.hexdigest(), list(found.skeletons.extra)])
     return {
         "part": "",
         "settings": settings.key_fields(),
-        "inputs": {"raw": rows.hexdigest(), "missing": digest_of(list(missing))},
+        "inputs": inputs,
         "weights": {},
         "code": code_digests("storage.indexing"),
         "libraries": library_versions(),
     }
 
 
-def publish_index(
-    store: Store, settings: DataSettings, tracklets: Sequence[Tracklet], missing: Sequence[str]
-) -> dict[str, Any]:
+def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
     """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
-    facts = index_facts(settings, tracklets, missing)
+    facts = index_facts(settings, scanned)
     key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
     with store.lock("index", key):
         found = store.find("index", key)
         if found is None:
             start = time.monotonic()
             with store.staging("index", key, resume=False) as folder:
-                write_index(tracklets, missing, settings, folder)
+                write_index(scanned, settings, folder)
                 store.publish(folder, "index", key, facts, time.monotonic() - start)
     return {"stage": "index", "key": key, "kept": found is not None}
 

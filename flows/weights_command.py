@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
 from storage.errors import CsipError, SettingsError, WeightsError
 from storage.progress import Progress
@@ -86,7 +85,7 @@ def list_weights(
         if as_json:
             console.print_json(json.dumps([_as_json(model, what) for model, what in found]))
         else:
-            console.print(_table(found))
+            console.print(*_lines(found), sep="\n", soft_wrap=True)
 
 
 @app.command(
@@ -230,27 +229,23 @@ def _as_json(model: Needed, found: "Found") -> dict[str, Any]:
     }
 
 
-def _table(found: Iterable[tuple[Needed, "Found"]]) -> Table:
-    """A row a model; a damaged file shows its digest and the one expected."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
-    table.add_column("config", no_wrap=True)
-    for name in ("model", "weights", "on this machine"):
-        table.add_column(name, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("sha256", overflow="fold")
+def _lines(found: Iterable[tuple[Needed, "Found"]]) -> Iterator[str]:
+    """A few lines a model, under its configuration: paths and addresses are too long for a table's cells."""
+    config = None
     for model, what in found:
+        if model.config != config:
+            config = model.config
+            yield f"[bold]{escape(str(config))}[/]"
+        size = "" if what.size is None else f", {what.size / 1e6:.1f} MB"
+        name = model.model.rpartition("/")[2]
+        yield f"  {model.part}: [{COLOURS[what.state]}]{what.state}[/]{size}  {escape(name)}"
         digests = [what.sha256, model.digest] if what.state == "damaged" else [what.sha256 or model.digest]
-        table.add_row(
-            escape(str(model.config)),
-            escape(f"{model.part}\n{model.model.rpartition('/')[2]}"),
-            escape(model.weights),
-            escape(_short(model.path)) if model.path else "",
-            "" if what.size is None else f"{what.size / 1e6:.1f} MB",
-            f"[{COLOURS[what.state]}]{what.state}[/]",
-            " not ".join(digest[:SHOWN_DIGITS] for digest in digests),
-        )
-    return table
+        shown = " not ".join(digest[:SHOWN_DIGITS] for digest in digests)
+        yield f"    weights  {escape(model.weights)}"
+        if model.path:
+            yield f"    file     {escape(_short(model.path))}"
+        if shown:
+            yield f"    sha256   {shown}"
 
 
 def _short(path: Path) -> str:

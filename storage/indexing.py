@@ -6,6 +6,7 @@ frame can never make training run again.
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from storage.errors import DataError
 from storage.fingerprints import fingerprint
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
+from storage.skeleton_files import SkeletonFiles, files_table, find
 from storage.tables import shard_of, write_table
 from storage.tracklets import DISTRACTOR_PID, Tracklet, index_table
 
@@ -35,6 +37,11 @@ class DataSettings(Settings):
     max_missing_fraction: float = Field(
         0.01, ge=0, le=1, description="Stop at the index if more of the listed frames than this are not there."
     )
+    skeletons: str | None = Field(
+        None,
+        pattern=r"^[^/\\\\]*[^/\\\\.][^/\\\\]*$",
+        description="Name of the folders with skeletons you already have, one JSON a frame; null: they are extracted.",
+    )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
     scan_workers: int = neutral(8, "Threads that read frames for their fingerprints.", ge=1)
 
@@ -44,8 +51,23 @@ def part_of(split: str) -> str:
     return "train" if split == "train" else "test"
 
 
-def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> tuple[list[Tracklet], list[str]]:
-    """Read the raw data set: tracklets with fingerprints, and the frames that are listed but missing.
+@dataclass(frozen=True)
+class Scan:
+    """What lies in a raw data set.
+
+    Attributes:
+        tracklets: with fingerprints.
+        missing: frames that are listed but not there.
+        skeletons: files of skeletons that the user already has, where `data.skeletons` names them.
+    """
+
+    tracklets: tuple[Tracklet, ...]
+    missing: tuple[str, ...]
+    skeletons: SkeletonFiles | None = None
+
+
+def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Scan:
+    """Read the raw data set.
 
     Raises:
         DataError: the folder is missing, incomplete or contradicts itself, or too many frames are missing.
@@ -67,7 +89,11 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> tu
             where=settings.root,
             fix="complete the download, or raise data.max_missing_fraction to treat them as unreadable frames",
         )
-    return stamped, missing
+    skeletons = None
+    if settings.skeletons:
+        own_cache = cache.with_name(f"skeletons-{cache.name}")
+        skeletons = find(settings.root, settings.skeletons, stamped, own_cache, settings.scan_workers, progress)
+    return Scan(tuple(stamped), tuple(missing), skeletons)
 
 
 def shard_names(settings: DataSettings) -> list[str]:
@@ -76,21 +102,32 @@ def shard_names(settings: DataSettings) -> list[str]:
     return [f"{part}-{number:03d}" for part in PARTS for number in range(sizes[part])]
 
 
-def write_index(tracklets: Sequence[Tracklet], missing: Sequence[str], settings: DataSettings, out_dir: Path) -> None:
-    """Write one Parquet file a shard, and summary.json with the counts and what is worth knowing."""
+def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
+    """Write one Parquet file a shard, and summary.json with the counts and what is worth knowing.
+
+    Where the user has skeletons, `<shard>.skeletons.parquet` names their files.
+    """
+    for name, rows in _shards(found.tracklets, settings).items():
+        write_table(index_table(rows), out_dir / f"{name}.parquet")
+    if found.skeletons:
+        for name, rows in _shards(found.skeletons.tracklets, settings).items():
+            write_table(files_table(rows), out_dir / f"{name}.skeletons.parquet")
+    text = json.dumps(summary(found, settings.layout), indent=2)
+    (out_dir / "summary.json").write_text(text + "\n")
+
+
+def _shards(tracklets: Iterable[Tracklet], settings: DataSettings) -> dict[str, list[Tracklet]]:
     sizes = {"train": settings.train_shards, "test": settings.test_shards}
     shards: dict[str, list[Tracklet]] = {name: [] for name in shard_names(settings)}
     for tracklet in tracklets:
         part = part_of(tracklet.split)
         shards[f"{part}-{shard_of(tracklet.tracklet_id, sizes[part]):03d}"].append(tracklet)
-    for name, rows in shards.items():
-        write_table(index_table(rows), out_dir / f"{name}.parquet")
-    text = json.dumps(summary(tracklets, missing, settings.layout), indent=2)
-    (out_dir / "summary.json").write_text(text + "\n")
+    return shards
 
 
-def summary(tracklets: Sequence[Tracklet], missing: Sequence[str], layout: str) -> dict[str, Any]:
+def summary(found: Scan, layout: str) -> dict[str, Any]:
     """Counts of each split, missing frames, and what a reader of the results should know."""
+    tracklets, missing = found.tracklets, found.missing
     splits = {split: _counts([t for t in tracklets if t.split == split]) for split in SPLITS}
     gallery: dict[int, set[int]] = {}
     for tracklet in tracklets:
@@ -104,13 +141,24 @@ def summary(tracklets: Sequence[Tracklet], missing: Sequence[str], layout: str) 
     problems = []
     if missing:
         problems.append(f"{len(missing)} listed frames are missing; they count as unreadable")
+    own: dict[str, Any] = {}
+    if found.skeletons:
+        own = {name: _listed(getattr(found.skeletons, name)) for name in ("missing", "extra")}
+        for name, verb in (("missing", "frames have no skeleton file"), ("extra", "skeleton files belong to no frame")):
+            if own[name]["count"]:
+                problems.append(f"{own[name]['count']} {verb}: {', '.join(own[name]['first'][:3])}, ...")
     return {
         "layout": layout,
         "splits": splits,
-        "missing_frames": {"count": len(missing), "first": list(missing[:SHOWN])},
+        "missing_frames": _listed(missing),
+        **({"skeletons": own} if own else {}),
         "problems": problems,
         "notes": notes,
     }
+
+
+def _listed(names: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(names), "first": list(names[:SHOWN])}
 
 
 def _counts(tracklets: Iterable[Tracklet]) -> dict[str, int]:

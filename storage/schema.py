@@ -53,6 +53,14 @@ SKELETON_SHAPES = {
     "filled": (),
 }
 
+SKELETON_FILES = _schema(
+    "skeleton_files",
+    1,
+    "files: paths relative to the data root, one a frame of the index's tracklet, empty where there is none; "
+    "fingerprint: blake2b-128 of the files' bytes",
+    [("tracklet_id", pa.string()), ("files", pa.list_(pa.string())), ("fingerprint", pa.string())],
+)
+
 FEATURES = _schema(
     "features",
     1,

@@ -124,16 +124,16 @@ def test_weights_at_an_address_are_missing_until_they_are_in_the_cache_and_damag
     assert listed(config)[0]["state"] == "here"
 
 
-def test_the_table_has_a_row_a_model_with_its_address_its_place_and_its_state(tmp_path):
+def test_a_model_is_listed_with_its_address_its_place_and_its_state(tmp_path):
     config = write(tmp_path, estimator=model("https://zoo.example.org/a.pth", POSE))
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "a.pth").write_bytes(LIFT)
     said = " ".join(weights("list", config).split())
-    assert "config model weights on this machine size state sha256" in said
-    assert "https://zoo.example.org/a.pth" in said
-    assert str(tmp_path / "cache" / "a.pth") in said
+    assert "weights https://zoo.example.org/a.pth" in said
+    assert f"file {tmp_path / 'cache' / 'a.pth'}" in said
     digests = [hashlib.sha256(data).hexdigest()[:12] for data in (LIFT, POSE)]
-    assert f"0.0 MB damaged {' not '.join(digests)}" in said
+    assert "estimator: damaged, 0.0 MB" in said
+    assert f"sha256 {' not '.join(digests)}" in said
 
 
 def test_a_misspelt_file_of_the_project_is_missing_and_fetching_says_which_there_are(tmp_path):

@@ -33,10 +33,10 @@ def small(make_mars: Callable[..., Path], tmp_path: Path) -> Small:
     for frame in (root / "bbox_test/0007").glob("0007C2*"):
         frame.write_bytes(b"broken")
     settings = DataSettings(root=root, train_shards=1, test_shards=1)
-    tracklets, missing = scan(settings, tmp_path / "cache")
+    found = scan(settings, tmp_path / "cache")
     index = tmp_path / "index"
     index.mkdir()
-    write_index(tracklets, missing, settings, index)
+    write_index(found, settings, index)
     rng = np.random.default_rng(0)
     rows = read_index(index / "train-000.parquet")
     lengths = [len(t.frames) for t in rows]

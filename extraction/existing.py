@@ -1,0 +1,153 @@
+"""The stage `skeletons` where a user already has them: one JSON a frame becomes what extraction would have written.
+
+`{"keypoints": [[x, y, z] x 17]}`, Human3.6M joints, from HMR2.0 or any other source. A file that is missing or makes no
+sense spoils its own frame: short gaps are filled from the neighbours, and marked so.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from extraction.filling import fillable, interpolate
+from extraction.poses import NO_PERSON, OK, UNREADABLE
+from storage.errors import DataError
+from storage.frames import frame_path
+from storage.progress import Progress
+from storage.schema import SKELETONS
+from storage.settings import Settings, neutral
+from storage.skeleton import JOINTS, NUM_JOINTS, centre_on_pelvis
+from storage.skeleton_files import read_files
+from storage.tables import ROWS_PER_GROUP, ragged_table, table_writer
+from storage.tracklets import Tracklet, stream_index
+
+FILE_NAME = "skeletons.parquet"
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+HEAD, FEET = JOINTS.index("head"), [JOINTS.index("right_foot"), JOINTS.index("left_foot")]
+TALL = (0.8, 2.5)
+"""Metres from feet to head that a shard's median may have: from children who crouch to giants."""
+
+
+class ExistingSettings(Settings):
+    """How skeletons that a user already has are written down."""
+
+    unit: Literal["m", "cm", "mm"] = Field("m", description="Unit of their coordinates.")
+    axes: Literal["camera", "z_up"] = Field(
+        "camera", description="camera: x right, y down, z away. z_up: x right, y away, z up."
+    )
+    max_gap: int = Field(
+        5, ge=0, description="Longest run of frames without a skeleton which is filled by interpolation in time."
+    )
+    read_workers: int = neutral(8, "Threads that read files.", ge=1)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads.
+
+    Attributes:
+        data_root: folder that file paths start from.
+        index: one shard of the index.
+        files: the skeleton files of its tracklets.
+    """
+
+    data_root: Path
+    index: Path
+    files: Path
+
+
+def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Progress) -> None:
+    """Write `skeletons.parquet`: the index's tracklets in its order, a status for each of their frames.
+
+    Raises:
+        DataError: the skeletons are no people in the unit given; says which unit would fit.
+    """
+    files = read_files(inputs.files)
+    total, done = sum(len(names) for names in files.values()), 0
+    heights: list[NDArray[np.float64]] = []
+    with (
+        ThreadPoolExecutor(settings.read_workers) as pool,
+        table_writer(out_dir / FILE_NAME, SKELETONS) as write,
+    ):
+        for group in _groups(stream_index(inputs.index)):
+            rows: dict[str, list[NDArray[Any]]] = {name: [] for name in SKELETONS.names[2:]}
+            for tracklet in group:
+                names = files[tracklet.tracklet_id]
+                read = list(pool.map(lambda name: read_skeleton(inputs.data_root, name), names))
+                heights.append(height(read))
+                for name, values in columns(read, settings).items():
+                    rows[name].append(values)
+                done += len(names)
+                progress(done, total, "frames")
+            write(ragged_table([tracklet.tracklet_id for tracklet in group], rows, SKELETONS), ROWS_PER_GROUP)
+    _check_unit(np.concatenate([np.zeros(0), *heights]), settings.unit, inputs.data_root)
+
+
+def read_skeleton(root: Path, name: str) -> NDArray[np.float64] | None:
+    """(17, 3) as the file has it; all zeros where it says that nobody was found; None where it says nothing of use."""
+    if not name:
+        return None
+    try:
+        found = json.loads(frame_path(root, name).read_bytes())["keypoints"]
+        skeleton = np.asarray(found, np.float64)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if skeleton.size == 0:
+        return np.zeros((NUM_JOINTS, 3))
+    return skeleton if skeleton.shape == (NUM_JOINTS, 3) and np.isfinite(skeleton).all() else None
+
+
+def columns(read: Sequence[NDArray[np.float64] | None], settings: ExistingSettings) -> dict[str, NDArray[Any]]:
+    """A tracklet's columns of `SKELETONS` from what its files hold."""
+    status = np.array([UNREADABLE if s is None else OK if s.any() else NO_PERSON for s in read], np.uint8)
+    given = np.array([np.zeros((NUM_JOINTS, 3)) if s is None else s for s in read]).reshape(-1, NUM_JOINTS, 3)
+    if settings.axes == "z_up":
+        given = np.stack([given[..., 0], -given[..., 2], given[..., 1]], -1)
+    good = status == OK
+    filled = fillable(good, settings.max_gap)
+    skeletons = centre_on_pelvis(given * METRES[settings.unit])
+    skeletons = np.where((good | filled)[:, None, None], interpolate(skeletons, good), 0)
+    return {
+        "keypoints_3d": skeletons.astype(np.float32),
+        "keypoints_2d": np.zeros((len(read), NUM_JOINTS, 2), np.float32),
+        "scores": np.repeat(good[:, None], NUM_JOINTS, 1).astype(np.float32),
+        "status": status,
+        "filled": filled,
+    }
+
+
+def height(read: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64]:
+    """From the feet to the head of each skeleton that there is, in its own unit."""
+    there = np.array([s for s in read if s is not None and s.any()]).reshape(-1, NUM_JOINTS, 3)
+    return np.linalg.norm(there[:, HEAD] - there[:, FEET].mean(1), axis=-1)
+
+
+def _check_unit(heights: NDArray[np.float64], unit: str, root: Path) -> None:
+    if not heights.size:
+        return
+    middle = float(np.median(heights))
+    if TALL[0] <= middle * METRES[unit] <= TALL[1]:
+        return
+    fitting = [other for other, metres in METRES.items() if TALL[0] <= middle * metres <= TALL[1]]
+    raise DataError(
+        f"half of the skeletons are less than {middle:.3g} {unit} from their feet to their head",
+        where=root,
+        fix=f"set existing.unit={fitting[0]}" if fitting else "give skeletons of 17 Human3.6M joints in m, cm or mm",
+    )
+
+
+def _groups(tracklets: Iterator[Tracklet]) -> Iterator[list[Tracklet]]:
+    group: list[Tracklet] = []
+    for tracklet in tracklets:
+        group.append(tracklet)
+        if len(group) == ROWS_PER_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
