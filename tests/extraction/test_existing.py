@@ -21,7 +21,7 @@ def standing(x: float = 0) -> np.ndarray:
     body[JOINTS.index("head"), 1] = -0.7
     body[[JOINTS.index("left_foot"), JOINTS.index("right_foot")], 1] = 0.9
     body[JOINTS.index("left_wrist")] = (0.2, -0.1, -0.5)
-    return body + (x, 1, 4)
+    return body + np.array((x, 1, 4))
 
 
 def extract(root: Path, contents: list[str | None], **settings) -> Ragged:
