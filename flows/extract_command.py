@@ -14,6 +14,7 @@ from rich.table import Table
 
 from evaluation.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
+from extraction.weights import PROJECT
 from flows.progress_bar import progress_bar
 from storage.errors import DataError
 from storage.folders import folder_tracklets
@@ -69,6 +70,11 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
         fresh.replace(out)
         write_table(index_table(tracklets), frames_file(out))
     console.print(_summary(out, seconds))
+    if settings.estimator.weights.startswith(PROJECT):
+        console.print(
+            "[yellow]note:[/] estimated by this project's small model, which has seen rendered people only; for "
+            "photographs choose another: --config configs/mars.yaml (csip weights fetch gets it)"
+        )
     console.print(f"skeletons: {out}\nframes:    {frames_file(out)}")
     if pictures:
         console.print(f"pictures:  {pictures}/")

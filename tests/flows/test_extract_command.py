@@ -41,6 +41,7 @@ def test_a_folder_of_crops_becomes_a_file_of_skeletons_and_the_names_of_their_fr
     ]
     assert found.of(1, "status")[2] == 3
     assert "frames 4 in" in said
+    assert "has seen rendered people only" in said
     assert "unreadable 1 (25.0 %)" in said
     assert sorted(path.name for path in (tmp_path / "looks").iterdir()) == ["a.png", "b.png"]
     assert not list(out.parent.glob("*.part"))
