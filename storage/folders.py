@@ -46,7 +46,8 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
             yield Path(folder), images
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers in names by their value: frame2 before frame10."""
+def natural(text: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts numbers in names by their value: frame2 before frame10, and frame01 always before frame1."""
     parts = re.split(r"(\d+)", text)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts if part]
+    # only what \d matches has a value: a superscript two is a digit to str.isdigit, and nothing to int()
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part], text

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.errors import DataError
@@ -55,5 +55,12 @@ def test_names_sort_as_their_numbers_do(numbers: list[int]) -> None:
 
 
 @given(st.text(), st.text())
+@example("", "²")
+@example("frame٣", "frame3")
 def test_any_two_names_can_be_sorted(one: str, other: str) -> None:
     assert isinstance(natural(one) < natural(other), bool)
+
+
+def test_names_of_equal_numbers_have_one_order() -> None:
+    assert sorted(["frame1", "frame01", "frame001"], key=natural) == ["frame001", "frame01", "frame1"]
+    assert sorted(["frame001", "frame1", "frame01"], key=natural) == ["frame001", "frame01", "frame1"]
