@@ -48,9 +48,10 @@ class Bench:
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     def mmpose(self, job: dict[str, Any]) -> dict[str, float]:
-        """Its best times: with all threads, and with one, which small models prefer."""
-        answers = [self.run("mmpose_side", job), self.run("mmpose_side", job, OMP_NUM_THREADS="1")]
-        return {name: min(answer[name] for answer in answers) for name in answers[0]}
+        """Its best times: with all threads, and with one, which small models prefer; `default`: as it comes."""
+        usual, single = self.run("mmpose_side", job), self.run("mmpose_side", job, OMP_NUM_THREADS="1")
+        default = {"default": usual["loop, flip"]} if "loop, flip" in usual else {}
+        return {name: min(usual[name], single[name]) for name in usual} | default
 
     def ours(self, what: str, settings: dict[str, Any], **job: Any) -> Any:
         """What `our_side` measures."""
@@ -102,14 +103,14 @@ def keypoints(bench: Bench, cases: list[Case]) -> dict[str, dict[str, float]]:
             )
         ours = times[False, "fp32"]
         table.add_row(
-            f"{case.name}, as users run it: mmpose flips",
-            milliseconds(loop["loop, flip"]),
+            f"{case.name}, as users run it: mmpose flips, its own threads",
+            milliseconds(loop["default"]),
             "",
             milliseconds(ours),
-            f"[bold]{loop['loop, flip'] / ours:.1f}x[/]",
+            f"[bold]{loop['default'] / ours:.1f}x[/]",
             "",
             milliseconds(times[False, "bf16"]),
-            f"{loop['loop, flip'] / times[False, 'bf16']:.1f}x",
+            f"{loop['default'] / times[False, 'bf16']:.1f}x",
         )
         table.add_section()
     console.print(table)
