@@ -5,15 +5,10 @@ LiteHRNet 2.2 against 3.7), and the bytes of an answer no longer depend on how m
 """
 
 import ctypes
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TypeVar
 
 import torch
-
-T = TypeVar("T")
 
 ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
 """Names of options in glibc's malloc.h."""
@@ -49,18 +44,3 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for option, value in ((ARENA_MAX, 1), (MMAP_THRESHOLD, KEPT_BYTES), (TRIM_THRESHOLD, KEPT_BYTES)):
             mallopt(option, value)
-
-
-def in_order(futures: Iterable[Future[T]], ahead: int) -> Iterator[T]:
-    """Results in the order given, with up to `ahead` of the futures asked for before the first is awaited."""
-    pending: deque[Future[T]] = deque()
-    try:
-        for future in futures:
-            pending.append(future)
-            if len(pending) >= ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from extraction.estimator import Crops, Estimator
 from extraction.lifter import Lifter
-from extraction.parallel import in_order
 from extraction.poses import Estimates, Thresholds, skeletons_of
 from extraction.stopwatch import Stopwatch
 from storage.frames import Frame, decode_frame
+from storage.ordered import in_order
 from storage.tracklets import Tracklet
 
 Columns = dict[str, NDArray[Any]]

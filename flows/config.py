@@ -22,6 +22,7 @@ from storage.settings import Settings, neutral
 from training.embed import EmbedSettings
 from training.features import FeatureSettings
 from training.finetune import FinetuneSettings
+from training.loop import TrainerSettings
 from training.pretrain import PretrainSettings
 from training.visual import VisualSettings
 from training.visual_encoder import EncoderSettings
@@ -43,6 +44,7 @@ class Config(Settings):
     )
     quality: QualitySettings = Field(default_factory=QualitySettings, description="What is measured of skeletons.")
     encoder: EncoderSettings = Field(default_factory=EncoderSettings, description="The visual encoder.")
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="What trains, in all stages.")
     visual: VisualSettings = Field(default_factory=VisualSettings, description="Training of a small visual encoder.")
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="Frozen visual features.")
     pretrain: PretrainSettings = Field(

@@ -53,6 +53,8 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     frames = {"data_root": root}
     seeing = {"encoder_settings": config.encoder}
     seen_by = {"encoder": config.encoder.key_fields()}
+    trained = {"trainer": config.trainer}
+    trained_by = {"trainer": config.trainer.key_fields()}
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
     pose_weights = partial(extraction.extract.weight_files, config.extraction)
@@ -90,9 +92,9 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                 "training.visual",
                 config.visual,
                 {"indexes": train_rows},
-                frames | seeing,
+                frames | seeing | trained,
                 resumes=True,
-                also=seen_by,
+                also=seen_by | trained_by,
             )
         )
     features = build.many(
@@ -117,17 +119,19 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     }
 
     # the two stages of the method
-    pretrained = build.one(Step("pretrained", "training.pretrain", config.pretrain, learnt_from, resumes=True))
+    pretrained = build.one(
+        Step("pretrained", "training.pretrain", config.pretrain, learnt_from, trained, resumes=True, also=trained_by)
+    )
     finetuned = build.one(
         Step(
             "finetuned",
             "training.finetune",
             config.finetune,
             {**learnt_from, "pretrained": pretrained, "encoder": encoder},
-            frames | seeing,
+            frames | seeing | trained,
             weights=encoder_weights,
             resumes=True,
-            also=seen_by,
+            also=seen_by | trained_by,
         )
     )
 

@@ -30,7 +30,7 @@ class Step:
             index's fingerprints), or that only describe (lineage in the report).
         part: which of several, e.g. `train-003`.
         weights: gives the files outside the store whose bytes enter the key; asked only when the key is.
-        resumes: whether the stage continues from an unfinished folder of its own.
+        resumes: whether the stage is a training, which continues from saved states of its own.
         also: other values that enter the key.
     """
 
@@ -66,6 +66,12 @@ class Step:
     def key(self) -> str:
         """Digest of the stage's name and `facts`."""
         return digest_of({"stage": self.stage, **self.facts})[:KEY_LENGTH]
+
+    @cached_property
+    def lineage(self) -> str:
+        """Key of all trainings that differ from this one in their number of epochs only."""
+        settings = {name: value for name, value in self.facts["settings"].items() if name != "epochs"}
+        return digest_of({"stage": self.stage, **self.facts, "settings": settings})[:KEY_LENGTH]
 
     def load(self) -> ModuleType:
         """The stage's module, imported only when the step really runs."""

@@ -27,6 +27,7 @@ from flows.steps import KEY_LENGTH, Step
 from storage.artifacts import Artifact, Store, digest_of
 from storage.errors import StoreError
 from storage.indexing import DataSettings, Scan, write_index
+from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
 REPORT_SECONDS = 5.0
@@ -122,8 +123,12 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
         start = time.monotonic()
         module = step.load()
         with store.staging(step.stage, step.key, resume=step.resumes) as folder:
+            if step.resumes:
+                take_training(store, step.stage, step.lineage, folder)
             with Told(step.label) as progress:
                 module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
+            if step.resumes:
+                keep_training(store, step.stage, step.lineage, folder)
             seconds = time.monotonic() - start
             artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
         log.info("%s done in %.1f s", step.label, seconds)

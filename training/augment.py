@@ -1,5 +1,9 @@
 """Augmentation of batches of clips: a flip that mirrors the skeleton too, shifts, colour, erasing; seeded."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -17,30 +21,65 @@ class AugmentSettings(Settings):
     erase: float = Field(0.5, ge=0, le=1, description="Probability that a rectangle of a frame is erased.")
 
 
-def augment(
-    images: Tensor, skeletons: Tensor | None, settings: AugmentSettings, generator: torch.Generator
-) -> tuple[Tensor, Tensor | None]:
-    """Augment clips; every frame of a clip alike, but for erasing.
+@dataclass(frozen=True)
+class Draws:
+    """Everything that chance decides of a batch of clips: drawn on the CPU, applied on any device.
+
+    Attributes:
+        flipped: which clips are mirrored, (B,) bool.
+        moves: shift of each clip down and right, pixels, (B, 2) int64.
+        colours: gain, brightness and one tint a channel of each clip, each in -1..1, (B, 5).
+        boxes: of each frame: whether to erase, area, aspect, top, left, each in 0..1, (B, T, 5).
+    """
+
+    flipped: Tensor
+    moves: Tensor
+    colours: Tensor
+    boxes: Tensor
+
+    def of(self, clips: Sequence[int]) -> "Draws":
+        """Those of some of the clips."""
+        rows = torch.tensor(list(clips), dtype=torch.int64)
+        return Draws(self.flipped[rows], self.moves[rows], self.colours[rows], self.boxes[rows])
+
+
+def draw(clips: int, frames: int, settings: AugmentSettings, rng: np.random.Generator) -> Draws:
+    """Draw the augmentation of `clips` clips of `frames` frames."""
+    return Draws(
+        torch.from_numpy(rng.random(clips) < settings.flip),
+        torch.from_numpy(rng.integers(-settings.shift, settings.shift, (clips, 2), endpoint=True)),
+        torch.from_numpy(rng.uniform(-1, 1, (clips, 5)).astype(np.float32)),
+        torch.from_numpy(rng.random((clips, frames, 5), np.float32)),
+    )
+
+
+def augmented(images: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
+    """Clips as drawn, every frame of a clip alike, but for erasing.
 
     Args:
-        images: (B, T, 3, H, W), 0 to 255.
-        skeletons: (B, T, J, 3) or None.
+        images: (B, T, 3, H, W), 0 to 255, on any device.
+        draws: of the same clips.
         settings: what to do.
-        generator: the source of randomness.
 
     Returns:
-        Float images of the same shape, and skeletons.
+        Float images of the same shape.
     """
+    moves = draws.moves.tolist()  # of the CPU: asking a GPU would make it wait
+    flipped, colours, boxes = (
+        part.to(images.device, non_blocking=True) for part in (draws.flipped, draws.colours, draws.boxes)
+    )
     images = images.float()
-    flipped = torch.rand(len(images), generator=generator) < settings.flip
     images = torch.where(flipped.view(-1, 1, 1, 1, 1), images.flip(-1), images)
-    if skeletons is not None:
-        skeletons = torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(skeletons), skeletons)
     if settings.shift:
-        images = _shifted(images, settings.shift, generator)
+        images = _shifted(images, settings.shift, moves)
     if settings.colour:
-        images = _recoloured(images, settings.colour, generator)
-    return _erased(images, settings.erase, generator), skeletons
+        images = _recoloured(images, settings.colour, colours)
+    return _erased(images, settings.erase, boxes) if settings.erase else images
+
+
+def mirrored(skeletons: Tensor, flipped: Tensor) -> Tensor:
+    """The skeletons (B, T, J, 3) of clips of which some are `flipped`, (B,)."""
+    return torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(skeletons), skeletons)
 
 
 def mirror_skeletons(skeletons: Tensor) -> Tensor:
@@ -48,38 +87,37 @@ def mirror_skeletons(skeletons: Tensor) -> Tensor:
     return skeletons[..., MIRROR_ORDER, :] * skeletons.new_tensor([-1.0, 1.0, 1.0])
 
 
-def _shifted(images: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    moves = torch.randint(-reach, reach + 1, (len(images), 2), generator=generator)
-    padded = torch.nn.functional.pad(images.flatten(0, 1), (reach,) * 4).unflatten(0, images.shape[:2])
+def _shifted(images: Tensor, reach: int, moves: Sequence[Sequence[int]]) -> Tensor:
     h, w = images.shape[-2:]
+    padded = torch.nn.functional.pad(images.flatten(0, 1), (reach,) * 4).unflatten(0, images.shape[:2])
     rows = [
         clip[..., reach + dy : reach + dy + h, reach + dx : reach + dx + w]
-        for clip, (dy, dx) in zip(padded, moves.tolist(), strict=True)
+        for clip, (dy, dx) in zip(padded, moves, strict=True)
     ]
     return torch.stack(rows)
 
 
-def _recoloured(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    b = len(images)
-    gain = 1 + strength * (torch.rand(b, 1, 1, 1, 1, generator=generator) * 2 - 1)
-    tint = 1 + 0.5 * strength * (torch.rand(b, 1, 3, 1, 1, generator=generator) * 2 - 1)
-    lift = 128 * 0.5 * strength * (torch.rand(b, 1, 1, 1, 1, generator=generator) * 2 - 1)
+def _recoloured(images: Tensor, strength: float, colours: Tensor) -> Tensor:
+    colours = (strength * colours).view(-1, 1, 5, 1, 1)
+    gain, lift, tint = 1 + colours[:, :, :1], 64 * colours[:, :, 1:2], 1 + 0.5 * colours[:, :, 2:]
     return (images * gain * tint + lift).clamp(0, 255)
 
 
-def _erased(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def _erased(images: Tensor, probability: float, boxes: Tensor) -> Tensor:
     """One rectangle a frame, anywhere in it, of 2 % to 30 % of its area. Source: Zhong et al. 2020."""
-    b, t, _, h, w = images.shape
-    draws = torch.rand(b * t, 5, generator=generator)
-    area = (0.02 + 0.28 * draws[:, 1]) * h * w
-    ratio = torch.exp((draws[:, 2] * 2 - 1) * 1.2)
+    h, w = images.shape[-2:]
+    chance, size, aspect, down, right = boxes.unbind(-1)  # (B, T) each
+    area = (0.02 + 0.28 * size) * h * w
+    ratio = torch.exp((aspect * 2 - 1) * 1.2)
     high = (area * ratio).sqrt().clamp(1, h - 1)
     wide = (area / ratio).sqrt().clamp(1, w - 1)
-    top, left = draws[:, 3] * (h - high), draws[:, 4] * (w - wide)
-    y, x = torch.arange(h).view(1, h, 1), torch.arange(w).view(1, 1, w)
+    top, left = down * (h - high), right * (w - wide)
+    y = torch.arange(h, device=images.device).view(h, 1)
+    x = torch.arange(w, device=images.device).view(1, w)
 
-    def inside(place: Tensor, start: Tensor, size: Tensor) -> Tensor:
-        return (place >= start.view(-1, 1, 1)) & (place < (start + size).view(-1, 1, 1))
+    def inside(place: Tensor, start: Tensor, extent: Tensor) -> Tensor:
+        start, extent = start[..., None, None], extent[..., None, None]
+        return (place >= start) & (place < start + extent)
 
-    mask = inside(y, top, high) & inside(x, left, wide) & (draws[:, 0] < probability).view(-1, 1, 1)
-    return images.masked_fill(mask.view(b, t, 1, h, w), 0)
+    mask = inside(y, top, high) & inside(x, left, wide) & (chance < probability)[..., None, None]
+    return images.masked_fill(mask[:, :, None], 0)

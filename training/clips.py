@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from storage.errors import DataError
 from storage.frames import Frame, read_frame
 from storage.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
-from storage.tables import read_ragged
+from storage.tables import Ragged, read_ragged
 from storage.tracklets import Tracklet, read_index
 from training.sampling import segment_frames
 
@@ -56,9 +55,32 @@ def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
     return TrainingSet(tracklets, labels, pids, tuple(sorted({t.camid for t in tracklets})))
 
 
-def read_skeletons(
-    paths: Sequence[Path], tracklets: Sequence[Tracklet]
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
+class PerFrame:
+    """One value a frame of many tracklets: a sequence of (T, ...) views of one contiguous array.
+
+    Args:
+        values: of all frames, (F, ...).
+        starts: first row of each tracklet, (N,).
+        lengths: frames of each tracklet, (N,).
+    """
+
+    def __init__(self, values: NDArray[Any], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+        self.values, self.starts, self.lengths = values, starts, lengths
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, tracklet: int) -> NDArray[Any]:
+        if tracklet >= len(self.starts):
+            raise IndexError(tracklet)
+        return self.values[self.starts[tracklet] : self.starts[tracklet] + self.lengths[tracklet]]
+
+    def clips(self, tracklets: Sequence[int], frames: NDArray[np.int64]) -> NDArray[Any]:
+        """The values (B, T, ...) at frames (B, T) of tracklets (B,)."""
+        return self.values[self.starts[np.asarray(tracklets)][:, None] + frames]
+
+
+def read_skeletons(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> tuple[PerFrame, PerFrame]:
     """Skeletons (T, 17, 3) of tracklets, in their order, and which frames can be learnt from (T,).
 
     Those are the frames in which a person was found, and those filled from their neighbours in time.
@@ -67,34 +89,34 @@ def read_skeletons(
         DataError: a tracklet has no skeletons, or another number of them than of frames.
     """
     ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status", "filled"])
-    rows = _rows_of(ragged.position(), ragged.offsets, tracklets, "skeletons")
-    seen = [(ragged.of(i, "status") <= LOW_CONFIDENCE) | ragged.of(i, "filled") for i in rows]
-    return [ragged.of(i, "keypoints_3d") for i in rows], seen
+    starts, lengths = _rows_of(ragged, tracklets, "skeletons")
+    seen = (ragged.values["status"] <= LOW_CONFIDENCE) | ragged.values["filled"]
+    return PerFrame(ragged.values["keypoints_3d"], starts, lengths), PerFrame(seen, starts, lengths)
 
 
-def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> list[NDArray[np.float16]]:
+def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> PerFrame:
     """Frozen visual features (T, P) of tracklets, in their order; not finite where a frame was unreadable.
 
     Raises:
         DataError: a tracklet has no features, or another number of them than of frames.
     """
     ragged = read_ragged(paths, FEATURES, {"features": (-1,)})
-    return [ragged.of(i, "features") for i in _rows_of(ragged.position(), ragged.offsets, tracklets, "features")]
+    return PerFrame(ragged.values["features"], *_rows_of(ragged, tracklets, "features"))
 
 
-def _rows_of(
-    position: dict[str, int], offsets: NDArray[np.int64], tracklets: Sequence[Tracklet], what: str
-) -> list[int]:
+def _rows_of(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    position = ragged.position()
     for tracklet in tracklets:
         row = position.get(tracklet.tracklet_id)
-        found = 0 if row is None else int(offsets[row + 1] - offsets[row])
+        found = 0 if row is None else int(ragged.offsets[row + 1] - ragged.offsets[row])
         if found != len(tracklet.frames):
             raise DataError(
                 f"{found} {what} for {len(tracklet.frames)} frames",
                 where=f"tracklet {tracklet.tracklet_id}",
                 fix="extract again: the two were made from different indexes",
             )
-    return [position[t.tracklet_id] for t in tracklets]
+    rows = np.array([position[t.tracklet_id] for t in tracklets], dtype=np.int64)
+    return ragged.offsets[rows], np.diff(ragged.offsets)[rows]
 
 
 def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:
@@ -110,7 +132,7 @@ class FrameSource:
     Args:
         root: data root.
         size: (height, width) that frames are resized to.
-        workers: decoding threads.
+        workers: decoding threads; 1 decodes in the caller's.
         cache_megabytes: memory for decoded frames.
     """
 
@@ -124,8 +146,11 @@ class FrameSource:
         missing = [name for name in dict.fromkeys(names) if name not in self.kept]
         fresh: dict[str, NDArray[np.uint8] | None] = {}
         if missing:
-            with ThreadPoolExecutor(self.workers) as pool:
-                fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
+            if self.workers == 1:
+                fresh = {name: self._decode(name) for name in missing}
+            else:
+                with ThreadPoolExecutor(self.workers) as pool:
+                    fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
             if len(self.kept) + len(fresh) <= self.room:
                 self.kept |= fresh
         return [self.kept[name] if name in self.kept else fresh[name] for name in names]
@@ -134,7 +159,7 @@ class FrameSource:
         frame = read_frame(self.root, name)
         return None if frame is None else resized(frame, *self.size)
 
-    def clips(self, clips: Sequence[Sequence[str]]) -> list[Tensor | None]:
+    def clips(self, clips: Sequence[Sequence[str]]) -> list[NDArray[np.uint8] | None]:
         """Clips as (T, 3, H, W) each; an unreadable frame is replaced by the nearest readable one of its clip.
 
         None for a clip without any readable frame.
@@ -147,32 +172,39 @@ class FrameSource:
         return found
 
 
-def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> Tensor | None:
+def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
     good = [i for i, frame in enumerate(frames) if frame is not None]
     if not good:
         return None
     nearest = [min(good, key=lambda g: (abs(g - i), g)) for i in range(len(frames))]
-    return torch.from_numpy(np.stack([frames[i] for i in nearest]))  # type: ignore[arg-type]
+    return np.stack([frames[i] for i in nearest])  # type: ignore[misc]
 
 
-def sample_clips(
-    data: TrainingSet, tracklets: Sequence[int], length: int, source: FrameSource, generator: torch.Generator
-) -> tuple[list[int], list[NDArray[np.int64]], Tensor]:
-    """One random clip of each tracklet; tracklets without any readable frame are left out.
+def sample_frames(
+    data: TrainingSet, tracklets: Sequence[int], length: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Frame numbers (B, T) of one random clip of each tracklet."""
+    return np.stack([segment_frames(len(data.tracklets[i].frames), length, rng) for i in tracklets])
+
+
+def read_clips(
+    data: TrainingSet, tracklets: Sequence[int], frames: NDArray[np.int64], source: FrameSource
+) -> tuple[list[int], NDArray[np.uint8]]:
+    """The images of clips, without those of which no frame can be read.
 
     Args:
         data: the training set.
-        tracklets: positions in it.
-        length: T.
+        tracklets: positions in it, (B,).
+        frames: frame numbers, (B, T).
         source: frames.
-        generator: source of randomness.
 
     Returns:
-        Positions of the tracklets kept, the frame numbers of each clip, and the clips, (B, T, 3, H, W) uint8.
+        Which of the B clips are there, and their images, (B', T, 3, H, W) RGB.
+
+    Raises:
+        DataError: not one frame of all these clips can be read.
     """
-    rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    chosen = [segment_frames(len(data.tracklets[i].frames), length, rng) for i in tracklets]
-    names = [[data.tracklets[i].frames[f] for f in frames] for i, frames in zip(tracklets, chosen, strict=True)]
+    names = [[data.tracklets[i].frames[f] for f in row] for i, row in zip(tracklets, frames, strict=True)]
     clips = source.clips(names)
     good = [k for k, clip in enumerate(clips) if clip is not None]
     if not good:
@@ -181,5 +213,4 @@ def sample_clips(
             where=", ".join(data.tracklets[i].tracklet_id for i in tracklets[:5]),
             fix="check data.root, and the disk that it is on",
         )
-    images = torch.stack([clip for clip in clips if clip is not None])
-    return [tracklets[k] for k in good], [chosen[k] for k in good], images
+    return good, np.stack([clip for clip in clips if clip is not None])

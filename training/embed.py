@@ -71,7 +71,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
             chosen = segment_frames(length, settings.clip_length)[None]
         clips = [c for c in source.clips([[tracklet.frames[f] for f in clip] for clip in chosen]) if c is not None]
         parts = [
-            embed(torch.stack(clips[i : i + settings.batch_size]), torch.tensor(tracklet.camid))
+            embed(torch.from_numpy(np.stack(clips[i : i + settings.batch_size])), torch.tensor(tracklet.camid))
             for i in range(0, len(clips), settings.batch_size)
         ]
         rows.append(F.normalize(torch.cat(parts).mean(0), dim=0).numpy() if parts else None)

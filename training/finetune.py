@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ from torch import Tensor, nn
 
 from storage.progress import Progress
 from storage.tracklets import Tracklet
-from training.augment import AugmentSettings, augment
-from training.clips import FrameSource, read_features, read_skeletons, read_training_set, sample_clips
+from training.augment import AugmentSettings, augmented, draw, mirrored
+from training.clips import FrameSource, read_clips, read_features, read_skeletons, read_training_set, sample_frames
+from training.distributed import gather, own_share, rank
 from training.encoders import frame_features, load_encoder
-from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_steps
+from training.launch import on_all_devices
+from training.loader import Batch, Steps
+from training.loop import LoopSettings, Task, TrainerSettings, train
 from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors, read_description, save_model, save_tensors
-from training.pretrain import skeleton_prototypes, visual_prototypes
+from training.pretrain import mean_visual, skeleton_prototypes, visual_prototypes
+from training.prototypes import mean_prototypes
 from training.reid_model import LossSettings, ReidModel
 from training.sampling import identity_batches
+from training.schedules import warmup_steps
 from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings
 
@@ -67,8 +72,10 @@ class Inputs:
     pretrained: Path
     encoder: Path | None
     encoder_settings: EncoderSettings
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
+@on_all_devices
 def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Progress) -> None:
     """Train the model of stage 2 and write it.
 
@@ -91,56 +98,63 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     if model.skeleton is not None:
         load_part(model.skeleton, load_tensors(inputs.pretrained / MODEL), "", inputs.pretrained / MODEL)
         model.skeleton.requires_grad_(not settings.freeze_skeleton)
+    model.visual.trunk.checkpointing = inputs.trainer.checkpointing
+    if inputs.trainer.compile:
+        for part in (model.visual, model.skeleton, model.sgtm, model.pfu):
+            if part is not None:
+                part.compile()
 
     def refresh(epoch: int) -> None:
         if epoch and not (settings.refresh_every and epoch % settings.refresh_every == 0):
             return
         count = len(data.pids)
-        current = _current_features(model, data.tracklets, source) if epoch else features
-        model.prototypes_visual.copy_(visual_prototypes(current, data.labels, count))
+        if epoch:
+            model.prototypes_visual.copy_(current_prototypes(model, data.tracklets, data.labels, source, count))
+        else:
+            model.prototypes_visual.copy_(visual_prototypes(features, data.labels, count))
         if model.skeleton is not None:
             model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, count))
 
-    source = FrameSource(
-        inputs.data_root, (shape.image_height, shape.image_width), settings.decode_workers, settings.cache_megabytes
-    )
+    source = FrameSource(inputs.data_root, (shape.image_height, shape.image_width), 1, settings.cache_megabytes)
 
     def plan(epoch: int) -> list[list[int]]:
         return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)
 
-    def make(tracklets: list[int], generator: torch.Generator) -> Batch:
-        kept, frames, images = sample_clips(data, tracklets, settings.clip_length, source, generator)
-        picked = list(zip(kept, frames, strict=True))
-        clips = torch.from_numpy(np.stack([skeletons[i][f] for i, f in picked]))
-        images, mirrored = augment(images, clips, settings.augment, generator)
+    def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
+        frames = sample_frames(data, tracklets, settings.clip_length, rng)
+        draws = draw(len(tracklets), settings.clip_length, settings.augment, rng)
+        own = own_share(range(len(tracklets)))
+        kept, images = read_clips(data, [tracklets[k] for k in own], frames[own], source)
+        kept = [own[k] for k in kept]
+        mine, frames, draws = [tracklets[k] for k in kept], frames[kept], draws.of(kept)
         return {
-            "images": images,
-            "skeletons": mirrored,
-            "seen": torch.from_numpy(np.stack([seen[i][f] for i, f in picked])),
-            "labels": torch.from_numpy(data.labels[kept]),
-            "camids": torch.tensor([data.tracklets[i].camid for i in kept]),
-            "names": [data.tracklets[i].tracklet_id for i in kept],
+            "images": torch.from_numpy(images),
+            "draws": draws,
+            "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), draws.flipped),
+            "seen": torch.from_numpy(seen.clips(mine, frames)),
+            "labels": torch.from_numpy(data.labels[mine]),
+            "camids": torch.tensor([data.tracklets[i].camid for i in mine]),
+            "names": [data.tracklets[i].tracklet_id for i in mine],
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        return model.loss(batch, settings.losses)
+        images = augmented(batch.pop("images"), batch.pop("draws"), settings.augment)
+        return model.loss({"images": images, **batch}, settings.losses)
 
-    train(
+    task = Task(
         model,
         loss,
-        Steps(plan, make, settings.seed),
+        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
         list(parameter_groups(model, settings)),
         lambda epoch: warmup_steps(
             epoch, settings.warmup_epochs, settings.warmup_factor, settings.milestones, settings.gamma
         ),
-        settings,
-        out_dir,
-        progress,
         settings.weight_decay,
         refresh,
     )
-    _write(model, data.pids, cameras, settings, skeleton, shape, out_dir)
-    finish(out_dir)
+    train(task, settings, inputs.trainer, out_dir, progress)
+    if rank() == 0:
+        _write(model, data.pids, cameras, settings, skeleton, shape, out_dir)
 
 
 def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[dict[str, Any]]:
@@ -161,15 +175,31 @@ def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[d
         yield {"params": parameters, "lr": rate}
 
 
-def _current_features(
-    model: ReidModel, tracklets: Sequence[Tracklet], source: FrameSource
-) -> list[NDArray[np.float16]]:
-    """Features of all frames by the visual encoder as it is now, each with its camera, in eval mode."""
+@torch.no_grad()
+def current_prototypes(
+    model: ReidModel,
+    tracklets: Sequence[Tracklet],
+    labels: NDArray[np.int64],
+    source: FrameSource,
+    identities: int,
+) -> Tensor:
+    """`P_V` by the visual encoder as it is now, each frame with its camera, in eval mode, (K, P).
+
+    Several processes work out a part each, and have them all.
+    """
+    was_training = model.training
     model.visual.eval()
     device = model.prototypes_visual.device
-    features = [frame_features(model.visual, source.read(t.frames), FRAMES_AT_ONCE, device, t.camid) for t in tracklets]
-    model.train()
-    return features
+    means, good = torch.zeros(0, model.prototypes_visual.shape[1], device=device), []
+    for i in own_share(range(len(tracklets))):
+        frames = source.read(tracklets[i].frames)
+        rows = frame_features(model.visual, frames, FRAMES_AT_ONCE, device, tracklets[i].camid)
+        if np.isfinite(rows[:, 0]).any():
+            good.append(i)
+            means = torch.cat([means, torch.from_numpy(mean_visual(rows, rows))[None].to(device)])
+    model.train(was_training)
+    rows = gather(torch.tensor(labels[good], device=device))
+    return mean_prototypes(gather(means).cpu(), rows.cpu(), identities)
 
 
 def _write(

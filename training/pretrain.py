@@ -1,7 +1,7 @@
 """The `pretrained` stage: contrast between skeletons and images, from cached frozen features (stage 1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,17 @@ from pydantic import Field
 from torch import Tensor
 
 from storage.progress import Progress
-from training.augment import mirror_skeletons
-from training.clips import read_features, read_skeletons, read_training_set
-from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_cosine
+from training.augment import mirrored
+from training.clips import PerFrame, read_features, read_skeletons, read_training_set, sample_frames
+from training.distributed import gather, own_share, rank
+from training.launch import on_all_devices
+from training.loader import Batch, Steps
+from training.loop import LoopSettings, Task, TrainerSettings, train
 from training.losses import supcon
 from training.model_files import PROTOTYPES, save_model, save_tensors
 from training.prototypes import mean_prototypes
-from training.sampling import identity_batches, segment_frames, uniform_batches
+from training.sampling import identity_batches, uniform_batches
+from training.schedules import warmup_cosine
 from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings, sequence_features
 
 
@@ -52,8 +56,10 @@ class Inputs:
     indexes: tuple[Path, ...]
     skeletons: tuple[Path, ...]
     features: tuple[Path, ...]
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
+@on_all_devices
 def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Progress) -> None:
     """Train the skeleton encoder; writes it with the prototypes of both modalities.
 
@@ -65,9 +71,11 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)
     usable = [i for i, rows in enumerate(features) if np.isfinite(rows[:, 0]).any()]
-    width = next(iter(features)).shape[1]
+    width = features[0].shape[1]
     torch.manual_seed(settings.seed)
     encoder = SkeletonEncoder(settings.skeleton, width)
+    if inputs.trainer.compile:
+        encoder.compile()
 
     def plan(epoch: int) -> list[list[int]]:
         if settings.sampler == "uniform":
@@ -78,36 +86,33 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
             batches = identity_batches(labels, identities, settings.instances, settings.seed, epoch)
         return [[usable[i] for i in batch] for batch in batches]
 
-    def make(tracklets: list[int], generator: torch.Generator) -> Batch:
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        frames = [segment_frames(len(skeletons[i]), settings.clip_length, rng) for i in tracklets]
-        picked = list(zip(tracklets, frames, strict=True))
-        clips = torch.from_numpy(np.stack([skeletons[i][f] for i, f in picked]))
-        flipped = torch.rand(len(clips), generator=generator) < settings.flip
-        clips = torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(clips), clips)
+    def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
+        frames = sample_frames(data, tracklets, settings.clip_length, rng)
+        flipped = torch.from_numpy(rng.random(len(tracklets)) < settings.flip)
+        own = own_share(range(len(tracklets)))
+        mine, frames, flipped = [tracklets[k] for k in own], frames[own], flipped[list(own)]
         return {
-            "skeletons": clips,
-            "seen": torch.from_numpy(np.stack([seen[i][f] for i, f in picked])),
-            "visual": torch.stack([mean_visual(features[i][f], features[i]) for i, f in picked]),
-            "labels": torch.from_numpy(data.labels[tracklets]),
-            "names": [data.tracklets[i].tracklet_id for i in tracklets],
+            "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), flipped),
+            "seen": torch.from_numpy(seen.clips(mine, frames)),
+            "visual": torch.from_numpy(_clip_visual(features, mine, frames)),
+            "labels": torch.from_numpy(data.labels[mine]),
+            "names": [data.tracklets[i].tracklet_id for i in mine],
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        s = sequence_features(encoder(batch["skeletons"], batch["seen"]), batch["seen"])
-        v = batch["visual"]
+        s = gather(sequence_features(encoder(batch["skeletons"], batch["seen"]), batch["seen"]).float())
+        v, labels, seen = gather(batch["visual"]), gather(batch["labels"]), gather(batch["seen"].any(dim=1))
         if settings.normalise:
             s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)
-        seen = batch["seen"].any(dim=1)
         return {
-            "visual_to_skeleton": supcon(v, s, batch["labels"], settings.temperature, seen),
-            "skeleton_to_visual": supcon(s, v, batch["labels"], settings.temperature, seen),
+            "visual_to_skeleton": supcon(v, s, labels, settings.temperature, seen),
+            "skeleton_to_visual": supcon(s, v, labels, settings.temperature, seen),
         }
 
-    train(
+    task = Task(
         encoder,
         loss,
-        Steps(plan, make, settings.seed),
+        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
         [{"params": list(encoder.parameters()), "lr": settings.lr}],
         lambda epoch: warmup_cosine(
             epoch,
@@ -116,60 +121,68 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
             settings.warmup_lr / settings.lr,
             settings.final_lr / settings.lr,
         ),
-        settings,
-        out_dir,
-        progress,
         settings.weight_decay,
     )
+    train(task, settings, inputs.trainer, out_dir, progress)
     prototypes = {
         "visual": visual_prototypes(features, data.labels, len(data.pids)),
         "skeleton": skeleton_prototypes(encoder, skeletons, seen, data.labels, len(data.pids)),
         "pids": torch.tensor(data.pids),
     }
-    save_tensors(prototypes, out_dir / PROTOTYPES)
     described: dict[str, Any] = {
         "kind": "pretrained",
         "skeleton": settings.skeleton.model_dump(mode="json"),
         "projection": width,
     }
-    save_model(encoder, described, out_dir)
-    finish(out_dir)
+    if rank() == 0:
+        save_tensors(prototypes, out_dir / PROTOTYPES)
+        save_model(encoder, described, out_dir)
 
 
-def mean_visual(frames: NDArray[np.float16], tracklet: NDArray[np.float16]) -> Tensor:
+def _clip_visual(features: PerFrame, tracklets: Sequence[int], frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`v` of clips, (B, P)."""
+    clips = features.clips(tracklets, frames).astype(np.float32)
+    means = clips.mean(axis=1)
+    for row in np.flatnonzero(np.isnan(means[:, 0])):  # a frame of these could not be read
+        means[row] = mean_visual(clips[row], features[tracklets[row]])
+    return means
+
+
+def mean_visual(frames: NDArray[np.floating], tracklet: NDArray[np.floating]) -> NDArray[np.float32]:
     """`v`: mean of the readable frames' features (T, P); of the whole tracklet's where none of these can be read."""
     good = np.isfinite(frames[:, 0])
     if not good.any():
         frames, good = tracklet, np.isfinite(tracklet[:, 0])
-    return torch.from_numpy(frames[good].astype(np.float32).mean(axis=0))
+    return frames[good].astype(np.float32).mean(axis=0)
 
 
-def visual_prototypes(features: Sequence[NDArray[np.float16]], labels: NDArray[np.int64], identities: int) -> Tensor:
+def visual_prototypes(
+    features: Sequence[NDArray[np.float16]] | PerFrame, labels: NDArray[np.int64], identities: int
+) -> Tensor:
     """`P_V`: mean over an identity's tracklets of the mean over all readable frames, (K, P)."""
     good = [i for i, rows in enumerate(features) if np.isfinite(rows[:, 0]).any()]
-    means = torch.stack([mean_visual(features[i], features[i]) for i in good])
-    return mean_prototypes(means, torch.from_numpy(labels[good]), identities)
+    means = np.stack([mean_visual(features[i], features[i]) for i in good])
+    return mean_prototypes(torch.from_numpy(means), torch.from_numpy(labels[good]), identities)
 
 
 @torch.no_grad()
 def skeleton_prototypes(
-    encoder: SkeletonEncoder,
-    skeletons: Sequence[NDArray[np.float32]],
-    seen: Sequence[NDArray[np.bool_]],
-    labels: NDArray[np.int64],
-    identities: int,
+    encoder: SkeletonEncoder, skeletons: PerFrame, seen: PerFrame, labels: NDArray[np.int64], identities: int
 ) -> Tensor:
-    """`P_S`: mean over an identity's tracklets of the sequence feature of all frames, in eval mode, (K, P)."""
+    """`P_S`: mean over an identity's tracklets of the sequence feature of all frames, in eval mode, (K, P).
+
+    Several processes work out a part each, and have them all.
+    """
     was_training = encoder.training
     encoder.eval()
     device = encoder.positions.device
-    good = [i for i, frames in enumerate(seen) if frames.any()]
-    means = []
-    for i in good:
-        clip = torch.from_numpy(np.ascontiguousarray(skeletons[i]))[None].to(device)
-        mask = torch.from_numpy(seen[i])[None].to(device)
-        means.append(sequence_features(encoder(clip, mask), mask)[0].cpu())
-    encoder.train(was_training)
-    if not means:
+    good = [i for i in range(len(seen)) if seen[i].any()]
+    if not good:
         return torch.zeros(identities, encoder.project.out_features)
-    return mean_prototypes(torch.stack(means), torch.from_numpy(labels[good]), identities)
+    means = torch.zeros(0, encoder.project.out_features, device=device)
+    for i in own_share(good):
+        clip = torch.from_numpy(skeletons[i].copy())[None].to(device)
+        mask = torch.from_numpy(seen[i].copy())[None].to(device)
+        means = torch.cat([means, sequence_features(encoder(clip, mask), mask)])
+    encoder.train(was_training)
+    return mean_prototypes(gather(means).cpu(), torch.from_numpy(labels[good]), identities)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from storage.settings import Settings
+from training.distributed import gather
 from training.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.prototypes import PrototypeFusionUpdater
 from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings
@@ -136,28 +137,29 @@ class ReidModel(nn.Module):
         """Each weighted term of the loss; their sum is what stage 2 minimises.
 
         Args:
-            batch: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons (B, T, J, 3), seen (B, T).
+            batch: this process's clips: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons
+                (B, T, J, 3), seen (B, T).
             settings: weights of the terms.
         """
-        labels = batch["labels"]
         tokens, projected = self.encode(batch["images"], batch["camids"])
         joints = self.skeleton(batch["skeletons"], batch["seen"]) if self.skeleton is not None else None
         guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
-        features = Features(
-            tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None
-        )
+        own = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None)
+        # from here on for the whole batch, of which this process may have seen a part
+        labels = gather(batch["labels"])
         terms = {}
-        for name, feature in features._asdict().items():
-            if feature is None:
+        for name, part in own._asdict().items():
+            if part is None:
                 continue
+            feature = gather(part.float())
             logits = self.heads[name](feature)
             terms[f"identity_{name}"] = settings.identity * smoothed_cross_entropy(logits, labels, settings.smoothing)
             terms[f"triplet_{name}"] = settings.triplet * batch_hard_triplet(feature, labels, settings.margin)
         if self.pfu is not None:
-            logits = self.prototype_logits(features.projected, projected, joints, batch["seen"])
+            logits = gather(self.prototype_logits(own.projected, projected, joints, batch["seen"]).float())
             terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
         if guided is not None:
-            frames = self.heads["frame"](guided.frames.flatten(0, 1))
+            frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
             each = labels.repeat_interleave(guided.frames.shape[1])
             terms["frame"] = settings.frame * smoothed_cross_entropy(frames, each, settings.smoothing)
         return terms

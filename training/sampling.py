@@ -51,9 +51,12 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
         Positions of tracklets, instances of an identity side by side.
     """
     rng = np.random.default_rng([seed, epoch])
+    members: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        members.setdefault(label, []).append(position)
     groups: dict[int, list[list[int]]] = {}
-    for label in sorted(set(labels)):
-        own = rng.permutation([i for i, other in enumerate(labels) if other == label])
+    for label in sorted(members):
+        own = rng.permutation(members[label])
         count = -(-len(own) // instances)
         filled = np.resize(own, count * instances)
         groups[label] = filled.reshape(count, instances).tolist()
@@ -61,9 +64,10 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
     batches = []
     while len(groups) >= wanted:
         # identities with the most groups left first, chance among equals: little is left over
-        order = sorted(groups, key=lambda label: (-len(groups[label]), rng.random()))
+        left = list(groups)
+        order = np.lexsort((rng.random(len(left)), [-len(groups[label]) for label in left]))
         batch: list[int] = []
-        for label in order[:wanted]:
+        for label in (left[i] for i in order[:wanted]):
             batch += groups[label].pop()
             if not groups[label]:
                 del groups[label]

@@ -1,22 +1,25 @@
 """The `visual` stage: a small visual encoder trained on the training identities, where no pretrained one can be had."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from storage.errors import SettingsError
 from storage.progress import Progress
-from training.augment import AugmentSettings, augment
-from training.clips import FrameSource, read_training_set, sample_clips
-from training.loop import Batch, LoopSettings, Steps, finish, train, warmup_cosine
+from training.augment import AugmentSettings, augmented, draw
+from training.clips import FrameSource, read_clips, read_training_set, sample_frames
+from training.loader import Batch, Steps
+from training.loop import LoopSettings, Task, TrainerSettings, train
 from training.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model_files import save_model
 from training.reid_model import Head
 from training.sampling import identity_batches
+from training.schedules import warmup_cosine
 from training.visual_encoder import EncoderSettings, VisualEncoder, fold_necks
 
 
@@ -44,6 +47,7 @@ class Inputs:
     data_root: Path
     indexes: tuple[Path, ...]
     encoder_settings: EncoderSettings
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
 class _Classifier(nn.Module):
@@ -59,6 +63,8 @@ class _Classifier(nn.Module):
 def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progress) -> None:
     """Train with label-smoothed identity loss and batch-hard triplet loss on both outputs of the encoder.
 
+    On one device, whatever `trainer.devices` says: the batch norms of the stem want the whole batch.
+
     Raises:
         SettingsError: the encoder is one with pretrained weights.
         DataError: fewer than two identities.
@@ -72,21 +78,25 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
     data = read_training_set(inputs.indexes)
     torch.manual_seed(settings.seed)
     model = _Classifier(encoder, len(data.pids))
-    source = FrameSource(
-        inputs.data_root, (encoder.image_height, encoder.image_width), settings.decode_workers, settings.cache_megabytes
-    )
+    source = FrameSource(inputs.data_root, (encoder.image_height, encoder.image_width), 1, settings.cache_megabytes)
 
     def plan(epoch: int) -> list[list[int]]:
         return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)
 
-    def make(tracklets: list[int], generator: torch.Generator) -> Batch:
-        kept, _, images = sample_clips(data, tracklets, settings.clip_length, source, generator)
-        images, _ = augment(images, None, settings.augment, generator)
-        labels = torch.from_numpy(data.labels[kept])
-        return {"images": images, "labels": labels, "names": [data.tracklets[i].tracklet_id for i in kept]}
+    def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
+        frames = sample_frames(data, tracklets, settings.clip_length, rng)
+        draws = draw(len(tracklets), settings.clip_length, settings.augment, rng)
+        kept, images = read_clips(data, tracklets, frames, source)
+        mine = [tracklets[k] for k in kept]
+        return {
+            "images": torch.from_numpy(images),
+            "draws": draws.of(kept),
+            "labels": torch.from_numpy(data.labels[mine]),
+            "names": [data.tracklets[i].tracklet_id for i in mine],
+        }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        images, labels = batch["images"], batch["labels"]
+        images, labels = augmented(batch["images"], batch["draws"], settings.augment), batch["labels"]
         tokens, projected = model.encoder(images.flatten(0, 1))
         terms = {}
         for name, part in (("cls", tokens), ("projected", projected)):
@@ -99,18 +109,15 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
             terms[f"triplet_{name}"] = batch_hard_triplet(unit, labels, settings.margin)
         return terms
 
-    train(
+    task = Task(
         model,
         loss,
-        Steps(plan, make, settings.seed),
+        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
         [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}],
         lambda epoch: warmup_cosine(epoch, settings.epochs, settings.warmup_epochs, 0.1, 0.01),
-        settings,
-        out_dir,
-        progress,
         settings.weight_decay,
     )
+    train(task, settings, inputs.trainer, out_dir, progress)
     described = {"kind": "visual", "encoder": encoder.model_dump(mode="json"), "cameras": []}
     fold_necks(model.encoder, model.cls.neck, model.projected.neck)
     save_model(model.encoder, described, out_dir)
-    finish(out_dir)

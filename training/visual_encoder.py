@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from storage.errors import WeightsError
 from storage.settings import Settings, neutral
@@ -106,13 +107,14 @@ class _SmallTrunk(nn.Module):
         self.blocks = nn.Sequential(*(Block(width, settings.heads, qkv_bias=True) for _ in range(settings.depth)))
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, settings.projection)
+        self.checkpointing = False
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         cells = self.stem(x).flatten(2).transpose(1, 2)  # (B, N - 1, D)
         # CLS starts from the mean cell: with few training steps, a bare one hardly learns to gather them
         cls = self.cls + cells.mean(dim=1, keepdim=True)
         tokens = torch.cat([cls, cells], dim=1) + self.position
-        tokens = self.norm(self.blocks(_shifted(tokens, shift)))
+        tokens = self.norm(_through(self.blocks, _shifted(tokens, shift), self.checkpointing))
         return tokens, self.project(tokens)
 
 
@@ -146,12 +148,22 @@ class _ClipTrunk(nn.Module):
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()
         self.vit = timm.create_model(CLIP, pretrained=False, img_size=(settings.image_height, settings.image_width))
+        self.checkpointing = False
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         vit = self.vit
         tokens = vit.norm_pre(_shifted(vit._pos_embed(vit.patch_embed(x)), shift))
-        tokens = vit.norm(vit.blocks(tokens))
+        tokens = vit.norm(_through(vit.blocks, tokens, self.checkpointing))
         return tokens, vit.head(tokens)
+
+
+def _through(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
+    """Tokens after all blocks; with checkpointing, only what enters a block is kept for the backward pass."""
+    if not (checkpointing and torch.is_grad_enabled()):
+        return blocks(tokens)
+    for block in blocks:
+        tokens = checkpoint(block, tokens, use_reentrant=False)
+    return tokens
 
 
 def _shifted(tokens: Tensor, shift: Tensor | None) -> Tensor:

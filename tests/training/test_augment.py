@@ -1,7 +1,8 @@
+import numpy as np
 import torch
 
 from storage.skeleton import mirror
-from training.augment import AugmentSettings, augment, mirror_skeletons
+from training.augment import AugmentSettings, augmented, draw, mirror_skeletons, mirrored
 
 OFF = AugmentSettings(flip=0, shift=0, colour=0, erase=0)
 
@@ -12,8 +13,15 @@ def clips(count: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randn(count, 2, 17, 3, generator=generator)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def augment(
+    images: torch.Tensor, skeletons: torch.Tensor | None, settings: AugmentSettings, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    draws = draw(len(images), images.shape[1], settings, rng)
+    return augmented(images, draws, settings), None if skeletons is None else mirrored(skeletons, draws.flipped)
 
 
 def test_a_mirrored_clip_gets_the_mirrored_skeleton_and_no_other_does() -> None:

@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional
 
 from training.finetune import FinetuneSettings, parameter_groups
-from training.loop import warmup_cosine, warmup_steps
 from training.reid_model import Features, LossSettings, ReidModel, embedding
+from training.schedules import warmup_cosine, warmup_steps
 from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings
 

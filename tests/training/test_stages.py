@@ -16,6 +16,7 @@ from storage.schema import EMBEDDINGS, FEATURES
 from storage.tables import read_ragged, read_table
 from tests.training.conftest import Small
 from training import embed, features, finetune, loop, pretrain, visual
+from training.loader import Batch, Steps
 from training.model_files import HISTORY
 from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings, weight_files
@@ -68,7 +69,7 @@ def train(small: Small, tmp_path: Path) -> Callable[..., Path]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir()) if p.is_file()}
 
 
 class Interrupted(Exception):
@@ -144,15 +145,19 @@ def test_embeddings_are_unit_vectors_and_zeros_for_a_tracklet_that_cannot_be_rea
 def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_tracklets(tmp_path: Path) -> None:
     layer = torch.nn.Linear(1, 1)
 
-    def loss(batch: loop.Batch) -> dict[str, torch.Tensor]:
+    def loss(batch: Batch) -> dict[str, torch.Tensor]:
         return {"bad": layer(batch["x"]).sum() * (float("nan") if batch["step"] == 2 else 1.0)}
 
-    steps = loop.Steps(lambda epoch: range(4), lambda i, g: {"x": torch.ones(1, 1), "step": i, "names": [f"t{i}"]}, 0)
+    steps = Steps(
+        lambda epoch: [[0], [1], [2], [3]],
+        lambda batch, rng: {"x": torch.ones(1, 1), "step": batch[0], "names": [f"t{batch[0]}"]},
+        seed=0,
+        workers=2,
+        epochs=1,
+    )
+    task = loop.Task(layer, loss, steps, [{"params": list(layer.parameters()), "lr": 0.1}], lambda e: 1.0, 0.0)
     with pytest.raises(CsipError, match="not a number at step 2") as caught:
-        loop.train(
-            layer, loss, steps, [{"params": list(layer.parameters()), "lr": 0.1}], lambda e: 1.0,
-            loop.LoopSettings(epochs=1), tmp_path, silent, 0.0,
-        )  # fmt: skip
+        loop.train(task, loop.LoopSettings(epochs=1), loop.TrainerSettings(loggers=()), tmp_path, silent)
     assert "t2" in str(caught.value)
 
 

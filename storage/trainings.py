@@ -1,0 +1,48 @@
+"""Last states of finished trainings, kept beside the artifacts, so that a longer training can go on from one.
+
+    trainings/<stage>/<lineage>/     what the stage's folder `work` held: states, events of the loggers, speed
+
+They are no artifacts: nothing is made from them but the same training over more epochs, and they may be deleted.
+"""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from storage.artifacts import Store
+
+WORK = "work"
+
+
+def take_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
+    """Put the kept states of a training into a stage's new folder; one that has states of its own is left alone."""
+    kept = store.root / "trainings" / stage / lineage
+    if kept.is_dir() and not (folder / WORK).exists():
+        part = folder / f"{WORK}.new"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(kept, part, copy_function=_shared)
+        part.rename(folder / WORK)
+
+
+def keep_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
+    """Move what a finished training leaves besides its artifact out of the stage's folder."""
+    kept = store.root / "trainings" / stage / lineage
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with store.lock(stage, f"training-{lineage}"):
+        if kept.exists():
+            aside = kept.with_name(f"{lineage}.{uuid.uuid4().hex}")
+            kept.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        (folder / WORK).rename(kept)
+
+
+def _shared(source: str, target: str) -> None:
+    """States never change once they are written, and are large; the rest is appended to."""
+    if source.endswith(".pth"):
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # a file system without hard links
+            pass
+    shutil.copy2(source, target)

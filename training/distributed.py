@@ -1,0 +1,72 @@
+"""What the processes of one training share: who each is, which clips are its own, and the features of them all.
+
+Every process encodes its own part of a batch, gathers the features of the whole batch, and works out the whole loss.
+Gradients that come back through `gather` are summed over processes, and averaged once more by DDP: what each
+parameter receives is the gradient of the one loss over the global batch, as if one process had done it all.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """Number of this process among those that train together; 0 if it trains alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_share(items: Sequence[T]) -> Sequence[T]:
+    """This process's part of a batch: consecutive items, so that gathered parts are in the batch's order."""
+    each = -(-len(items) // world_size())
+    return items[rank() * each : (rank() + 1) * each]
+
+
+def gather(part: Tensor) -> Tensor:
+    """Every process's rows, in the order of ranks; differentiable, and the same on every process.
+
+    Args:
+        part: this process's rows, (B_r, ...); B_r may differ between processes.
+
+    Returns:
+        (B, ...), B the rows of all.
+    """
+    if world_size() == 1:
+        return part
+    sizes = _sizes(part)
+    room = part.new_zeros(max(sizes), *part.shape[1:])
+    padded = torch.cat([part, room[len(part) :]])
+    parts = _Gather.apply(padded)
+    return torch.cat([piece[:size] for piece, size in zip(parts.unbind(0), sizes, strict=True)])
+
+
+def _sizes(part: Tensor) -> list[int]:
+    own = torch.tensor([len(part)], device=part.device)
+    every = [torch.zeros_like(own) for _ in range(world_size())]
+    dist.all_gather(every, own)
+    return [int(size) for size in every]
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' tensors, stacked; the gradient of one's own is summed over all that used it."""
+
+    @staticmethod
+    def forward(ctx: object, part: Tensor) -> Tensor:
+        parts = [torch.empty_like(part) for _ in range(world_size())]
+        dist.all_gather(parts, part.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        return total[rank()]

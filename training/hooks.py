@@ -1,0 +1,117 @@
+"""The hooks of mmengine's Runner that make a training repeatable, watched, and resumable."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from storage.errors import CsipError
+from storage.progress import Progress
+from training.distributed import rank, world_size
+from training.states import NEW, keep_state, sound_states
+
+log = logging.getLogger("csip")
+RATES = "learning_rates"
+
+
+class Epochs(Hook):
+    """Seeds each epoch from (seed, epoch, rank), plans its batches, and sets its learning rates."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int, rate: Callable[[int], float], before: Callable[[int], None] | None) -> None:
+        self.seed, self.rate, self.before = seed, rate, before
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        state = np.random.SeedSequence([self.seed, runner.epoch, rank()]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0] >> np.uint64(1)))
+        runner.train_dataloader.dataset.start(runner.epoch)
+        for group in runner.optim_wrapper.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * self.rate(runner.epoch)
+        if self.before is not None:
+            self.before(runner.epoch)
+
+
+class Watch(Hook):
+    """Keeps the history, tells progress and the loggers, and stops at a loss that is not a number or huge."""
+
+    def __init__(self, progress: Progress, epochs: int, max_loss: float) -> None:
+        self.progress, self.epochs, self.max_loss = progress, epochs, max_loss
+        self.rows: list[dict[str, float]] = []
+        self.steps = self.samples = 0
+        self.start = time.perf_counter()
+
+    def before_train(self, runner: Runner) -> None:
+        self.start = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        loss = sum(model.terms.values())
+        if not math.isfinite(loss) or loss > self.max_loss:
+            what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is not a number"
+            worst = max(model.terms, key=lambda name: (not math.isfinite(model.terms[name]), model.terms[name]))
+            raise CsipError(
+                f"the loss {what} at step {runner.iter} (epoch {runner.epoch + 1}), above all its term {worst}",
+                where="tracklets " + ", ".join(model.names[:8]) + (" ..." if len(model.names) > 8 else ""),
+                fix="lower the learning rate or lengthen its warm-up; look at these tracklets with csip show skeletons",
+            )
+        rate = max(g["lr"] for g in runner.optim_wrapper.optimizer.param_groups)
+        self.rows.append({"step": runner.iter, "epoch": runner.epoch, "lr": rate, "loss": loss, **model.terms})
+        self.steps += 1
+        self.samples += len(model.names) * world_size()
+        runner.visualizer.add_scalars({"loss": loss, "lr": rate, **model.terms}, step=runner.iter)
+        speed = self.samples / (time.perf_counter() - self.start)
+        self.progress(
+            runner.epoch * len(runner.train_dataloader) + batch_idx + 1,
+            self.epochs * len(runner.train_dataloader),
+            f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  rate {rate:.2g}  {speed:.0f} clips/s",
+        )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.rows
+        # the message hub holds objects that a safe load refuses, and nothing that a resumed run needs
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        self.rows = list(checkpoint["history"])
+
+
+class Save(Hook):
+    """Writes the whole state after an epoch: to a new file first, then under its name."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, every: int, keep: int, rate: Callable[[int], float]) -> None:
+        self.every, self.keep, self.rate = every, keep, rate
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        done = runner.epoch + 1
+        if rank() == 0 and (done % self.every == 0 or done == runner.max_epochs):
+            runner.save_checkpoint(runner.work_dir, NEW, save_param_scheduler=False)
+            keep_state(Path(runner.work_dir), done, self.keep)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint[RATES] = [self.rate(epoch) for epoch in range(runner.epoch + 1)]
+
+
+def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> Path | None:
+    """The newest sound state that a training of `epochs` epochs would have passed through; None to start anew.
+
+    A longer training passes through the states of a shorter one where the learning rates of the epochs done are the
+    same: with steps they are, with a cosine to the last epoch they are not.
+    """
+    for done, path in sound_states(work):
+        if done > epochs:
+            continue
+        if torch.load(path, map_location="cpu", weights_only=True)[RATES] == [rate(epoch) for epoch in range(done)]:
+            return path
+        log.info("training starts anew: over %d epochs the learning rate takes another course", epochs)
+    return None

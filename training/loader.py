@@ -1,0 +1,70 @@
+"""The batches of a training, made ahead by threads while the model works; each a pure function of (seed, epoch, step).
+
+Decoding leaves Python's lock, so threads are enough, and they share one cache of frames.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset
+
+from storage.ordered import in_order
+
+Batch = dict[str, Any]
+Make = Callable[[list[int], np.random.Generator], Batch]
+
+
+class Steps(IterableDataset[Batch]):
+    """The batches of a training, an epoch at each iteration; the next epoch's are begun before one ends.
+
+    Args:
+        plan: epoch -> the positions of the tracklets of each batch.
+        make: a batch's tracklets and its source of randomness -> arrays and tensors on the CPU, and `names` of the
+            tracklets. Called in threads; what it returns may depend on nothing but its arguments.
+        seed: of the training.
+        workers: batches that are made at once.
+        epochs: of the whole training.
+
+    Attributes:
+        waited: seconds for which the model had to wait for batches.
+    """
+
+    def __init__(
+        self, plan: Callable[[int], list[list[int]]], make: Make, seed: int, workers: int, epochs: int
+    ) -> None:
+        self.plan, self.make, self.seed, self.epochs = plan, make, seed, epochs
+        self.waited = 0.0
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="loader")
+        self._ahead = 2 * workers
+        self._size = len(plan(0))
+        self._next = -1
+        self._stream: Iterator[Batch] = iter(())
+
+    def start(self, epoch: int) -> None:
+        """Go to an epoch."""
+        if epoch != self._next:
+            self._stream = in_order(self._jobs(epoch), self._ahead)
+        self._next = epoch + 1
+        self._size = len(self.plan(epoch))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(self._size):
+            asked = time.perf_counter()
+            batch = next(self._stream)
+            self.waited += time.perf_counter() - asked
+            yield batch
+
+    def close(self) -> None:
+        """Stop making batches."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _jobs(self, first: int) -> Iterator[Future[Batch]]:
+        for epoch in range(first, self.epochs):
+            for step, tracklets in enumerate(self.plan(epoch)):
+                yield self._pool.submit(self.make, tracklets, np.random.default_rng([self.seed, epoch, step]))
