@@ -82,6 +82,11 @@ def mirrored(skeletons: Tensor, flipped: Tensor) -> Tensor:
     return torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(skeletons), skeletons)
 
 
+def draw_signs(count: int, rng: np.random.Generator) -> Tensor:
+    """Random signs of `count` eigenvectors, (E,) float32, -1 or 1."""
+    return torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), count))
+
+
 def mirror_skeletons(skeletons: Tensor) -> Tensor:
     """The skeletons of mirrored images: x negated, left and right swapped; (..., 17, 3)."""
     return skeletons[..., MIRROR_ORDER, :] * skeletons.new_tensor([-1.0, 1.0, 1.0])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from storage.progress import Progress
 from storage.tracklets import Tracklet
-from training.augment import AugmentSettings, augmented, draw, mirrored
+from training.augment import AugmentSettings, augmented, draw, draw_signs, mirrored
 from training.clips import FrameSource, read_clips, read_features, read_skeletons, read_training_set, sample_frames
 from training.distributed import gather, own_share, rank
 from training.encoders import frame_features, load_encoder
@@ -57,6 +57,7 @@ class FinetuneSettings(LoopSettings):
     use_sgtm: bool = Field(True, description="Skeleton-guided temporal modelling; off for the ablation.")
     use_pfu: bool = Field(True, description="Prototype fusion updater; off for the ablation.")
     use_skeletons: bool = Field(True, description="Skeletons in SGTM and PFU; off for the ablation.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in PFU.")
     losses: LossSettings = Field(default_factory=LossSettings, description="Weights of the losses.")
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="Augmentation of training clips.")
 
@@ -93,7 +94,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     cameras = data.cameras if settings.camera_side else ()
     switches = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu, "use_skeletons": settings.use_skeletons}
     torch.manual_seed(settings.seed)
-    model = ReidModel(shape, skeleton, len(data.pids), cameras, **switches)
+    model = ReidModel(shape, skeleton, len(data.pids), cameras, **switches, dropout=settings.dropout)
     model.visual.trunk.load_state_dict(load_encoder(inputs.encoder, shape).trunk.state_dict())
     if model.skeleton is not None:
         load_part(model.skeleton, load_tensors(inputs.pretrained / MODEL), "", inputs.pretrained / MODEL)
@@ -123,6 +124,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
         frames = sample_frames(data, tracklets, settings.clip_length, rng)
         draws = draw(len(tracklets), settings.clip_length, settings.augment, rng)
+        signs = draw_signs(skeleton.eigenvectors, rng)
         own = own_share(range(len(tracklets)))
         kept, images = read_clips(data, [tracklets[k] for k in own], frames[own], source)
         kept = [own[k] for k in kept]
@@ -132,6 +134,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
             "draws": draws,
             "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), draws.flipped),
             "seen": torch.from_numpy(seen.clips(mine, frames)),
+            "signs": signs,
             "labels": torch.from_numpy(data.labels[mine]),
             "camids": torch.tensor([data.tracklets[i].camid for i in mine]),
             "names": [data.tracklets[i].tracklet_id for i in mine],

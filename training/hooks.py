@@ -12,6 +12,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from storage.errors import CsipError
 from storage.progress import Progress
@@ -53,7 +54,7 @@ class Watch(Hook):
         self.start = time.perf_counter()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = plain(runner.model)
         loss = sum(model.terms.values())
         if not math.isfinite(loss) or loss > self.max_loss:
             what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is not a number"
@@ -75,31 +76,45 @@ class Watch(Hook):
             f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  rate {rate:.2g}  {speed:.0f} clips/s",
         )
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        checkpoint["history"] = self.rows
-        # the message hub holds objects that a safe load refuses, and nothing that a resumed run needs
-        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        self.rows = list(checkpoint["history"])
-
-
-class Save(Hook):
-    """Writes the whole state after an epoch: to a new file first, then under its name."""
+class States(Hook):
+    """Goes on from a saved state, and writes one after an epoch: to a new file first, then under its name."""
 
     priority = "VERY_LOW"
 
-    def __init__(self, every: int, keep: int, rate: Callable[[int], float]) -> None:
-        self.every, self.keep, self.rate = every, keep, rate
+    def __init__(self, found: Path | None, watch: Watch, every: int, keep: int, rate: Callable[[int], float]) -> None:
+        self.found, self.watch, self.every, self.keep, self.rate = found, watch, every, keep, rate
+
+    def before_train(self, runner: Runner) -> None:
+        if self.found is None:
+            return
+        state = torch.load(self.found, map_location="cpu", weights_only=True)
+        plain(runner.model).load_state_dict(state["model"])
+        runner.optim_wrapper.load_state_dict(state["optimizer"])
+        runner.train_loop._epoch, runner.train_loop._iter = state["epochs"], state["steps"]
+        self.watch.rows = state["history"]
+        log.info("training goes on after epoch %d", state["epochs"])
 
     def after_train_epoch(self, runner: Runner) -> None:
         done = runner.epoch + 1
-        if rank() == 0 and (done % self.every == 0 or done == runner.max_epochs):
-            runner.save_checkpoint(runner.work_dir, NEW, save_param_scheduler=False)
-            keep_state(Path(runner.work_dir), done, self.keep)
+        if rank() or (done % self.every and done != runner.max_epochs):
+            return
+        state = {
+            "model": plain(runner.model).state_dict(),
+            "optimizer": runner.optim_wrapper.state_dict(),
+            "epochs": done,
+            "steps": runner.iter,
+            "history": self.watch.rows,
+            RATES: [self.rate(epoch) for epoch in range(done)],
+        }
+        work = Path(runner.work_dir)
+        torch.save(state, work / NEW)
+        keep_state(work, done, self.keep)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        checkpoint[RATES] = [self.rate(epoch) for epoch in range(runner.epoch + 1)]
+
+def plain(model: nn.Module) -> nn.Module:
+    """A model without the wrapper that several processes need."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> Path | None:

@@ -25,7 +25,7 @@ from storage.settings import Settings, neutral
 from storage.tables import write_table
 from storage.trainings import WORK
 from training.distributed import rank, world_size
-from training.hooks import Epochs, Save, Watch, resumable
+from training.hooks import Epochs, States, Watch, resumable
 from training.loader import Batch, Steps
 from training.model_files import HISTORY
 
@@ -185,15 +185,13 @@ def _runner(
         custom_hooks=[
             Epochs(settings.seed, task.rate, task.before_epoch),
             watch,
-            Save(settings.save_every, trainer.keep_states, task.rate),
+            States(state, watch, settings.save_every, trainer.keep_states, task.rate),
         ],
         visualizer={"type": "Visualizer", "name": name, "vis_backends": backends, "save_dir": str(work / LOGS)},
         randomness={"seed": settings.seed},
         experiment_name=name,
         default_scope="mmengine",
         log_level="ERROR",
-        resume=state is not None,
-        load_from=str(state) if state else None,
     )
 
 

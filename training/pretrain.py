@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from storage.progress import Progress
-from training.augment import mirrored
+from training.augment import draw_signs, mirrored
 from training.clips import PerFrame, read_features, read_skeletons, read_training_set, sample_frames
 from training.distributed import gather, own_share, rank
 from training.launch import on_all_devices
@@ -89,18 +89,21 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
         frames = sample_frames(data, tracklets, settings.clip_length, rng)
         flipped = torch.from_numpy(rng.random(len(tracklets)) < settings.flip)
+        signs = draw_signs(settings.skeleton.eigenvectors, rng)
         own = own_share(range(len(tracklets)))
         mine, frames, flipped = [tracklets[k] for k in own], frames[own], flipped[list(own)]
         return {
             "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), flipped),
             "seen": torch.from_numpy(seen.clips(mine, frames)),
+            "signs": signs,
             "visual": torch.from_numpy(_clip_visual(features, mine, frames)),
             "labels": torch.from_numpy(data.labels[mine]),
             "names": [data.tracklets[i].tracklet_id for i in mine],
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        s = gather(sequence_features(encoder(batch["skeletons"], batch["seen"]), batch["seen"]).float())
+        joints = encoder(batch["skeletons"], batch["seen"], batch["signs"])
+        s = gather(sequence_features(joints, batch["seen"]).float())
         v, labels, seen = gather(batch["visual"]), gather(batch["labels"]), gather(batch["seen"].any(dim=1))
         if settings.normalise:
             s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)

@@ -72,6 +72,7 @@ class ReidModel(nn.Module):
         use_sgtm: leave SGTM out for the ablation.
         use_pfu: leave PFU and the prototype loss out for the ablation.
         use_skeletons: leave skeletons out of SGTM and PFU for the ablation.
+        dropout: in PFU.
     """
 
     prototypes_visual: Tensor
@@ -87,6 +88,7 @@ class ReidModel(nn.Module):
         use_sgtm: bool = True,
         use_pfu: bool = True,
         use_skeletons: bool = True,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         d, p = encoder.token_width, encoder.projected_width
@@ -97,7 +99,7 @@ class ReidModel(nn.Module):
         if not identities:
             return
         self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
-        self.pfu = PrototypeFusionUpdater(p, heads) if use_pfu else None
+        self.pfu = PrototypeFusionUpdater(p, heads, dropout=dropout) if use_pfu else None
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
             self.heads["temporal"] = Head(d, identities)
@@ -138,11 +140,13 @@ class ReidModel(nn.Module):
 
         Args:
             batch: this process's clips: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons
-                (B, T, J, 3), seen (B, T).
+                (B, T, J, 3), seen (B, T), signs (E,) of SGT's position encoding or none.
             settings: weights of the terms.
         """
         tokens, projected = self.encode(batch["images"], batch["camids"])
-        joints = self.skeleton(batch["skeletons"], batch["seen"]) if self.skeleton is not None else None
+        joints = (
+            self.skeleton(batch["skeletons"], batch["seen"], batch.get("signs")) if self.skeleton is not None else None
+        )
         guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
         own = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None)
         # from here on for the whole batch, of which this process may have seen a part

@@ -105,16 +105,17 @@ class SkeletonEncoder(nn.Module):
         self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
         self.project = nn.Linear(settings.width, projection)
 
-    def forward(self, skeletons: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Joint tokens (B, T, J, P) of skeletons (B, T, J, 3) in metres, pelvis-centred.
+    def forward(self, skeletons: Tensor, seen: Tensor | None = None, signs: Tensor | None = None) -> Tensor:
+        """Joint tokens (B, T, J, P) of skeletons in metres, pelvis-centred.
 
-        Where `seen` (B, T) is False, a frame has no skeleton and no other frame looks at it (with `temporal`).
+        Args:
+            skeletons: (B, T, J, 3).
+            seen: False where a frame has no skeleton, (B, T): no other frame looks at it (with `temporal`).
+            signs: of the position encoding's eigenvectors, (E,), random in training: a sign means nothing, and the
+                model must not lean on it. Drawn with the batch, so that all processes of a training have the same.
         """
         b, t = skeletons.shape[:2]
-        positions = self.positions
-        if self.training:  # an eigenvector's sign means nothing: the model must not lean on it
-            flips = torch.randint(0, 2, (positions.shape[1],), device=positions.device) * 2 - 1
-            positions = positions * flips
+        positions = self.positions if signs is None else self.positions * signs
         x = (self.embed(skeletons) + self.place(positions)).flatten(0, 1)  # (B T, J, C)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)

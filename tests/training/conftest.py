@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from storage.schema import SKELETONS
 from storage.tables import ragged_table, write_table
 from storage.tracklets import read_index
 from training.visual_encoder import EncoderSettings
+
+if TYPE_CHECKING:
+    from tests.training.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,10 @@ def small(make_mars: Callable[..., Path], tmp_path: Path) -> Small:
     write_table(ragged_table([t.tracklet_id for t in rows], columns, SKELETONS), tmp_path / "skeletons.parquet")
     encoder = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
     return Small(root, index / "train-000.parquet", index / "test-000.parquet", tmp_path / "skeletons.parquet", encoder)
+
+
+@pytest.fixture
+def stages(small: Small, tmp_path: Path) -> "Stages":
+    from tests.training.stages import Stages
+
+    return Stages(small, tmp_path / "stages")

@@ -132,7 +132,12 @@ def test_the_schedule_of_stage_2_at_its_turning_points() -> None:
 
 def test_a_frozen_skeleton_encoder_has_no_dropout_and_no_random_signs(model: ReidModel) -> None:
     model.skeleton.requires_grad_(False)
+    model.pfu = None
     model.train()
-    x = batch()["skeletons"]
-    assert model.pfu.training
-    assert torch.equal(model.skeleton(x), model.skeleton(x))
+    given = batch()
+    plain, signed = (model.loss(given | extra, LossSettings()) for extra in ({}, {"signs": -torch.ones(10)}))
+    assert all(torch.equal(plain[name], signed[name]) for name in plain)
+    model.skeleton.requires_grad_(True)
+    model.train()
+    signed = model.loss(given | {"signs": -torch.ones(10)}, LossSettings())
+    assert any(not torch.equal(plain[name], signed[name]) for name in plain)

@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import torch
 
 from storage.skeleton import EDGES, NUM_JOINTS
+from training.augment import draw_signs
 from training.skeleton_encoder import (
     Attention,
     SkeletonEncoder,
@@ -53,14 +55,15 @@ def test_attention_is_the_loop_with_clamped_scores() -> None:
     torch.testing.assert_close(attention(x)[0], attention.out(mixed))
 
 
-def test_evaluation_has_no_random_signs_and_training_does() -> None:
+def test_signs_change_only_what_is_asked_with_them() -> None:
     torch.manual_seed(0)
     encoder = SkeletonEncoder(SMALL.model_copy(update={"dropout": 0.0}), 8)
-    x = skeletons()
-    encoder.eval()
-    assert torch.equal(encoder(x), encoder(x))
-    encoder.train()
-    assert not torch.equal(encoder(x), encoder(x))
+    x, signs = skeletons(), draw_signs(10, np.random.default_rng(0))
+    assert set(signs.tolist()) == {-1.0, 1.0}
+    for mode in (True, False):
+        encoder.train(mode)
+        assert torch.equal(encoder(x), encoder(x)), "nothing is drawn inside"
+    assert not torch.equal(encoder(x, None, signs), encoder(x))
 
 
 def test_the_basis_travels_with_the_checkpoint() -> None:

@@ -1,8 +1,6 @@
 """The training stages one after another on a small data set: same bytes twice, and after an interruption."""
 
-import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,65 +9,15 @@ import pytest
 import torch
 
 from storage.errors import CsipError, WeightsError
-from storage.progress import Progress, silent
+from storage.progress import silent
 from storage.schema import EMBEDDINGS, FEATURES
 from storage.tables import read_ragged, read_table
 from tests.training.conftest import Small
-from training import embed, features, finetune, loop, pretrain, visual
+from tests.training.stages import PRETRAIN, Stages, digests
+from training import embed, loop
 from training.loader import Batch, Steps
 from training.model_files import HISTORY
-from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings, weight_files
-
-VISUAL = visual.VisualSettings(epochs=3, clip_length=2, identities=2, instances=2)
-PRETRAIN = pretrain.PretrainSettings(
-    epochs=3, clip_length=3, batch=4, instances=2, skeleton=SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
-)
-FINETUNE = finetune.FinetuneSettings(epochs=3, clip_length=2, identities=2, instances=2, lr=1e-4, refresh_every=1)
-
-
-@pytest.fixture
-def train(small: Small, tmp_path: Path) -> Callable[..., Path]:
-    """Runs a stage into a folder and gives the folder; what it starts from is made first."""
-
-    def made(stage: str, name: str = "first", progress: Progress = silent) -> Path:
-        out = tmp_path / stage / name
-        out.mkdir(parents=True, exist_ok=True)
-        if stage == "visual":
-            visual.run(visual.Inputs(small.root, (small.train,), small.encoder), VISUAL, out, progress)
-        elif stage == "features":
-            features.run(
-                features.Inputs(small.root, small.train, ready("visual"), small.encoder),
-                features.FeatureSettings(),
-                out,
-                progress,
-            )
-        elif stage == "pretrain":
-            cached = ready("features") / "features.parquet"
-            pretrain.run(pretrain.Inputs((small.train,), (small.skeletons,), (cached,)), PRETRAIN, out, progress)
-        else:
-            cached = ready("features") / "features.parquet"
-            inputs = finetune.Inputs(
-                small.root,
-                (small.train,),
-                (small.skeletons,),
-                (cached,),
-                ready("pretrain"),
-                ready("visual"),
-                small.encoder,
-            )
-            finetune.run(inputs, FINETUNE, out, progress)
-        return out
-
-    def ready(stage: str) -> Path:
-        out = tmp_path / stage / "first"
-        return out if out.exists() else made(stage)
-
-    return made
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir()) if p.is_file()}
 
 
 class Interrupted(Exception):
@@ -77,8 +25,8 @@ class Interrupted(Exception):
 
 
 @pytest.mark.parametrize("stage", ["visual", "pretrain", "finetune"])
-def test_an_interrupted_training_ends_with_the_same_bytes(train: Callable[..., Path], stage: str) -> None:
-    whole = train(stage, "whole")
+def test_an_interrupted_training_ends_with_the_same_bytes(stages: Stages, stage: str) -> None:
+    whole = stages.run(stage, "whole")
     steps = len(pq.read_table(whole / HISTORY))
 
     def stop(done: int, total: int, message: str = "") -> None:
@@ -86,16 +34,16 @@ def test_an_interrupted_training_ends_with_the_same_bytes(train: Callable[..., P
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train(stage, "broken", stop)
+        stages.run(stage, "broken", progress=stop)
     continued: list[int] = []
-    broken = train(stage, "broken", lambda done, total, message="": continued.append(done))
+    broken = stages.run(stage, "broken", progress=lambda done, total, message="": continued.append(done))
 
     assert digests(broken) == digests(whole)
     assert 0 < len(continued) < steps, "it went on from where it was, not from the start"
 
 
-def test_losses_are_recorded_step_by_step(train: Callable[..., Path]) -> None:
-    history = pq.read_table(train("finetune") / HISTORY)
+def test_losses_are_recorded_step_by_step(stages: Stages) -> None:
+    history = pq.read_table(stages.run("finetune") / HISTORY)
     assert {"step", "epoch", "lr", "loss", "prototype", "frame", "triplet_temporal"} <= set(history.column_names)
     rows = history.to_pylist()
     assert [row["step"] for row in rows] == list(range(len(rows)))
@@ -104,15 +52,13 @@ def test_losses_are_recorded_step_by_step(train: Callable[..., Path]) -> None:
         assert row["loss"] == pytest.approx(terms)
 
 
-def test_features_are_the_encoders_and_not_a_number_where_a_frame_is_broken(
-    train: Callable[..., Path], small: Small
-) -> None:
-    read = read_ragged([train("features") / "features.parquet"], FEATURES, {"features": (-1,)})
+def test_features_are_the_encoders_and_not_a_number_where_a_frame_is_broken(stages: Stages, small: Small) -> None:
+    read = read_ragged([stages.run("features") / "features.parquet"], FEATURES, {"features": (-1,)})
     bad = np.isnan(read.values["features"]).any(axis=1)
     assert bad.nonzero()[0].tolist() == [1]
 
 
-def test_prototypes_are_the_same_when_computed_twice(train: Callable[..., Path], small: Small) -> None:
+def test_prototypes_are_the_same_when_computed_twice(stages: Stages, small: Small) -> None:
     from training.clips import read_skeletons, read_training_set
     from training.pretrain import skeleton_prototypes
     from training.skeleton_encoder import SkeletonEncoder
@@ -127,13 +73,13 @@ def test_prototypes_are_the_same_when_computed_twice(train: Callable[..., Path],
 
 @pytest.mark.parametrize("sampling", ["rrs", "dense"])
 def test_embeddings_are_unit_vectors_and_zeros_for_a_tracklet_that_cannot_be_read(
-    train: Callable[..., Path], small: Small, tmp_path: Path, sampling: str
+    stages: Stages, small: Small, tmp_path: Path, sampling: str
 ) -> None:
     for stage, width in (("visual", 16 + 8), ("finetune", 16 + 8 + 16)):
         out = tmp_path / f"embeddings-{stage}"
         out.mkdir()
         settings = embed.EmbedSettings(sampling=sampling, clip_length=2)
-        embed.run(embed.Inputs(small.root, small.test, train(stage), small.encoder), settings, out, silent)
+        embed.run(embed.Inputs(small.root, small.test, stages.ready(stage), small.encoder), settings, out, silent)
         rows = read_table(out / "embeddings.parquet", EMBEDDINGS).to_pylist()
         length = {row["tracklet_id"]: np.linalg.norm(row["embedding"]) for row in rows}
         assert {len(row["embedding"]) for row in rows} == {width}
