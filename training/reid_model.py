@@ -144,9 +144,10 @@ class ReidModel(nn.Module):
             settings: weights of the terms.
         """
         tokens, projected = self.encode(batch["images"], batch["camids"])
-        joints = (
-            self.skeleton(batch["skeletons"], batch["seen"], batch.get("signs")) if self.skeleton is not None else None
-        )
+        joints = None
+        if self.skeleton is not None:
+            signs = batch.get("signs") if self.skeleton.training else None  # a frozen one is in evaluation mode
+            joints = self.skeleton(batch["skeletons"], batch["seen"], signs)
         guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
         own = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None)
         # from here on for the whole batch, of which this process may have seen a part
