@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from flows import weights_command
-from storage.errors import CsipError
+from storage.errors import CsipError, SettingsError
 
 # threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -180,6 +180,40 @@ def extract(
 
         loaded = load_config(config, overrides or ()) if config else make_config({"name": "extract"}, overrides or ())
         extract_skeletons(Source(frames, boxes, crops), loaded.extraction, out, pictures, console)
+
+
+@app.command(
+    epilog="csip export --config configs/demo.yaml --format onnx\n\n"
+    "csip export store/artifacts/finetuned/7c7eb9d3e62f6d4e10fe0981 --format onnx --out person.onnx\n\n"
+    "csip export store/artifacts/visual/2a2cd984b59ea9d7adbd2756 --format torchscript"
+)
+def export(
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="A model folder: store/artifacts/finetuned/KEY or .../visual/KEY.")
+    ] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="onnx|torchscript|safetensors", help="What to write.")
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; model.onnx, .pt or .safetensors here without it.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Take the newest finetuned model of this configuration's store.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Export a model for inference elsewhere, checked against PyTorch; from clips to embeddings, without skeletons."""
+    with told_plainly():
+        if (checkpoint is None) == (config is None):
+            raise SettingsError(
+                "one model is exported, by its folder or by a configuration",
+                where="CHECKPOINT, --config",
+                fix="give one of the two: csip export FOLDER, or csip export --config configs/demo.yaml",
+            )
+        from flows.export_command import export_model, newest_model
+
+        folder = checkpoint or newest_model(_load(config, overrides))
+        export_model(folder, format_name, out, console)
 
 
 app.add_typer(weights_command.app, name="weights")

@@ -45,7 +45,7 @@ class CrossAttention(nn.Module):
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = self.key(memory).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         v = self.value(memory).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        q = q.expand(len(k), -1, -1, -1)
+        q = q.expand(k.shape[0], -1, -1, -1)  # not len(k): a traced graph must follow the batch
         mask = None if seen is None else seen[:, None, None]
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         return self.out(mixed.transpose(1, 2).flatten(2))

@@ -86,5 +86,6 @@ class TemporalModelling(nn.Module):
         weights = torch.sigmoid(self.weight(z))
         if present is not None:
             weights = weights * present[..., None]
-        frames = (z * (weights / weights.sum(dim=1, keepdim=True))).sum(dim=1).unflatten(0, tokens.shape[:2])
+        frames = (z * (weights / weights.sum(dim=1, keepdim=True))).sum(dim=1)
+        frames = frames.unflatten(0, (tokens.shape[0], tokens.shape[1]))  # one by one: a traced graph follows them
         return Guided(frames, frames.mean(dim=1))

@@ -1,0 +1,231 @@
+"""Writes the inference model for use elsewhere: ONNX, TorchScript, or its tensors alone.
+
+A file gets its name only after it was read back by its own runtime and gave what `training.embed` gives.
+"""
+
+import io
+import logging
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from storage.errors import CsipError, EnvironmentProblem, SettingsError
+from training.embed import load_embedder
+from training.inference_model import ABOUT, About, Embed, InferenceModel, load_exported, load_inference_model
+
+TOLERANCE = 1e-3
+TRACED = (2, 3)  # B and T of the clips that a graph is recorded with; 1 would be taken for a constant
+CHECKED = ((1, 1), (2, 4), (1, 9), (5, 2))
+INPUTS, OUTPUT = ("clips", "camids"), "embedding"
+ABOUT_FILE = f"{ABOUT}.json"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write the model, and the runtime that reads it back.
+
+    Attributes:
+        suffix: how the names of its files end.
+        write: writes the file.
+        read: opens it.
+    """
+
+    suffix: str
+    write: Callable[[InferenceModel, About, Path], None]
+    read: Callable[[Path], Embed]
+
+
+def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
+    """Export the model of a folder to a file, checked against PyTorch.
+
+    Args:
+        folder: a model folder of kind `visual` or `finetuned`.
+        format_name: one of `FORMATS`.
+        out: the file; replaced if it exists.
+
+    Returns:
+        What was exported, and the largest difference found.
+
+    Raises:
+        SettingsError: there is no such format, or the file's name does not end as the format's do.
+        StoreError: the folder's files are missing or damaged.
+        WeightsError: it is no ReID model, or its tensors do not fit.
+        EnvironmentProblem: the file cannot be written.
+        CsipError: the exported model does not give what PyTorch gives.
+    """
+    way = chosen_format(format_name)
+    if out.suffix != way.suffix or out.is_dir():
+        raise SettingsError(
+            f"a file of format {format_name} ends in {way.suffix}", where=out, fix=f"name it NAME{way.suffix}"
+        )
+    model, about = load_inference_model(folder)
+    difference = write_checked(model, about, way, reference(folder, about), out)
+    return about, difference
+
+
+def chosen_format(name: str) -> Format:
+    """A format by its name.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    if name not in FORMATS:
+        raise SettingsError(
+            f"there is no export format {name!r}", where="--format", fix=f"choose one of {', '.join(FORMATS)}"
+        )
+    return FORMATS[name]
+
+
+def reference(folder: Path, about: About) -> Embed:
+    """The embeddings of `training.embed`, clip by clip, so that neighbours in a batch cannot help."""
+    embed, _ = load_embedder(folder, about.encoder, torch.device("cpu"))
+
+    def each(clips: Tensor, camids: Tensor) -> Tensor:
+        return torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])
+
+    return each
+
+
+def write_checked(model: InferenceModel, about: About, way: Format, expected: Embed, out: Path) -> float:
+    """Write beside `out`, compare, rename; gives the largest difference. A failure leaves nothing.
+
+    Raises:
+        EnvironmentProblem: the file cannot be written.
+        CsipError: the difference is above `TOLERANCE`.
+    """
+    fresh = out.with_name(out.name + ".part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        way.write(model, about, fresh)
+        found = largest_difference(way.read(fresh), expected, about)
+        if not found <= TOLERANCE:  # so written, it refuses what is not a number
+            raise CsipError(
+                f"the exported model differs from PyTorch by up to {found:.3g}, more than {TOLERANCE:g}; not kept",
+                where=out,
+                fix="try another --format; if only one fails, its library and this torch do not fit (csip doctor)",
+            )
+        fresh.replace(out)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the exported model: {error.strerror or error}", where=out, fix="check the disk and the path"
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return found
+
+
+def largest_difference(embed: Embed, expected: Embed, about: About) -> float:
+    """Largest absolute difference of two models over random clips of `CHECKED` sizes and cameras, unseen ones too.
+
+    Not a number if either gives such, infinite if their shapes differ.
+    """
+    generator = torch.Generator().manual_seed(0)
+    known = torch.tensor([*about.cameras, max(about.cameras, default=0) + 1])
+    worst = 0.0
+    for number, (b, t) in enumerate(CHECKED):
+        clips = random_clips(about, b, t, generator)
+        camids = known[(torch.arange(b) + number) % len(known)]
+        mine, theirs = embed(clips, camids), expected(clips, camids)
+        if mine.shape != theirs.shape:
+            return math.inf
+        difference = float((mine - theirs).abs().max())
+        if math.isnan(difference):
+            return difference
+        worst = max(worst, difference)
+    return worst
+
+
+def random_clips(about: About, batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """(B, T, 3, H, W) uint8 of the model's size."""
+    size = (batch, frames, 3, about.image_height, about.image_width)
+    return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+
+
+def _example(about: About) -> tuple[Tensor, Tensor]:
+    return random_clips(about, *TRACED, torch.Generator().manual_seed(0)), torch.arange(TRACED[0])
+
+
+def _write_onnx(model: InferenceModel, about: About, path: Path) -> None:
+    with _quiet():
+        program = torch.onnx.export(
+            model,
+            _example(about),
+            dynamo=True,
+            dynamic_shapes=({0: "batch", 1: "frames"}, {0: "batch"}),
+            input_names=INPUTS,
+            output_names=(OUTPUT,),
+            verbose=False,
+        )
+    proto: Any = program.model_proto
+    for part in (proto.graph, *proto.functions):
+        for node in part.node:  # where in which file on this machine it came from
+            del node.metadata_props[:]
+            node.ClearField("doc_string")
+    for entry in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
+        del entry.metadata_props[:]
+    del proto.metadata_props[:], proto.graph.metadata_props[:]
+    proto.metadata_props.add(key=ABOUT, value=about.as_json())
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _read_onnx(path: Path) -> Embed:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def embed(clips: Tensor, camids: Tensor) -> Tensor:
+        given = {name: value.numpy() for name, value in zip(INPUTS, (clips, camids), strict=True)}
+        return torch.from_numpy(session.run([OUTPUT], given)[0])
+
+    return embed
+
+
+def _write_torchscript(model: InferenceModel, about: About, path: Path) -> None:
+    whole = io.BytesIO()
+    with _quiet(), torch.no_grad():
+        traced = torch.jit.trace(model, _example(about), check_trace=False)
+        torch.jit.save(traced, whole, {ABOUT_FILE: about.as_json()})
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path, "w") as slim:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):  # paths of source files on this machine
+                slim.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
+
+
+def _read_torchscript(path: Path) -> Embed:
+    with _quiet():
+        model = torch.jit.load(path, map_location="cpu")
+    return torch.inference_mode()(model)
+
+
+def _write_safetensors(model: InferenceModel, about: About, path: Path) -> None:
+    state = model.state_dict()
+    path.write_bytes(save({name: state[name].contiguous() for name in sorted(state)}, {ABOUT: about.as_json()}))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' notes on tracing and on what they will drop one day: the check says if all is well."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+FORMATS = {
+    "onnx": Format(".onnx", _write_onnx, _read_onnx),
+    "torchscript": Format(".pt", _write_torchscript, _read_torchscript),
+    "safetensors": Format(".safetensors", _write_safetensors, lambda path: load_exported(path)[0]),
+}

@@ -1,0 +1,210 @@
+"""A trained model as it is used elsewhere: one graph from raw clips to embeddings, and what it says about itself.
+
+Here it is taken from a model folder, and read back from a file of tensors; `training.export` writes it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from storage.artifacts import file_digest
+from storage.errors import StoreError, WeightsError
+from storage.settings import Settings
+from training.embed import embedding_width
+from training.model_files import MODEL, SETTINGS, load_part, load_tensors, read_description
+from training.reid_model import Features, ReidModel, embedding
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import CLIP_MEAN, CLIP_STD, EncoderSettings
+
+ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
+TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons
+
+Embed = Callable[[Tensor, Tensor], Tensor]
+"""Clips (B, T, 3, H, W) uint8 and camera ids (B,) int64 to embeddings (B, C) float32 on the CPU."""
+
+
+class About(Settings):
+    """What an exported model says about itself; JSON under `csip` in its file's metadata."""
+
+    format: Literal[1] = Field(1, description="Version of what csip exports: this metadata, inputs and output.")
+    kind: Literal["visual", "finetuned"] = Field(description="The visual encoder alone, or the finetuned ReID model.")
+    image_height: int = Field(description="H of clips, pixels.")
+    image_width: int = Field(description="W of clips, pixels.")
+    cameras: tuple[int, ...] = Field((), description="Cameras with a learned vector; another one adds nothing.")
+    embedding_width: int = Field(description="C, the width of embeddings.")
+    mean: tuple[float, ...] = Field(CLIP_MEAN, description="Of R, G, B from 0 to 1; subtracted inside the graph.")
+    std: tuple[float, ...] = Field(CLIP_STD, description="Of R, G, B from 0 to 1; divided by inside the graph.")
+    use_sgtm: bool = Field(False, description="Whether the embedding ends in SGTM's clip feature.")
+    encoder: EncoderSettings = Field(description="The visual encoder's settings.")
+    weights_sha256: str = Field(description="Of the model.safetensors that was exported.")
+
+    def as_json(self) -> str:
+        """One line, the same for the same model; nothing of the machine that it was made on."""
+        return json.dumps(self.model_dump(mode="json", exclude={"encoder": {"weights"}}), sort_keys=True)
+
+
+class _Visual(BaseModel):
+    """What the settings.yaml of a `visual` folder must hold; more may be there."""
+
+    encoder: EncoderSettings
+    cameras: tuple[int, ...] = ()
+    use_sgtm: bool = False
+
+
+class _Finetuned(_Visual):
+    """Of a `finetuned` folder."""
+
+    skeleton: SkeletonSettings
+    identities: int
+    cameras: tuple[int, ...]
+    use_sgtm: bool
+    use_pfu: bool
+    use_skeletons: bool
+
+
+KINDS: dict[str, type[_Visual]] = {"visual": _Visual, "finetuned": _Finetuned}
+
+
+class InferenceModel(nn.Module):
+    """Raw clips to embeddings, without skeletons: what `training.embed` computes, as one graph.
+
+    Args:
+        about: what model.
+    """
+
+    def __init__(self, about: About) -> None:
+        super().__init__()
+        model = ReidModel(about.encoder, SkeletonSettings(), 0, about.cameras, use_sgtm=about.use_sgtm)
+        self.trunk, self.camera_vectors = model.visual.trunk, model.visual.camera_vectors
+        self.sgtm = model.sgtm
+        if self.sgtm is not None:
+            for name in TRAINING_ONLY:
+                delattr(self.sgtm, name)
+        # buffers, so that a graph that was traced on one device moves to another with all it holds
+        self.register_buffer("mean", torch.tensor(about.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(about.std).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("cameras", torch.tensor(about.cameras, dtype=torch.int64), persistent=False)
+
+    def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
+        """Embed clips.
+
+        Args:
+            clips: (B, T, 3, H, W) uint8, RGB.
+            camids: (B,) int64.
+
+        Returns:
+            (B, C) float32, L2-normalised.
+        """
+        b, t = clips.shape[0], clips.shape[1]
+        frames = (clips.flatten(0, 1).float() - self.mean) / self.std
+        tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
+        tokens, projected = tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
+        temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
+        return embedding(Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal))
+
+    def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
+        if self.camera_vectors is None:
+            # a graph without cameras keeps the input, so that all exports are called alike
+            return None
+        shift = (camids[:, None] == self.cameras).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
+        return shift[:, None].expand(-1, frames, -1).flatten(0, 1)
+
+
+def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
+    """The inference model of a model folder (`visual` or `finetuned`), on the CPU, in evaluation mode.
+
+    Raises:
+        StoreError: the folder's files are missing or damaged.
+        WeightsError: it is no ReID model, or its tensors do not fit.
+    """
+    about = _described(folder)
+    state = load_tensors(folder / MODEL)
+    if about.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
+        state = {name.removeprefix("visual."): value for name, value in state.items()}
+    model = InferenceModel(about)
+    needed = {name: state[name] for name in model.state_dict() if name in state}
+    load_part(model, needed, "", folder / MODEL)
+    return model.eval(), about
+
+
+def load_exported(path: Path, device: torch.device | None = None) -> tuple[Embed, About]:
+    """A function from clips and camera ids to embeddings, from a `.safetensors` that `csip export` wrote.
+
+    Args:
+        path: the file.
+        device: where to compute; the CPU if None.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of a later format, or not written by `csip export`.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"cannot read an exported model: {error}", where=path, fix="export it again") from error
+    about = read_about(metadata, path)
+    device = device or torch.device("cpu")
+    model = InferenceModel(about)
+    load_part(model, state, "", path)
+    model.eval().to(device)
+
+    @torch.inference_mode()
+    def embed(clips: Tensor, camids: Tensor) -> Tensor:
+        return model(clips.to(device), camids.to(device)).cpu()
+
+    return embed, about
+
+
+def read_about(metadata: Mapping[str, str], where: Path) -> About:
+    """What the metadata of an exported file says.
+
+    Raises:
+        WeightsError: the file was not written by `csip export`, or by one of another format.
+    """
+    try:
+        return About(**json.loads(metadata[ABOUT]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(
+            "this is no model of `csip export`, or one of another format version",
+            where=where,
+            fix="export it again with this csip: csip export MODEL_FOLDER --format safetensors",
+        ) from error
+
+
+def _described(folder: Path) -> About:
+    described = read_description(folder)
+    kind = described.get("kind")
+    if kind not in KINDS:
+        raise WeightsError(
+            f"this folder holds no ReID model, but kind {kind!r}",
+            where=folder,
+            fix="name a folder of the store's artifacts/finetuned or artifacts/visual",
+        )
+    try:
+        model = KINDS[kind](**described)
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
+        raise StoreError(
+            f"a model's settings are missing or wrong: {names}",
+            where=folder / SETTINGS,
+            fix="delete the artifact and run again",
+        ) from error
+    if not (folder / MODEL).is_file():
+        raise StoreError("the model's weights are missing", where=folder / MODEL, fix="delete the folder and run again")
+    return About(
+        kind=kind,
+        image_height=model.encoder.image_height,
+        image_width=model.encoder.image_width,
+        cameras=model.cameras if kind == "finetuned" else (),  # the visual encoder alone looks at no camera
+        embedding_width=embedding_width(model.encoder, folder),
+        use_sgtm=model.use_sgtm,
+        encoder=model.encoder,
+        weights_sha256=file_digest(folder / MODEL),
+    )
