@@ -45,6 +45,7 @@ class DemoSettings(Settings):
     width: int = Field(64, ge=16, description="Width of a crop, pixels.")
     height: int = Field(128, ge=32, description="Height of a crop, pixels.")
     same_clothes: bool = Field(False, description="Dress everyone alike: only limbs and gait tell people apart.")
+    body_spread: float = Field(1.0, gt=0, description="Variety of limb lengths and heights; 1 is that of adults.")
     workers: int = neutral(2, "Processes that render.", ge=1)
 
 
@@ -108,7 +109,7 @@ def make_views(settings: DemoSettings) -> list[View]:
 def person_of(settings: DemoSettings, person: int) -> tuple[Body, Style, Look]:
     """The body, gait and clothes of one person, from the seed and the person's number alone."""
     rng = np.random.default_rng([settings.seed, 2, person])
-    body, style, look = sample_bodies(rng, 1), sample_styles(rng, 1), sample_look(rng)
+    body, style, look = sample_bodies(rng, 1, settings.body_spread), sample_styles(rng, 1), sample_look(rng)
     if settings.same_clothes:
         look = alike(look, sample_look(np.random.default_rng([settings.seed, 3])))
     return body, style, look

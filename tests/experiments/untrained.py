@@ -1,0 +1,22 @@
+"""A stage in the place of pretraining: the skeleton encoder with the weights that its training starts from."""
+
+from pathlib import Path
+
+import torch
+
+from storage.progress import Progress
+from training.clips import read_features, read_training_set
+from training.model_files import save_model
+from training.pretrain import Inputs as Inputs
+from training.pretrain import PretrainSettings
+from training.skeleton_encoder import SkeletonEncoder
+
+
+def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Progress) -> None:
+    """Write the skeleton encoder as `training.pretrain` builds it for this seed, before its first step."""
+    data = read_training_set(inputs.indexes)
+    width = read_features(inputs.features, data.tracklets)[0].shape[1]
+    torch.manual_seed(settings.seed)
+    encoder = SkeletonEncoder(settings.skeleton, width)
+    described = {"kind": "pretrained", "skeleton": settings.skeleton.model_dump(mode="json"), "projection": width}
+    save_model(encoder, described, out_dir)
