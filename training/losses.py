@@ -25,7 +25,7 @@ def supcon(anchors: Tensor, others: Tensor, pids: Tensor, temperature: float, se
     if len(anchors) == 0:
         return anchors.sum()
     with torch.autocast(anchors.device.type, enabled=False):
-        log_probability = (anchors.float() @ others.float().T / temperature).log_softmax(dim=1)
+        log_probability = (_full(anchors) @ _full(others).T / temperature).log_softmax(dim=1)
     positive = (pids[:, None] == pids[None]).to(log_probability.dtype)
     return -((log_probability * positive).sum(1) / positive.sum(1)).mean()
 
@@ -36,7 +36,7 @@ def batch_hard_triplet(features: Tensor, pids: Tensor, margin: float) -> Tensor:
     Source: Hermans et al. 2017.
     """
     with torch.autocast(features.device.type, enabled=False):
-        features = features.float()
+        features = _full(features)
         squared = features.pow(2).sum(1, keepdim=True) + features.pow(2).sum(1)[None] - 2 * features @ features.T
     distance = squared.clamp(min=1e-12).sqrt()
     same = pids[:, None] == pids[None]
@@ -48,3 +48,8 @@ def batch_hard_triplet(features: Tensor, pids: Tensor, margin: float) -> Tensor:
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """Cross-entropy against labels smoothed over all K classes."""
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def _full(x: Tensor) -> Tensor:
+    """Half precision as float32; what is finer stays so."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

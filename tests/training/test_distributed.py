@@ -54,7 +54,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(firm: St
 
 def test_what_a_process_finds_wrong_is_told_by_the_one_that_started_it(firm: Stages) -> None:
     hopeless = SETTINGS["pretrain"].model_copy(update={"lr": 1e6, "max_loss": 10.0, "warmup_epochs": 0})
-    with pytest.raises(CsipError, match="exploded|not a number") as caught:
+    with pytest.raises(CsipError, match=r"exploded|not a number") as caught:
         firm.run("pretrain", "hopeless", hopeless, TWO)
     assert "tracklets 0" in str(caught.value)
 

@@ -1,56 +1,80 @@
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.training import reference
 from training.losses import batch_hard_triplet, smoothed_cross_entropy, supcon
 
-PIDS = torch.tensor([0, 0, 1, 2, 1])
+PIDS = st.lists(st.integers(0, 3), min_size=2, max_size=8)
+SEEDS = st.integers(0, 10_000)
 
 
-@pytest.fixture
-def pair() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(5, 6, generator=generator, dtype=torch.float64) for _ in range(2))
-    return functional.normalize(a, dim=1), functional.normalize(b, dim=1)
+def unit_rows(seed: int, count: int, width: int = 5) -> torch.Tensor:
+    rows = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(rows, dim=1)
 
 
-def slow_supcon(a: torch.Tensor, b: torch.Tensor, pids: torch.Tensor, tau: float) -> float:
-    total = 0.0
-    for i in range(len(a)):
-        weights = [math.exp(float(a[i] @ b[j]) / tau) for j in range(len(b))]
-        positives = [j for j in range(len(b)) if pids[j] == pids[i]]
-        total += sum(math.log(weights[p] / sum(weights)) for p in positives) / len(positives)
-    return -total / len(a)
-
-
-@pytest.mark.parametrize("tau", [0.07, 1.0])
-def test_supcon_is_its_formula_both_ways(pair: tuple[torch.Tensor, torch.Tensor], tau: float) -> None:
-    a, b = pair
-    assert float(supcon(a, b, PIDS, tau)) == pytest.approx(slow_supcon(a, b, PIDS, tau))
-    assert float(supcon(b, a, PIDS, tau)) == pytest.approx(slow_supcon(b, a, PIDS, tau))
-
-
-def test_clips_without_a_skeleton_are_left_out_of_the_contrast(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    a, b = pair
-    seen = torch.tensor([True, False, True, True, True])
-    left = supcon(a, b, PIDS, 0.07, seen)
-    assert float(left) == pytest.approx(slow_supcon(a[seen], b[seen], PIDS[seen], 0.07))
-    assert float(supcon(a, b, PIDS, 0.07, torch.zeros(5, dtype=torch.bool))) == 0
-
-
-def test_the_triplet_takes_the_farthest_positive_and_the_nearest_negative(
-    pair: tuple[torch.Tensor, torch.Tensor],
+@settings(deadline=None, max_examples=40)
+@given(PIDS, SEEDS, st.sampled_from([0.07, 1.0]))
+def test_supcon_is_its_formula_both_ways_whatever_identities_a_batch_holds(
+    pids: list[int], seed: int, tau: float
 ) -> None:
-    x = pair[0]
-    expected = 0.0
-    for i in range(5):
-        distance = [float((x[i] - x[j]).norm()) for j in range(5)]
-        positive = max(distance[j] for j in range(5) if PIDS[j] == PIDS[i])
-        negative = min(distance[j] for j in range(5) if PIDS[j] != PIDS[i])
-        expected += max(0.0, positive - negative + 0.3)
-    assert float(batch_hard_triplet(x, PIDS, 0.3)) == pytest.approx(expected / 5, abs=1e-5)
+    a, b = unit_rows(seed, len(pids)), unit_rows(seed + 1, len(pids))
+    slow_a, slow_b, labels = reference.array(a), reference.array(b), torch.tensor(pids)
+    assert float(supcon(a, b, labels, tau)) == pytest.approx(reference.supcon(slow_a, slow_b, pids, tau))
+    assert float(supcon(b, a, labels, tau)) == pytest.approx(reference.supcon(slow_b, slow_a, pids, tau))
+
+
+def test_supcon_counts_the_anchors_own_item_among_its_positives_and_averages_over_several() -> None:
+    a = torch.eye(3, dtype=torch.float64)
+    loss = supcon(a, a, torch.tensor([0, 0, 1]), 1.0)
+    near, far = math.log(math.e / (math.e + 2)), math.log(1 / (math.e + 2))
+    assert float(loss) == pytest.approx(-((near + far) / 2 + (near + far) / 2 + near) / 3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(PIDS, SEEDS, st.data())
+def test_items_without_a_skeleton_are_neither_anchors_nor_candidates(
+    pids: list[int], seed: int, data: st.DataObject
+) -> None:
+    seen = data.draw(st.lists(st.booleans(), min_size=len(pids), max_size=len(pids)).filter(any))
+    a, b = unit_rows(seed, len(pids)), unit_rows(seed + 1, len(pids))
+    mask = torch.tensor(seen)
+    left = [pid for pid, there in zip(pids, seen, strict=True) if there]
+    expected = reference.supcon(reference.array(a[mask]), reference.array(b[mask]), left, 0.07)
+    assert float(supcon(a, b, torch.tensor(pids), 0.07, mask)) == pytest.approx(expected, abs=1e-12)
+    a[~mask], b[~mask] = 1e3, -1e3
+    assert float(supcon(a, b, torch.tensor(pids), 0.07, mask)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_batch_without_any_skeleton_has_no_contrast_and_still_a_gradient() -> None:
+    a = unit_rows(0, 3).requires_grad_()
+    loss = supcon(a, unit_rows(1, 3), torch.tensor([0, 1, 1]), 0.07, torch.zeros(3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert a.grad is not None
+    assert not a.grad.any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(PIDS.filter(lambda pids: len(set(pids)) > 1), SEEDS, st.sampled_from([0.0, 0.3, 1.0]))
+def test_the_triplet_takes_the_farthest_positive_and_the_nearest_negative(
+    pids: list[int], seed: int, margin: float
+) -> None:
+    x = 2 * unit_rows(seed, len(pids))
+    expected = reference.batch_hard_triplet(reference.array(x), pids, margin)
+    assert float(batch_hard_triplet(x, torch.tensor(pids), margin)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_triplets_distance_is_not_squared() -> None:
+    x = torch.tensor([[0.0], [3.0], [5.0], [9.0]], dtype=torch.float64)
+    # anchors: 3 - 5, 3 - 2, 4 - 2, 4 - 6, each + 0.3 where that is above 0
+    loss = batch_hard_triplet(x, torch.tensor([0, 0, 1, 1]), 0.3)
+    assert float(loss) == pytest.approx((0 + 1.3 + 2.3 + 0) / 4)
 
 
 def test_a_batch_of_one_identity_has_no_triplet() -> None:
@@ -67,9 +91,17 @@ def test_identical_features_give_a_finite_gradient() -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_label_smoothing_spreads_over_all_classes() -> None:
-    logits = torch.randn(3, 4, dtype=torch.float64)
-    labels = torch.tensor([1, 0, 3])
-    log_p = logits.log_softmax(1)
-    expected = -sum(sum((0.9 * (k == labels[i]) + 0.1 / 4) * log_p[i, k] for k in range(4)) for i in range(3)) / 3
-    assert float(smoothed_cross_entropy(logits, labels, 0.1)) == pytest.approx(float(expected))
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), SEEDS, st.sampled_from([0.0, 0.1, 0.5]))
+def test_label_smoothing_spreads_over_all_classes(labels: list[int], seed: int, smoothing: float) -> None:
+    logits = 3 * unit_rows(seed, len(labels))
+    expected = reference.smoothed_cross_entropy(reference.array(logits), labels, smoothing)
+    assert float(smoothed_cross_entropy(logits, torch.tensor(labels), smoothing)) == pytest.approx(expected)
+
+
+def test_label_smoothing_by_hand() -> None:
+    log_p = np.log([0.5, 0.3, 0.2])
+    expected = -((0.9 + 0.1 / 3) * log_p[1] + 0.1 / 3 * (log_p[0] + log_p[2]))
+    assert float(smoothed_cross_entropy(torch.from_numpy(log_p)[None], torch.tensor([1]), 0.1)) == pytest.approx(
+        expected
+    )
