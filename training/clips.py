@@ -17,7 +17,7 @@ from storage.tables import Ragged, read_ragged
 from storage.tracklets import Tracklet, read_index
 from training.sampling import segment_frames
 
-LOW_CONFIDENCE = FRAME_STATUS.index("low_confidence")  # those before it show somebody
+OK = FRAME_STATUS.index("ok")
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class PerFrame:
 def read_skeletons(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> tuple[PerFrame, PerFrame]:
     """Skeletons (T, 17, 3) of tracklets, in their order, and which frames can be learnt from (T,).
 
-    Those are the frames in which a person was found, and those filled from their neighbours in time.
+    Those are the frames in which a person was found with confidence, and those filled from their neighbours in time.
 
     Raises:
         DataError: a tracklet has no skeletons, or another number of them than of frames.
     """
     ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status", "filled"])
     starts, lengths = _rows_of(ragged, tracklets, "skeletons")
-    seen = (ragged.values["status"] <= LOW_CONFIDENCE) | ragged.values["filled"]
+    seen = (ragged.values["status"] == OK) | ragged.values["filled"]
     return PerFrame(ragged.values["keypoints_3d"], starts, lengths), PerFrame(seen, starts, lengths)
 
 

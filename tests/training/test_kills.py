@@ -5,13 +5,16 @@ import os
 import random
 import signal
 import time
+from ctypes import c_int
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from storage.progress import silent
 from tests.training.conftest import Small
 from tests.training.stages import FINETUNE, PRETRAIN, QUIET, VISUAL, Stages, digests
+from training.model_files import HISTORY
 from training.states import sound_states
 
 KILLS = 10
@@ -22,14 +25,13 @@ LONGER = {
 }
 
 
-def in_process(small: Small, root: Path, stage: str, workers: int) -> None:
-    """Runs a stage in a process of its own, slowly enough to be killed in its midst."""
-    settings = LONGER[stage].model_copy(update={"decode_workers": workers})
+def in_process(small: Small, root: Path, stage: str, workers: int, steps: "c_int") -> None:
+    """Runs a stage in a process of its own, which counts its steps."""
 
     def progress(done: int, total: int, message: str = "") -> None:
-        silent(done, total, message)
-        time.sleep(0.005)
+        steps.value += 1
 
+    settings = LONGER[stage].model_copy(update={"decode_workers": workers})
     Stages(small, root).run(stage, "killed", settings, QUIET, progress)
 
 
@@ -37,25 +39,26 @@ def in_process(small: Small, root: Path, stage: str, workers: int) -> None:
 @pytest.mark.parametrize("stage", LONGER)
 def test_ten_kills_at_random_moments_change_no_byte(stages: Stages, stage: str) -> None:
     whole = stages.run(stage, "whole", LONGER[stage])
+    total = len(pq.read_table(whole / HISTORY))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.stages"])
     chance = random.Random(stage)
     work = stages.root / stage / "killed" / "work"
-    kills, at = 0, []
-    for attempt in range(200):
-        process = context.Process(target=in_process, args=(stages.small, stages.root, stage, 1 + attempt % 4))
+    at = []
+    while True:
+        steps = RawValue(c_int, 0)
+        process = context.Process(target=in_process, args=(stages.small, stages.root, stage, 1 + len(at) % 4, steps))
         process.start()
-        process.join(chance.uniform(0.2, 1.2) if kills < KILLS else None)
-        if process.exitcode is None:
-            os.kill(process.pid or 0, signal.SIGKILL)
-            process.join()
-            kills += 1
-            at.append(next(sound_states(work), (0, None))[0])
-        elif kills >= KILLS:
+        until = chance.randint(0, total // 8)
+        while len(at) < KILLS and process.is_alive() and steps.value < until:
+            time.sleep(0.001)
+        process.join(chance.uniform(0, 0.05) if len(at) < KILLS else None)
+        if process.exitcode is not None:
             break
-        else:
-            pytest.fail(f"the training ended after {kills} kills, at epochs {at}")
-    assert kills >= KILLS
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        at.append(next(sound_states(work), (0, None))[0])
     assert process.exitcode == 0
+    assert len(at) == KILLS, f"it ended after kills at epochs {at}"
     assert digests(stages.root / stage / "killed") == digests(whole), f"killed at epochs {at}"
-    assert len(set(at)) > 3, "kills hit different moments"
+    assert len(set(at)) > 3, f"kills hit different moments: {at}"
