@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is import
 from extraction.extract import FILE_NAME
 from flows.config import load_config
 from flows.steps import Step
-from storage.artifacts import ArtifactFile
+from storage.artifacts import ArtifactFile, file_digest
 from tests.experiments.lab import Data, Lab, finetune, make_start, pretrain, read_data, score, score_skeletons, table
 from tests.experiments.noise import NoiseSettings
 
@@ -40,6 +40,10 @@ def main() -> None:
         initial = pretrain(lab, config, data, start, data.skeletons["train"], f"seed {seed}", trained=False)
         told = score_skeletons(lab, config, data, initial, data.skeletons["test"])
         by_skeletons.setdefault("initial weights", []).append([told["mAP"], told["R1"]])
+        true = true_skeletons(data)
+        pretrained = pretrain(lab, config, data, start, true, f"seed {seed}, true joints:")
+        told = score_skeletons(lab, config, data, pretrained, true)
+        by_skeletons.setdefault("trained and tested with true joints", []).append([told["mAP"], told["R1"]])
         for name in ARMS:
             skeletons = data.skeletons["train"] if name == "skeletons" else noise(lab, data, seed)
             pretrained = pretrain(lab, config, data, start, skeletons, f"seed {seed}, {name}:")
@@ -55,6 +59,12 @@ def main() -> None:
     print(table(["skeleton encoder, on the skeletons of test people", "mAP", "Rank-1"], by_skeletons) + "\n")
     print(table(["model, on the images of test people", "mAP", "Rank-1"], by_images))
     sys.stdout.flush()
+
+
+def true_skeletons(data: Data) -> ArtifactFile:
+    """The joints that the people were drawn from, of all tracklets."""
+    path = data.root / "truth" / "skeletons.parquet"
+    return ArtifactFile(path, file_digest(path))
 
 
 def noise(lab: Lab, data: Data, seed: int) -> ArtifactFile:

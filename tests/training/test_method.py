@@ -1,0 +1,110 @@
+"""What METHOD calls a default or an option is a setting, and every option changes what it should."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
+from training import visual_encoder
+from training.augment import AugmentSettings
+from training.embed import EmbedSettings
+from training.finetune import FinetuneSettings
+from training.pretrain import PretrainSettings
+from training.prototypes import PrototypeFusionUpdater
+from training.reid_model import LossSettings, ReidModel
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import EncoderSettings
+
+
+def test_stage_1_has_the_published_defaults() -> None:
+    chosen = PretrainSettings()
+    assert (chosen.epochs, chosen.batch, chosen.clip_length) == (120, 64, 8)
+    assert (chosen.lr, chosen.weight_decay) == (3.5e-4, 1e-4)
+    assert (chosen.warmup_epochs, chosen.warmup_lr, chosen.final_lr) == (5, 1e-5, 1e-6)
+    assert (chosen.normalise, chosen.temperature) == (True, 0.07)
+    assert chosen.sampler == "identities"
+    assert chosen.flip == 0, "no image augmentation"
+    sgt = SkeletonSettings()
+    assert (sgt.width, sgt.depth, sgt.heads, sgt.hidden, sgt.dropout) == (512, 10, 8, 1024, 0.3)
+    assert (sgt.eigenvectors, sgt.temporal) == (10, False)
+
+
+def test_stage_2_has_the_published_defaults() -> None:
+    chosen = FinetuneSettings()
+    assert (chosen.epochs, chosen.identities, chosen.instances, chosen.clip_length) == (80, 4, 4, 8)
+    assert (chosen.lr, chosen.bias_lr, chosen.head_lr, chosen.weight_decay) == (5e-6, 2, 10, 1e-4)
+    assert (chosen.warmup_epochs, chosen.warmup_factor) == (10, 0.1)
+    assert (chosen.milestones, chosen.gamma) == ((30, 50, 70), 0.1)
+    assert (chosen.refresh_every, chosen.freeze_skeleton, chosen.camera_side) == (0, False, True)
+    losses = LossSettings()
+    assert (losses.identity, losses.triplet, losses.prototype, losses.frame) == (0.25, 1.0, 1.0, 0.1625)
+    assert (losses.smoothing, losses.margin) == (0.1, 0.3)
+    augment = AugmentSettings()
+    assert (augment.flip, augment.erase) == (0.5, 0.5)
+
+
+def test_the_models_have_the_published_sizes() -> None:
+    encoder = EncoderSettings()
+    assert (encoder.image_height, encoder.image_width) == (256, 128)
+    assert (encoder.token_width, encoder.projected_width) == (768, 512)
+    assert visual_encoder.CLIP_MEAN == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
+    assert visual_encoder.CLIP_STD == pytest.approx((0.2686, 0.2613, 0.2758), abs=1e-4)
+    with torch.device("meta"):
+        model = ReidModel(encoder, SkeletonSettings(), 625, (1, 2, 3, 4, 5, 6))
+        tokens, projected = model.visual(torch.zeros(2, 3, 256, 128))
+        pfu = PrototypeFusionUpdater(512)
+    assert (tokens.shape, projected.shape) == ((2, 129, 768), (2, 129, 512))
+    assert len(pfu.layers) == 2
+    assert {(layer.among.heads, layer.drop.p, layer.mlp[0].out_features) for layer in pfu.layers} == {(8, 0.1, 2048)}
+    assert model.heads["temporal"].classifier.bias is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalise": False, "temperature": 1.0},
+        {"sampler": "uniform"},
+        {"skeleton": PRETRAIN.skeleton.model_copy(update={"temporal": True, "depth": 2})},
+    ],
+    ids=lambda change: ",".join(change),
+)
+def test_each_option_of_stage_1_trains_and_changes_what_is_learnt(stages: Stages, change: dict[str, object]) -> None:
+    default = stages.run("pretrain")
+    other = stages.run("pretrain", "other", PRETRAIN.model_copy(update=change))
+    assert digests(other)["model.safetensors"] != digests(default)["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"freeze_skeleton": True}, {"refresh_every": 0}, {"camera_side": False}, {"use_sgtm": False}, {"use_pfu": False}],
+    ids=lambda change: ",".join(change),
+)
+def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages, change: dict[str, object]) -> None:
+    default = stages.run("finetune")
+    other = stages.run("finetune", "other", FINETUNE.model_copy(update=change))
+    assert digests(other)["model.safetensors"] != digests(default)["model.safetensors"]
+
+
+def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
+    from training.model_files import MODEL, load_tensors
+
+    before = load_tensors(stages.ready("pretrain") / MODEL)
+    frozen = stages.run("finetune", "frozen", FINETUNE.model_copy(update={"freeze_skeleton": True}))
+    trained = stages.run("finetune", "trained")
+    for name, value in before.items():
+        assert torch.equal(load_tensors(frozen / MODEL)[f"skeleton.{name}"], value)
+    changed = [n for n, v in before.items() if not torch.equal(load_tensors(trained / MODEL)[f"skeleton.{n}"], v)]
+    assert changed
+
+
+def test_embeddings_can_be_made_either_way() -> None:
+    assert {EmbedSettings(sampling=way).sampling for way in ("rrs", "dense")} == {"rrs", "dense"}
+
+
+def test_contrast_of_normalised_features_does_not_depend_on_their_size() -> None:
+    from training.losses import supcon
+
+    a, b, pids = torch.randn(4, 8), torch.randn(4, 8), torch.tensor([0, 0, 1, 1])
+    one = supcon(F.normalize(a, dim=1), F.normalize(b, dim=1), pids, 0.07)
+    large = supcon(F.normalize(9 * a, dim=1), F.normalize(b, dim=1), pids, 0.07)
+    torch.testing.assert_close(one, large)
