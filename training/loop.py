@@ -15,11 +15,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.settings import Settings, neutral
 from storage.tables import write_table
@@ -138,6 +140,7 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
 
     Raises:
         CsipError: the loss became NaN, infinite or huge; names the step and its tracklets.
+        SettingsError: there is no such logger.
     """
     work = out_dir / WORK
     work.mkdir(exist_ok=True)
@@ -172,7 +175,7 @@ def _runner(
             module=model.cuda() if on_gpu else model, device_ids=device, broadcast_buffers=False
         )
     name = f"csip-{uuid.uuid4().hex}"  # mmengine keeps one logger and message hub a name for the whole process
-    backends = [{"type": kind} for kind in trainer.loggers] if rank() == 0 else []
+    backends = [{"type": kind} for kind in _known(trainer.loggers)] if rank() == 0 else []
     return Runner(
         model=model,
         work_dir=str(work),
@@ -193,6 +196,17 @@ def _runner(
         default_scope="mmengine",
         log_level="ERROR",
     )
+
+
+def _known(loggers: Sequence[str]) -> Sequence[str]:
+    for kind in loggers:
+        if VISBACKENDS.get(kind) is None:
+            raise SettingsError(
+                f"mmengine has no backend {kind}",
+                where="trainer.loggers",
+                fix=f"choose from {', '.join(sorted(VISBACKENDS.module_dict))}, or [] for none",
+            )
+    return loggers
 
 
 def _history(rows: Sequence[Mapping[str, float]]) -> pa.Table:

@@ -15,6 +15,12 @@ PRETRAIN = pretrain.PretrainSettings(
     epochs=3, clip_length=3, batch=4, instances=2, skeleton=SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
 )
 FINETUNE = finetune.FinetuneSettings(epochs=3, clip_length=2, identities=2, instances=2, lr=1e-4, refresh_every=1)
+FIRM = {  # without dropout, which differs between processes and compilers
+    "pretrain": PRETRAIN.model_copy(
+        update={"flip": 0.5, "skeleton": PRETRAIN.skeleton.model_copy(update={"dropout": 0.0})}
+    ),
+    "finetune": FINETUNE.model_copy(update={"dropout": 0.0}),
+}
 QUIET = TrainerSettings(loggers=())
 
 

@@ -12,31 +12,26 @@ import torch.multiprocessing as processes
 from torch import Tensor
 
 from storage.errors import CsipError
-from tests.training.stages import FINETUNE, PRETRAIN, QUIET, Stages
+from tests.training.stages import FIRM, QUIET, Stages
 from training.distributed import gather, own_share, rank, world_size
 from training.losses import batch_hard_triplet, supcon
 from training.model_files import HISTORY, MODEL, PROTOTYPES, load_tensors
-from training.skeleton_encoder import SkeletonSettings
 
 TWO = QUIET.model_copy(update={"devices": 2})
-FIRM = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0)  # dropout differs between processes
-SETTINGS = {
-    "pretrain": PRETRAIN.model_copy(update={"skeleton": FIRM, "flip": 0.5}),
-    "finetune": FINETUNE.model_copy(update={"dropout": 0.0}),
-}
 
 
 @pytest.fixture
 def firm(stages: Stages) -> Stages:
-    stages.run("pretrain", settings=SETTINGS["pretrain"])
+    stages.run("pretrain", settings=FIRM["pretrain"])
     return stages
 
 
-@pytest.mark.parametrize("stage", SETTINGS)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", FIRM)
 def test_two_processes_learn_what_one_learns_from_the_same_global_batch(firm: Stages, stage: str) -> None:
     told: list[tuple[int, int]] = []
-    one = firm.run(stage, "one", SETTINGS[stage])
-    two = firm.run(stage, "two", SETTINGS[stage], TWO, lambda done, total, message="": told.append((done, total)))
+    one = firm.run(stage, "one", FIRM[stage])
+    two = firm.run(stage, "two", FIRM[stage], TWO, lambda done, total, message="": told.append((done, total)))
 
     alone, together = (pq.read_table(folder / HISTORY) for folder in (one, two))
     assert alone.column_names == together.column_names
@@ -53,7 +48,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(firm: St
 
 
 def test_what_a_process_finds_wrong_is_told_by_the_one_that_started_it(firm: Stages) -> None:
-    hopeless = SETTINGS["pretrain"].model_copy(update={"lr": 1e6, "max_loss": 10.0, "warmup_epochs": 0})
+    hopeless = FIRM["pretrain"].model_copy(update={"lr": 1e6, "max_loss": 10.0, "warmup_epochs": 0})
     with pytest.raises(CsipError, match=r"exploded|not a number") as caught:
         firm.run("pretrain", "hopeless", hopeless, TWO)
     assert "tracklets 0" in str(caught.value)

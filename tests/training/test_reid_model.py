@@ -4,7 +4,6 @@ from torch.nn import functional
 
 from training.finetune import FinetuneSettings, parameter_groups
 from training.reid_model import Features, LossSettings, ReidModel, embedding
-from training.schedules import warmup_cosine, warmup_steps
 from training.skeleton_encoder import SkeletonSettings
 from training.visual_encoder import EncoderSettings
 
@@ -109,25 +108,6 @@ def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> Non
             expected *= 10
         expected *= 2 if name.endswith("bias") else 1
         assert rate[id(parameter)] == pytest.approx(expected), name
-
-
-def test_the_schedule_of_stage_1_at_its_turning_points() -> None:
-    def rate(epoch: int) -> float:
-        return 3.5e-4 * warmup_cosine(epoch, 120, 5, 1e-5 / 3.5e-4, 1e-6 / 3.5e-4)
-
-    assert rate(0) == pytest.approx(1e-5)
-    assert rate(5) == pytest.approx(3.5e-4)
-    assert rate(120) == pytest.approx(1e-6)
-    assert all(rate(e) > rate(e + 1) for e in range(5, 119))
-
-
-def test_the_schedule_of_stage_2_at_its_turning_points() -> None:
-    rates = [warmup_steps(e, 10, 0.1, (30, 50, 70), 0.1) for e in range(80)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[10:30] == [1.0] * 20
-    assert rates[30:50] == pytest.approx([0.1] * 20)
-    assert rates[50:70] == pytest.approx([0.01] * 20)
-    assert rates[70:] == pytest.approx([0.001] * 10)
 
 
 def test_a_frozen_skeleton_encoder_has_no_dropout_and_no_random_signs(model: ReidModel) -> None:

@@ -8,14 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from storage.errors import CsipError, WeightsError
+from storage.errors import WeightsError
 from storage.progress import silent
 from storage.schema import EMBEDDINGS, FEATURES
 from storage.tables import read_ragged, read_table
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
-from training import embed, loop
-from training.loader import Batch, Steps
+from training import embed
 from training.model_files import HISTORY
 from training.visual_encoder import EncoderSettings, weight_files
 
@@ -86,25 +85,6 @@ def test_embeddings_are_unit_vectors_and_zeros_for_a_tracklet_that_cannot_be_rea
         assert length["0007C1T0001"] == pytest.approx(1)
         assert length["0007C2T0001"] == 0
         assert json.loads((out / "notes.json").read_text())["without_readable_frame"] == ["0007C2T0001"]
-
-
-def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_tracklets(tmp_path: Path) -> None:
-    layer = torch.nn.Linear(1, 1)
-
-    def loss(batch: Batch) -> dict[str, torch.Tensor]:
-        return {"bad": layer(batch["x"]).sum() * (float("nan") if batch["step"] == 2 else 1.0)}
-
-    steps = Steps(
-        lambda epoch: [[0], [1], [2], [3]],
-        lambda batch, rng: {"x": torch.ones(1, 1), "step": batch[0], "names": [f"t{batch[0]}"]},
-        seed=0,
-        workers=2,
-        epochs=1,
-    )
-    task = loop.Task(layer, loss, steps, [{"params": list(layer.parameters()), "lr": 0.1}], lambda e: 1.0, 0.0)
-    with pytest.raises(CsipError, match="not a number at step 2") as caught:
-        loop.train(task, loop.LoopSettings(epochs=1), loop.TrainerSettings(loggers=()), tmp_path, silent)
-    assert "t2" in str(caught.value)
 
 
 def test_missing_clip_weights_are_named_with_what_to_do(tmp_path: Path) -> None:
