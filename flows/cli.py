@@ -71,7 +71,7 @@ def run(
     """Bring a data set's model and report up to date."""
     with told_plainly():
         settings = _load(config, overrides)
-        _prepare_logging()
+        lines = _prepare_logging()
         from flows.server import ensure_server, ui_url
 
         with console.status("looking for the Prefect server"):
@@ -84,7 +84,7 @@ def run(
         from flows.rebuild import metric_rows, rebuild
 
         console.print(f"Prefect UI: {ui_url(api)}")
-        with temporary_settings({PREFECT_API_URL: api}):
+        with temporary_settings({PREFECT_API_URL: api}), _step_bars(lines):
             result = rebuild(settings, until=to or STAGES[-1], force=tuple(force or ()), begin=begin)
         total = len(result.artifacts)
         console.print(
@@ -278,7 +278,7 @@ def _load(config: Path, overrides: list[str] | None) -> Any:
     return load_config(config, overrides or ())
 
 
-def _prepare_logging() -> None:
+def _prepare_logging() -> logging.Handler:
     """Our lines on the terminal and in the Prefect UI; Prefect's own only in the UI."""
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "csip")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -288,6 +288,26 @@ def _prepare_logging() -> None:
     log = logging.getLogger("csip")
     log.setLevel(logging.INFO)
     log.addHandler(handler)
+    return handler
+
+
+@contextmanager
+def _step_bars(lines: logging.Handler) -> Iterator[None]:
+    """On a terminal, bars of the running steps in place of their lines in the log."""
+    if not console.is_terminal:
+        yield
+        return
+    from flows.progress_bar import StepBars
+    from flows.telling import bars
+
+    drawing = StepBars(console)
+    lines.addFilter(lambda record: not hasattr(record, "progress"))
+    bars.addHandler(drawing)
+    try:
+        with drawing.bars:
+            yield
+    finally:
+        bars.removeHandler(drawing)
 
 
 def _metrics_table(rows: list[dict[str, Any]]) -> Table:

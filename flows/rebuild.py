@@ -19,7 +19,8 @@ from flows.pipeline import STAGES, check_weights, pipeline
 from flows.showing import metric_rows as metric_rows  # the command line prints them
 from flows.showing import show
 from flows.steps import Step
-from flows.tasks import Told, publish_index, reference_artifact, step_task
+from flows.tasks import publish_index, reference_artifact, step_task
+from flows.telling import Told
 from storage.artifacts import Artifact, Store
 from storage.errors import EnvironmentProblem, SettingsError
 from storage.indexing import scan

@@ -8,13 +8,11 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from prefect import Task, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -24,13 +22,13 @@ from prefect.serializers import JSONSerializer
 
 from flows.code import code_digests, library_versions
 from flows.steps import KEY_LENGTH, Step
+from flows.telling import Told
 from storage.artifacts import Artifact, Store, digest_of
 from storage.errors import StoreError
 from storage.indexing import DataSettings, Scan, write_index
 from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
-REPORT_SECONDS = 5.0
 REFERENCES = "references"
 
 
@@ -168,47 +166,6 @@ def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[s
                 write_index(scanned, settings, folder)
                 store.publish(folder, "index", key, facts, time.monotonic() - start)
     return {"stage": "index", "key": key, "kept": found is not None}
-
-
-class Told:
-    """A `Progress` that logs now and then, and fills a progress bar in the Prefect UI for what takes long."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.start = self.last = time.monotonic()
-        self.artifact: Any = None
-        self.attempted = False
-
-    def __enter__(self) -> Callable[..., None]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._show(100.0)
-
-    def __call__(self, done: int, total: int, message: str = "") -> None:
-        now = time.monotonic()
-        if now - self.last < REPORT_SECONDS or total <= 0:
-            return
-        self.last = now
-        left = (now - self.start) / max(done, 1) * (total - done)
-        log.info("%s %3.0f %%  %s  %.0f s left", self.label, 100 * done / total, message, left)
-        if not self.attempted:
-            self.attempted = True
-            self.artifact = _quietly(lambda: create_progress_artifact(0.0, description=self.label))
-        self._show(100 * done / total)
-
-    def _show(self, percent: float) -> None:
-        if self.artifact is not None:
-            _quietly(lambda: update_progress_artifact(self.artifact, percent))
-
-
-def _quietly(call: Callable[[], Any]) -> Any:
-    """A progress bar that the server cannot take must not stop the work it tells of."""
-    try:
-        return call()
-    except Exception as error:
-        log.debug("no progress bar: %s", error)
-        return None
 
 
 def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:

@@ -73,7 +73,7 @@ class Watch(Hook):
         self.progress(
             runner.epoch * len(runner.train_dataloader) + batch_idx + 1,
             self.epochs * len(runner.train_dataloader),
-            f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  rate {rate:.2g}  {speed:.0f} clips/s",
+            f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  lr {rate:.1e}  {speed:.0f} clips/s",
         )
 
 
