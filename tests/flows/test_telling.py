@@ -54,7 +54,7 @@ def test_the_log_gets_a_line_now_and_then_with_the_time_left(
         for done in range(1, 13):
             now += 1.0
             progress(done, 20, "loss 1.000")
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "csip"] == [
         "visual 25 %  loss 1.000  15 s left",
         "visual 50 %  loss 1.000  10 s left",
     ]
