@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction measure-poses
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training measure-poses experiments
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -45,6 +45,13 @@ POSES ?= ../shared/data/pose3d
 
 bench-extraction: $(READY)  ## extraction against mmpose's own ways (20 minutes; BENCH="--only 2d" for a part)
 	@$(BIN)/python -m flows.bench_extraction --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
+
+bench-training: $(READY)  ## training: speed, waiting, memory, and stage 1 against the naive way (5 minutes)
+	@$(BIN)/python -m flows.bench_training $(BENCH)
+
+experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
+	@$(BIN)/python -m tests.experiments.gait
+	@$(BIN)/python -m tests.experiments.ablation
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

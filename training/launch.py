@@ -65,8 +65,7 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
     work.mkdir(exist_ok=True)
     for old in work.glob(ERRORS):
         old.unlink()
-    job = {"module": module, "inputs": asdict(inputs), "settings": settings, "out_dir": out_dir.resolve()}
-    (work / JOB).write_text(json.dumps(job, default=_plain, indent=1))
+    write_job(work / JOB, module, inputs, settings, out_dir)
     threads = str(max(1, (os.cpu_count() or 1) // devices))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(devices)]
     if "PET_NNODES" not in os.environ:
@@ -89,6 +88,22 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
             raise
     if process.returncode:
         raise _error(work, process.returncode)
+
+
+def write_job(path: Path, module: str, inputs: Any, settings: Settings, out_dir: Path) -> None:
+    """Describe a stage's work in a file, for a process that does it."""
+    job = {"module": module, "inputs": asdict(inputs), "settings": settings, "out_dir": out_dir.resolve()}
+    path.write_text(json.dumps(job, default=_plain, indent=1))
+
+
+def read_job(path: Path) -> tuple[types.ModuleType, Any, Any, Path]:
+    """The stage's module, its inputs and settings, and the folder to write to."""
+    told = json.loads(path.read_text())
+    module = importlib.import_module(told["module"])
+    fields = typing.get_type_hints(module.Inputs)
+    inputs = module.Inputs(**{name: _typed(fields[name], value) for name, value in told["inputs"].items()})
+    settings = typing.get_type_hints(module.run)["settings"](**told["settings"])
+    return module, inputs, settings, Path(told["out_dir"])
 
 
 def _told(line: str) -> tuple[int, int, str] | None:
@@ -129,16 +144,12 @@ def _typed(kind: Any, value: Any) -> Any:
 
 def work_on(job: Path) -> None:
     """Run a stage in this process, one of those that torchrun started."""
-    told = json.loads(job.read_text())
-    module = importlib.import_module(told["module"])
-    fields = typing.get_type_hints(module.Inputs)
-    inputs = module.Inputs(**{name: _typed(fields[name], value) for name, value in told["inputs"].items()})
-    settings = typing.get_type_hints(module.run)["settings"](**told["settings"])
+    module, inputs, settings, out_dir = read_job(job)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
-        module.run(inputs, settings, Path(told["out_dir"]), _tell if rank() == 0 else silent)
+        module.run(inputs, settings, out_dir, _tell if rank() == 0 else silent)
         dist.barrier()
     except CsipError as error:
         about = {"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}

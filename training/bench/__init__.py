@@ -1,0 +1,1 @@
+"""The sides of `make bench-training`."""
