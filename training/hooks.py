@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Watch(Hook):
 
     def __init__(self, progress: Progress, epochs: int, max_loss: float) -> None:
         self.progress, self.epochs, self.max_loss = progress, epochs, max_loss
-        self.rows: list[dict[str, float]] = []
+        self.history: dict[str, list[float]] = defaultdict(list)
         self.steps = self.samples = 0
         self.start = time.perf_counter()
 
@@ -65,7 +66,9 @@ class Watch(Hook):
                 fix="lower the learning rate or lengthen its warm-up; look at these tracklets with csip show skeletons",
             )
         rate = max(g["lr"] for g in runner.optim_wrapper.optimizer.param_groups)
-        self.rows.append({"step": runner.iter, "epoch": runner.epoch, "lr": rate, "loss": loss, **model.terms})
+        values = {"step": runner.iter, "epoch": runner.epoch, "lr": rate, "loss": loss, **model.terms}
+        for name, value in values.items():
+            self.history[name].append(value)
         self.steps += 1
         self.samples += len(model.names) * world_size()
         runner.visualizer.add_scalars({"loss": loss, "lr": rate, **model.terms}, step=runner.iter)
@@ -92,7 +95,7 @@ class States(Hook):
         plain(runner.model).load_state_dict(state["model"])
         runner.optim_wrapper.load_state_dict(state["optimizer"])
         runner.train_loop._epoch, runner.train_loop._iter = state["epochs"], state["steps"]
-        self.watch.rows = state["history"]
+        self.watch.history |= {name: column.tolist() for name, column in state["history"].items()}
         log.info("training goes on after epoch %d", state["epochs"])
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -104,7 +107,7 @@ class States(Hook):
             "optimizer": runner.optim_wrapper.state_dict(),
             "epochs": done,
             "steps": runner.iter,
-            "history": self.watch.rows,
+            "history": {name: torch.tensor(column, dtype=torch.float64) for name, column in self.watch.history.items()},
             RATES: [self.rate(epoch) for epoch in range(done)],
         }
         work = Path(runner.work_dir)

@@ -44,12 +44,18 @@ def on_all_devices(run: Run) -> Run:
 
     @functools.wraps(run)
     def spread(inputs: Any, settings: Settings, out_dir: Path, progress: Progress) -> None:
-        if inputs.trainer.devices == 1 or dist.is_initialized():
+        alone = inputs.trainer.devices == 1 and not _nodes()
+        if alone or dist.is_initialized():
             run(inputs, settings, out_dir, progress)
         else:
             _launch(run.__module__, inputs, settings, out_dir, progress)
 
     return spread
+
+
+def _nodes() -> bool:
+    """Whether torchrun's variables say that other nodes train too."""
+    return os.environ.get("PET_NNODES", "1") != "1"
 
 
 def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progress: Progress) -> None:
@@ -68,7 +74,7 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
     write_job(work / JOB, module, inputs, settings, out_dir)
     threads = str(max(1, (os.cpu_count() or 1) // devices))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(devices)]
-    if "PET_NNODES" not in os.environ:
+    if not _nodes():
         command.append("--standalone")
     command += ["-m", "training.launch", str(work / JOB)]
     log.info("training on %d devices: %s", devices, work / JOB)

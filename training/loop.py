@@ -156,7 +156,7 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     task.module.to("cpu")
     speed = Speed(watch.steps, watch.samples, time.perf_counter() - start, task.steps.waited)
     if rank() == 0:
-        write_table(_history(watch.rows), out_dir / HISTORY)
+        write_table(_history(watch.history), out_dir / HISTORY)
         (work / SPEED).write_text(json.dumps(asdict(speed)) + "\n")
     return speed
 
@@ -167,7 +167,7 @@ def _runner(
     on_gpu = torch.cuda.is_available()
     bf16 = trainer.precision == "bf16" or (trainer.precision == "auto" and on_gpu)
     groups = [dict(group) | {"base_lr": group["lr"]} for group in task.groups]
-    optimizer = torch.optim.Adam(groups, weight_decay=task.weight_decay)
+    optimizer = torch.optim.Adam(groups, weight_decay=task.weight_decay, fused=True)
     model: nn.Module = Trained(task.module, task.loss, bf16)
     if world_size() > 1:
         device = [torch.cuda.current_device()] if on_gpu else None
@@ -209,8 +209,8 @@ def _known(loggers: Sequence[str]) -> Sequence[str]:
     return loggers
 
 
-def _history(rows: Sequence[Mapping[str, float]]) -> pa.Table:
-    columns = sorted({key for row in rows for key in row} - {"step", "epoch", "lr", "loss"})
+def _history(columns: Mapping[str, Sequence[float]]) -> pa.Table:
+    first = ["step", "epoch", "lr", "loss"]
     kinds = {"step": pa.int64(), "epoch": pa.int64()}
-    order = ["step", "epoch", "lr", "loss", *columns]
-    return pa.table({c: pa.array([row[c] for row in rows], kinds.get(c, pa.float64())) for c in order})
+    order = [*first, *sorted(columns.keys() - first)]
+    return pa.table({name: pa.array(columns[name], kinds.get(name, pa.float64())) for name in order})

@@ -1,6 +1,12 @@
 """Two processes train as one does: the same losses and the same weights, to rounding."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +53,33 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(firm: St
             torch.testing.assert_close(found[key], value, rtol=1e-4, atol=2e-3 if name == MODEL else 1e-3, msg=key)
 
 
+@pytest.mark.slow
+def test_two_nodes_train_together_by_the_variables_of_torchrun(firm: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = firm.run("pretrain", "one", FIRM["pretrain"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    for name, value in (meeting | {"PET_NODE_RANK": "0"}).items():
+        monkeypatch.setenv(name, value)
+    job = firm.root / "pretrain" / "two nodes" / "work" / "job.json"
+
+    def other_node() -> int:
+        while not job.exists():
+            time.sleep(0.05)
+        command = [sys.executable, "-m", "torch.distributed.run", "-m", "training.launch", str(job)]
+        return subprocess.run(command, env=os.environ | {"PET_NODE_RANK": "1"}, check=False).returncode
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(other_node)
+        two = firm.run("pretrain", "two nodes", FIRM["pretrain"], QUIET)
+        assert other.result() == 0
+    np.testing.assert_allclose(
+        pq.read_table(two / HISTORY)["loss"], pq.read_table(one / HISTORY)["loss"], rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.slow
 def test_what_a_process_finds_wrong_is_told_by_the_one_that_started_it(firm: Stages) -> None:
     hopeless = FIRM["pretrain"].model_copy(update={"lr": 1e6, "max_loss": 10.0, "warmup_epochs": 0})
     with pytest.raises(CsipError, match=r"exploded|not a number") as caught:
