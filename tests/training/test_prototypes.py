@@ -93,6 +93,14 @@ def test_cross_attention_is_the_loop() -> None:
     np.testing.assert_allclose(array(part(queries, memory)[0]), expected, atol=1e-12)
 
 
+def test_what_does_not_depend_on_the_clip_is_done_once_a_batch() -> None:
+    pfu, done = updater(), []
+    for part in (pfu.to_query, pfu.layers[0].among):
+        part.register_forward_hook(lambda part, given, out: done.append(given[0].numel() // (K * P)))
+    pfu(rows(K, P), rows(16, 5, P, seed=2))
+    assert done == [1, 1]
+
+
 def test_permuting_the_identities_permutes_the_updated_prototypes() -> None:
     pfu, fused, memory, order = updater(), rows(K, P), rows(2, 5, P, seed=2), torch.tensor([2, 0, 1])
     torch.testing.assert_close(pfu(fused, memory)[:, order], pfu(fused[order], memory))
