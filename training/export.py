@@ -9,7 +9,7 @@ import math
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ TRACED = (2, 3)  # B and T of the clips that a graph is recorded with; 1 would b
 CHECKED = ((1, 1), (2, 4), (1, 9), (5, 2))
 INPUTS, OUTPUT = ("clips", "camids"), "embedding"
 ABOUT_FILE = f"{ABOUT}.json"
+MACHINE = (".debug_pkl", "serialization_id")  # of TorchScript: paths of source files here, and a digest of them
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def write_checked(model: InferenceModel, about: About, way: Format, expected: Em
             f"cannot write the exported model: {error.strerror or error}", where=out, fix="check the disk and the path"
         ) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written, there may be no folder to look in
+            fresh.unlink()
     return found
 
 
@@ -196,7 +198,7 @@ def _write_torchscript(model: InferenceModel, about: About, path: Path) -> None:
         torch.jit.save(traced, whole, {ABOUT_FILE: about.as_json()})
     with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path, "w") as slim:
         for entry in archive.infolist():
-            if not entry.filename.endswith(".debug_pkl"):  # paths of source files on this machine
+            if not entry.filename.endswith(MACHINE):
                 slim.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
 
 
