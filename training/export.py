@@ -6,6 +6,7 @@ A file gets its name only after it was read back by its own runtime and gave wha
 import io
 import logging
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from storage.errors import CsipError, EnvironmentProblem, SettingsError
 from training.embed import load_embedder
@@ -28,6 +29,7 @@ CHECKED = ((1, 1), (2, 4), (1, 9), (5, 2))
 INPUTS, OUTPUT = ("clips", "camids"), "embedding"
 ABOUT_FILE = f"{ABOUT}.json"
 MACHINE = (".debug_pkl", "serialization_id")  # of TorchScript: paths of source files here, and a digest of them
+NUMBERED = rb"___torch_mangle_\d+"  # in the names of classes of which torch has traced another in this process
 
 
 @dataclass(frozen=True)
@@ -194,12 +196,29 @@ def _read_onnx(path: Path) -> Embed:
 def _write_torchscript(model: InferenceModel, about: About, path: Path) -> None:
     whole = io.BytesIO()
     with _quiet(), torch.no_grad():
-        traced = torch.jit.trace(model, _example(about), check_trace=False)
+        traced = torch.jit.trace(_Flat(model), _example(about), check_trace=False)
         torch.jit.save(traced, whole, {ABOUT_FILE: about.as_json()})
     with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path, "w") as slim:
-        for entry in archive.infolist():
-            if not entry.filename.endswith(MACHINE):
-                slim.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith((".py", ".pkl")):
+                content = re.sub(rb"[.]" + NUMBERED, b"", content)
+            if not name.endswith(MACHINE):
+                slim.writestr(zipfile.ZipInfo(re.sub("/" + NUMBERED.decode(), "", name)), content)
+
+
+class _Flat(nn.Module):
+    """The model's tensors in one module, whose class is then the only one in the file."""
+
+    def __init__(self, model: InferenceModel) -> None:
+        super().__init__()
+        self.embed = model.forward
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            self.register_buffer(name.replace(".", "_"), tensor)
+
+    def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
+        """As the model's."""
+        return self.embed(clips, camids)
 
 
 def _read_torchscript(path: Path) -> Embed:

@@ -119,10 +119,11 @@ def test_no_file_holds_a_path_of_this_machine(exported: Exported):
     assert not [place for place in places if str(place).encode() in held]
 
 
-def test_the_onnx_model_names_its_inputs_its_output_and_their_free_axes(tmp_path):
-    export(finetuned_folder(tmp_path / "model"), "onnx", tmp_path / "model.onnx")
-    onnx.checker.check_model(onnx.load(tmp_path / "model.onnx"), full_check=True)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+@pytest.mark.parametrize("folder", ["finetuned"], indirect=True)
+@pytest.mark.parametrize("exported", ["onnx"], indirect=True)
+def test_the_onnx_model_names_its_inputs_its_output_and_their_free_axes(exported: Exported):
+    onnx.checker.check_model(onnx.load(exported.file), full_check=True)
+    session = onnxruntime.InferenceSession(exported.file)
     clip, camid, found = *session.get_inputs(), *session.get_outputs()
     assert (clip.name, clip.shape, clip.type) == ("clips", ["batch", "frames", 3, 32, 16], "tensor(uint8)")
     assert (camid.name, camid.shape, camid.type) == ("camids", ["batch"], "tensor(int64)")
@@ -141,8 +142,8 @@ def test_a_torchscript_model_runs_without_csip_and_without_asking_for_inference_
     np.testing.assert_allclose(found, csip_embeddings(folder, *given).numpy(), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("stage", ["visual", "finetune"])
-def test_what_the_stages_trained_is_exported_and_ranks_as_the_embeddings_stage_does(stages: Stages, tmp_path, stage):
+@pytest.mark.parametrize(("stage", "formats"), [("visual", ["safetensors"]), ("finetune", [*FORMATS])])
+def test_what_a_stage_trained_embeds_as_the_embeddings_stage_does(stages: Stages, tmp_path, stage, formats):
     small, trained = stages.small, stages.ready(stage)
     settings = EmbedSettings(sampling="rrs", clip_length=4, device="cpu")
     run(Inputs(small.root, small.test, trained, small.encoder), settings, tmp_path, silent)
@@ -150,15 +151,15 @@ def test_what_the_stages_trained_is_exported_and_ranks_as_the_embeddings_stage_d
     tracklet = read_index(small.test)[0]
     chosen = [tracklet.frames[i] for i in segment_frames(len(tracklet.frames), 4)]
     clip = FrameSource(small.root, (32, 16), 1, cache_megabytes=0).clips([chosen])[0]
-    for name, way in FORMATS.items():
-        file = tmp_path / f"model{way.suffix}"
+    for name in formats:
+        file = tmp_path / f"model{FORMATS[name].suffix}"
         _, difference = export(trained, name, file)
         assert difference < 1e-5
-        found = way.read(file)(torch.from_numpy(clip)[None], torch.tensor([tracklet.camid]))[0]
+        found = FORMATS[name].read(file)(torch.from_numpy(clip)[None], torch.tensor([tracklet.camid]))[0]
         np.testing.assert_allclose(found.numpy(), kept[0], atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["onnx", "safetensors"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_the_same_model_gives_the_same_bytes(tmp_path, name):
     folder, suffix = finetuned_folder(tmp_path / "model"), FORMATS[name].suffix
     for file in ("one", "two"):
@@ -189,8 +190,9 @@ def test_clips_vit_is_exported_as_the_small_encoder_is(tmp_path, name):
     assert difference < 1e-4
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("wrong", [-1, math.nan])
+@pytest.mark.parametrize(
+    ("name", "wrong"), [*((name, -1) for name in FORMATS), ("torchscript", math.nan), ("safetensors", math.nan)]
+)
 def test_a_model_that_differs_is_refused_and_leaves_what_was_there(tmp_path, name, wrong):
     folder, way = finetuned_folder(tmp_path / "model"), FORMATS[name]
     model, about = load_inference_model(folder)
