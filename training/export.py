@@ -160,7 +160,7 @@ def _example(about: About) -> tuple[Tensor, Tensor]:
 
 def _write_onnx(model: InferenceModel, about: About, path: Path) -> None:
     with _quiet():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             model,
             _example(about),
             dynamo=True,
@@ -169,7 +169,7 @@ def _write_onnx(model: InferenceModel, about: About, path: Path) -> None:
             output_names=(OUTPUT,),
             verbose=False,
         )
-    proto: Any = program.model_proto
+    proto = program.model_proto
     for part in (proto.graph, *proto.functions):
         for node in part.node:  # where in which file on this machine it came from
             del node.metadata_props[:]

@@ -78,6 +78,10 @@ class InferenceModel(nn.Module):
         about: what model.
     """
 
+    mean: Tensor
+    std: Tensor
+    cameras: Tensor
+
     def __init__(self, about: About) -> None:
         super().__init__()
         model = ReidModel(about.encoder, SkeletonSettings(), 0, about.cameras, use_sgtm=about.use_sgtm)
@@ -180,8 +184,8 @@ def read_about(metadata: Mapping[str, str], where: Path) -> About:
 
 def _described(folder: Path) -> About:
     described = read_description(folder)
-    kind = described.get("kind")
-    if str(kind) not in KINDS:
+    kind = str(described.get("kind"))
+    if kind not in KINDS:
         raise WeightsError(
             f"this folder holds no ReID model, but kind {kind!r}",
             where=folder,
