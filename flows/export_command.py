@@ -59,8 +59,9 @@ def sound_folder(folder: Path) -> Path:
             fix="name a folder such as store/artifacts/finetuned/KEY, or give --config CONFIG for the newest model",
         )
     whole = folder.resolve()
-    if (whole / MANIFEST).is_file() and whole.parents[1].name == "artifacts":
-        store = Store(whole.parents[2])
+    artifacts = whole.parent.parent
+    if (whole / MANIFEST).is_file() and artifacts.name == "artifacts":
+        store = Store(artifacts.parent)
         artifact = store.find(whole.parent.name, whole.name)
         damage = store.damage(artifact) if artifact else ["its manifest, or the size of a file"]
         if damage:

@@ -6,17 +6,18 @@ A file gets its name only after it was read back by its own runtime and gave wha
 import io
 import logging
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from storage.errors import CsipError, EnvironmentProblem, SettingsError
 from training.embed import load_embedder
@@ -27,6 +28,8 @@ TRACED = (2, 3)  # B and T of the clips that a graph is recorded with; 1 would b
 CHECKED = ((1, 1), (2, 4), (1, 9), (5, 2))
 INPUTS, OUTPUT = ("clips", "camids"), "embedding"
 ABOUT_FILE = f"{ABOUT}.json"
+MACHINE = (".debug_pkl", "serialization_id")  # of TorchScript: paths of source files here, and a digest of them
+NUMBERED = rb"___torch_mangle_\d+"  # in the names of classes of which torch has traced another in this process
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def write_checked(model: InferenceModel, about: About, way: Format, expected: Em
             f"cannot write the exported model: {error.strerror or error}", where=out, fix="check the disk and the path"
         ) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written, there may be no folder to look in
+            fresh.unlink()
     return found
 
 
@@ -156,7 +160,7 @@ def _example(about: About) -> tuple[Tensor, Tensor]:
 
 def _write_onnx(model: InferenceModel, about: About, path: Path) -> None:
     with _quiet():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             model,
             _example(about),
             dynamo=True,
@@ -165,7 +169,7 @@ def _write_onnx(model: InferenceModel, about: About, path: Path) -> None:
             output_names=(OUTPUT,),
             verbose=False,
         )
-    proto: Any = program.model_proto
+    proto = program.model_proto
     for part in (proto.graph, *proto.functions):
         for node in part.node:  # where in which file on this machine it came from
             del node.metadata_props[:]
@@ -192,12 +196,29 @@ def _read_onnx(path: Path) -> Embed:
 def _write_torchscript(model: InferenceModel, about: About, path: Path) -> None:
     whole = io.BytesIO()
     with _quiet(), torch.no_grad():
-        traced = torch.jit.trace(model, _example(about), check_trace=False)
+        traced = torch.jit.trace(_Flat(model), _example(about), check_trace=False)
         torch.jit.save(traced, whole, {ABOUT_FILE: about.as_json()})
     with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path, "w") as slim:
-        for entry in archive.infolist():
-            if not entry.filename.endswith(".debug_pkl"):  # paths of source files on this machine
-                slim.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith((".py", ".pkl")):
+                content = re.sub(rb"[.]" + NUMBERED, b"", content)
+            if not name.endswith(MACHINE):
+                slim.writestr(zipfile.ZipInfo(re.sub("/" + NUMBERED.decode(), "", name)), content)
+
+
+class _Flat(nn.Module):
+    """The model's tensors in one module, whose class is then the only one in the file."""
+
+    def __init__(self, model: InferenceModel) -> None:
+        super().__init__()
+        self.embed = model.forward
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            self.register_buffer(name.replace(".", "_"), tensor)
+
+    def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
+        """As the model's."""
+        return self.embed(clips, camids)
 
 
 def _read_torchscript(path: Path) -> Embed:

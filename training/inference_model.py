@@ -78,6 +78,10 @@ class InferenceModel(nn.Module):
         about: what model.
     """
 
+    mean: Tensor
+    std: Tensor
+    cameras: Tensor
+
     def __init__(self, about: About) -> None:
         super().__init__()
         model = ReidModel(about.encoder, SkeletonSettings(), 0, about.cameras, use_sgtm=about.use_sgtm)
@@ -117,7 +121,7 @@ class InferenceModel(nn.Module):
 
 
 def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
-    """The inference model of a model folder (`visual` or `finetuned`), on the CPU, in evaluation mode.
+    """The inference model of a model folder (`visual` or `finetuned`), on the CPU, for evaluation, without gradients.
 
     Raises:
         StoreError: the folder's files are missing or damaged.
@@ -130,7 +134,7 @@ def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
     model = InferenceModel(about)
     needed = {name: state[name] for name in model.state_dict() if name in state}
     load_part(model, needed, "", folder / MODEL)
-    return model.eval(), about
+    return model.eval().requires_grad_(False), about
 
 
 def load_exported(path: Path, device: torch.device | None = None) -> tuple[Embed, About]:
@@ -180,7 +184,7 @@ def read_about(metadata: Mapping[str, str], where: Path) -> About:
 
 def _described(folder: Path) -> About:
     described = read_description(folder)
-    kind = described.get("kind")
+    kind = str(described.get("kind"))
     if kind not in KINDS:
         raise WeightsError(
             f"this folder holds no ReID model, but kind {kind!r}",
@@ -188,7 +192,7 @@ def _described(folder: Path) -> About:
             fix="name a folder of the store's artifacts/finetuned or artifacts/visual",
         )
     try:
-        model = KINDS[kind](**described)
+        model = KINDS[kind].model_validate(described)
     except ValidationError as error:
         names = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
         raise StoreError(

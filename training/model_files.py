@@ -48,7 +48,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     try:
         described = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StoreError(
             f"cannot read a model's settings: {error}", where=path, fix="delete it and run again"
         ) from error

@@ -1,8 +1,10 @@
 """Skeleton-guided temporal modelling (SGTM): frames exchange messages; skeletons guide them in training."""
 
+import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.prototypes import CrossAttention, QuickGELU
@@ -83,9 +85,10 @@ class TemporalModelling(nn.Module):
         normed = self.norm1(z)
         z = z + self.attention(normed, normed, present)
         z = z + self.mlp(self.norm2(z))
-        weights = torch.sigmoid(self.weight(z))
+        # sigmoids over their sum, from their logarithms: tokens that all weigh next to nothing are no 0 / 0
+        weights = F.logsigmoid(self.weight(z))
         if present is not None:
-            weights = weights * present[..., None]
-        frames = (z * (weights / weights.sum(dim=1, keepdim=True))).sum(dim=1)
+            weights = weights.masked_fill(~present[..., None], -math.inf)
+        frames = (z * weights.softmax(dim=1)).sum(dim=1)
         frames = frames.unflatten(0, (tokens.shape[0], tokens.shape[1]))  # one by one: a traced graph follows them
         return Guided(frames, frames.mean(dim=1))

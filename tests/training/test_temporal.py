@@ -106,6 +106,21 @@ def test_a_clip_without_any_skeleton_is_treated_as_at_inference() -> None:
     torch.testing.assert_close(guided.frames[0], sgtm(tokens, joints).frames[0])
 
 
+def test_tokens_that_all_weigh_next_to_nothing_share_the_frame_by_the_ratio_of_their_weights() -> None:
+    sgtm, (tokens, _) = modelling(), inputs()
+    heard = []
+
+    def lowered(part: torch.nn.Module, given: tuple[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+        heard.append((given[0], logits))
+        return logits - 1000  # of which the sigmoid is zero, even in float64
+
+    sgtm.weight.register_forward_hook(lowered)
+    guided = sgtm(tokens)
+    z, logits = heard[0]
+    expected = (z * logits.exp()).sum(1) / logits.exp().sum(1)
+    torch.testing.assert_close(guided.frames.flatten(0, 1), expected)
+
+
 def test_no_gradient_flows_back_into_the_visual_tokens() -> None:
     sgtm, (tokens, joints) = modelling(), inputs()
     tokens.requires_grad_()

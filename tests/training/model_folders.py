@@ -1,0 +1,45 @@
+"""Model folders as the stages write them, of untrained models, in no time."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.model_files import save_model
+from training.reid_model import ReidModel
+from training.skeleton_encoder import SkeletonSettings
+from training.visual_encoder import EncoderSettings, VisualEncoder
+
+ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
+
+
+def visual_folder(out: Path, encoder: EncoderSettings = ENCODER) -> Path:
+    """As the `visual` stage writes it."""
+    model = _stirred(VisualEncoder(encoder))
+    out.mkdir(parents=True)
+    save_model(model, {"kind": "visual", "encoder": encoder.model_dump(mode="json"), "cameras": []}, out)
+    return out
+
+
+def finetuned_folder(
+    out: Path, encoder: EncoderSettings = ENCODER, cameras: tuple[int, ...] = (1, 2, 6), **parts: bool
+) -> Path:
+    """As the `finetuned` stage writes it; `parts` may leave some out: use_sgtm, use_pfu, use_skeletons."""
+    parts = {"use_sgtm": True, "use_pfu": True, "use_skeletons": True} | parts
+    model = _stirred(ReidModel(encoder, SKELETON, 3, cameras, **parts))
+    described = {"encoder": encoder.key_fields(), "skeleton": SKELETON.key_fields(), "cameras": list(cameras)}
+    out.mkdir(parents=True)
+    save_model(model, {"kind": "finetuned", "identities": 3, **described, **parts}, out)
+    return out
+
+
+def _stirred(model: nn.Module) -> nn.Module:
+    """With values everywhere that a mistake would show: no zero camera vector, no identity for a batch norm."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in sorted(model.state_dict().items()):
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=generator) * 0.1
+                tensor.copy_(noise.abs() + 0.5 if name.endswith("running_var") else tensor + noise)
+    return model

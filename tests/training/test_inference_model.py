@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from storage.errors import StoreError, WeightsError
+from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
+from tests.training.stages import Stages
+from training.embed import load_embedder
+from training.export import export
+from training.inference_model import ABOUT, load_exported, load_inference_model
+from training.model_files import MODEL, SETTINGS
+from training.visual_encoder import CLIP_MEAN, CLIP_STD
+
+CPU = torch.device("cpu")
+
+
+def clips(b: int, t: int) -> torch.Tensor:
+    return torch.randint(0, 256, (b, t, 3, 32, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(b + t))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return finetuned_folder(tmp_path / "model")
+
+
+@pytest.fixture
+def exported(folder: Path, tmp_path: Path) -> Path:
+    export(folder, "safetensors", tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("cameras", [(), (1, 2, 6)])
+@pytest.mark.parametrize("use_sgtm", [True, False])
+def test_it_embeds_each_clip_of_a_batch_by_its_own_camera_as_the_stage_does(tmp_path, cameras, use_sgtm):
+    folder = finetuned_folder(tmp_path / "model", cameras=cameras, use_sgtm=use_sgtm)
+    model, _ = load_inference_model(folder)
+    embed, _ = load_embedder(folder, ENCODER, CPU)
+    given, camids = clips(4, 3), torch.tensor([6, 1, 9, 2])
+    expected = torch.cat([embed(given[i : i + 1], camids[i]) for i in range(4)])
+    torch.testing.assert_close(model(given, camids), expected, rtol=0, atol=1e-6)
+
+
+def test_the_visual_encoder_alone_looks_at_no_camera(tmp_path):
+    model, about = load_inference_model(visual_folder(tmp_path / "model"))
+    assert about.cameras == ()
+    assert torch.equal(model(clips(2, 3), torch.tensor([1, 2])), model(clips(2, 3), torch.tensor([7, 8])))
+
+
+def test_a_known_camera_moves_the_embedding_and_an_unknown_one_does_not(folder):
+    model, _ = load_inference_model(folder)
+    one, two, seven, eight = (model(clips(1, 2), torch.tensor([camid])) for camid in (1, 2, 7, 8))
+    assert torch.equal(seven, eight)
+    assert not torch.isclose(one, seven).all()
+    assert not torch.isclose(one, two).all()
+
+
+def test_embeddings_have_unit_length_and_need_no_gradient(folder):
+    model, about = load_inference_model(folder)
+    found = model(clips(2, 3), torch.tensor([1, 2]))
+    assert found.shape == (2, about.embedding_width)
+    assert not found.requires_grad
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
+
+
+def test_only_what_inference_needs_is_kept(folder):
+    kept = set(load_inference_model(folder)[0].state_dict())
+    assert not [name for name in kept if name.startswith(("skeleton", "pfu", "heads", "prototypes"))]
+    assert not [name for name in kept if name.startswith(("sgtm.from_joints", "sgtm.skeleton", "sgtm.guide"))]
+    assert "sgtm.visual_message.weight" in kept
+
+
+@pytest.mark.parametrize("left_out", ["use_pfu", "use_skeletons"])
+def test_models_trained_without_a_part_of_the_method_are_taken_too(tmp_path, left_out):
+    folder = finetuned_folder(tmp_path / "model", **{left_out: False})
+    model, _ = load_inference_model(folder)
+    embed, _ = load_embedder(folder, ENCODER, CPU)
+    torch.testing.assert_close(model(clips(1, 3), torch.tensor([2])), embed(clips(1, 3), torch.tensor(2)))
+
+
+def test_it_says_what_a_user_of_the_model_must_know(folder):
+    _, about = load_inference_model(folder)
+    said = json.loads(about.as_json())
+    assert said["format"] == 1
+    assert said["kind"] == "finetuned"
+    assert (said["image_height"], said["image_width"]) == (32, 16)
+    assert said["cameras"] == [1, 2, 6]
+    assert said["embedding_width"] == 2 * 16 + 8
+    assert (said["mean"], said["std"]) == (list(CLIP_MEAN), list(CLIP_STD))
+
+
+def test_it_does_not_say_where_weights_lay_on_the_machine_that_made_it(tmp_path):
+    folder = visual_folder(tmp_path / "model", ENCODER.model_copy(update={"weights": tmp_path / "secret.safetensors"}))
+    assert "secret" not in load_inference_model(folder)[1].as_json()
+
+
+def test_a_file_of_tensors_embeds_as_the_model_that_it_was_made_from(folder, exported):
+    embed, about = load_exported(exported)
+    model, described = load_inference_model(folder)
+    assert about == described
+    assert torch.equal(embed(clips(3, 5), torch.tensor([1, 6, 9])), model(clips(3, 5), torch.tensor([1, 6, 9])))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ({}, "settings are missing or wrong: encoder"),
+        ({"encoder": {"arch": "huge"}}, "encoder.arch"),
+        ({"encoder": ENCODER.key_fields(), "use_sgtm": "perhaps"}, "use_sgtm"),
+    ],
+)
+def test_settings_that_are_missing_or_wrong_are_named(folder, damage, problem):
+    (folder / SETTINGS).write_text(yaml.safe_dump({"kind": "finetuned"} | damage))
+    with pytest.raises(StoreError, match=problem):
+        load_inference_model(folder)
+
+
+@pytest.mark.parametrize("text", [b"", b"- a list\n", b"{", b"\xff\xfe\x00"])
+def test_damaged_settings_are_an_error_of_the_store(folder, text):
+    (folder / SETTINGS).write_bytes(text)
+    with pytest.raises(StoreError, match="settings"):
+        load_inference_model(folder)
+
+
+@pytest.mark.parametrize("name", [MODEL, SETTINGS])
+def test_a_missing_file_is_an_error_of_the_store(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(StoreError, match=name):
+        load_inference_model(folder)
+
+
+def test_damaged_weights_are_an_error_of_the_store(folder):
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-1])
+    with pytest.raises(StoreError, match=MODEL):
+        load_inference_model(folder)
+
+
+@pytest.mark.parametrize("kind", ["other", None, ["visual"]])
+def test_a_folder_of_another_kind_is_no_reid_model(folder, kind):
+    (folder / SETTINGS).write_text(yaml.safe_dump({"kind": kind}))
+    with pytest.raises(WeightsError, match="no ReID model"):
+        load_inference_model(folder)
+
+
+def test_a_pretrained_skeleton_encoder_is_no_reid_model(stages: Stages):
+    with pytest.raises(WeightsError, match="no ReID model, but kind 'pretrained'"):
+        load_inference_model(stages.ready("pretrain"))
+
+
+def test_tensors_that_do_not_fit_the_settings_are_named(folder):
+    state = load_file(folder / MODEL)
+    del state["visual.trunk.cls"]
+    save_file(state, folder / MODEL)
+    with pytest.raises(WeightsError, match=r"do not fit the model: trunk\.cls"):
+        load_inference_model(folder)
+
+
+def test_an_exported_file_that_cannot_be_read_is_told_plainly(tmp_path):
+    (tmp_path / "damaged").write_bytes(b"damaged")
+    for path in (tmp_path, tmp_path / "absent", tmp_path / "damaged"):
+        with pytest.raises(WeightsError, match="cannot read an exported model"):
+            load_exported(path)
+
+
+def test_a_file_of_tensors_that_csip_export_did_not_write_is_refused(folder):
+    with pytest.raises(WeightsError, match="no model of `csip export`"):
+        load_exported(folder / MODEL)
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "{}"])
+def test_a_file_that_does_not_describe_its_model_is_refused(exported, said):
+    save_file(load_file(exported), exported, {ABOUT: said})
+    with pytest.raises(WeightsError, match="no model of `csip export`"):
+        load_exported(exported)
+
+
+def test_a_file_of_a_later_format_version_is_refused(exported):
+    said = json.loads(load_exported(exported)[1].as_json())
+    save_file(load_file(exported), exported, {ABOUT: json.dumps(said | {"format": 2})})
+    with pytest.raises(WeightsError, match="another format version"):
+        load_exported(exported)
