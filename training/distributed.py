@@ -6,13 +6,14 @@ parameter receives is the gradient of the one loss over the global batch, as if 
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 
-T = TypeVar("T")
+Rows = TypeVar("Rows", Sequence[Any], Tensor, NDArray[Any])
 
 
 def rank() -> int:
@@ -25,10 +26,12 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def own_share(items: Sequence[T]) -> Sequence[T]:
-    """This process's part of a batch: consecutive items, so that gathered parts are in the batch's order."""
-    each = -(-len(items) // world_size())
-    return items[rank() * each : (rank() + 1) * each]
+def own_share(items: Rows) -> Rows:
+    """This process's part of a batch: consecutive items, so that gathered parts are in the batch's order.
+
+    Parts differ by one item at most; with fewer items than processes some are empty.
+    """
+    return items[rank() * len(items) // world_size() : (rank() + 1) * len(items) // world_size()]
 
 
 def gather(part: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.tracklets import Tracklet
 from training.augment import AugmentSettings, augmented, draw, draw_signs, mirrored
 from training.clips import FrameSource, read_clips, read_features, read_skeletons, read_training_set, sample_frames
-from training.distributed import gather, own_share, rank
+from training.distributed import gather, own_share, rank, world_size
 from training.encoders import frame_features, load_encoder
 from training.launch import on_all_devices
 from training.loader import Batch, Steps
@@ -82,9 +83,16 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
 
     Raises:
         DataError: skeletons or features do not match the index.
+        SettingsError: a batch has fewer clips than there are devices.
         WeightsError: the pretrained model does not fit.
         CsipError: the loss became NaN.
     """
+    if settings.identities * settings.instances < world_size():
+        raise SettingsError(
+            f"a batch of {settings.identities} x {settings.instances} clips is too small for {world_size()} devices",
+            where="finetune.identities",
+            fix="raise it, or lower trainer.devices",
+        )
     data = read_training_set(inputs.indexes)
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)

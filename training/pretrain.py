@@ -90,8 +90,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         frames = sample_frames(data, tracklets, settings.clip_length, rng)
         flipped = torch.from_numpy(rng.random(len(tracklets)) < settings.flip)
         signs = draw_signs(settings.skeleton.eigenvectors, rng)
-        own = own_share(range(len(tracklets)))
-        mine, frames, flipped = [tracklets[k] for k in own], frames[own], flipped[list(own)]
+        mine, frames, flipped = own_share(tracklets), own_share(frames), own_share(flipped)
         return {
             "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), flipped),
             "seen": torch.from_numpy(seen.clips(mine, frames)),

@@ -37,7 +37,7 @@ def layer_norm(layer: nn.Module, rows: Array) -> Array:
 
 def batch_norm(layer: nn.Module, rows: Array, of_the_batch: bool) -> Array:
     """With the batch's own statistics (training) or the running ones (evaluation)."""
-    normed = np.zeros_like(rows)
+    normed, scale, shift = np.zeros_like(rows), array(layer.weight), array(layer.bias)
     for c in range(rows.shape[1]):
         mean, variance = float(layer.running_mean[c]), float(layer.running_var[c])
         if of_the_batch:
@@ -45,7 +45,7 @@ def batch_norm(layer: nn.Module, rows: Array, of_the_batch: bool) -> Array:
             variance = sum((entry - mean) ** 2 for entry in rows[:, c]) / len(rows)
         for i in range(len(rows)):
             centred = (rows[i, c] - mean) / math.sqrt(variance + EPSILON)
-            normed[i, c] = centred * float(layer.weight[c]) + float(layer.bias[c])
+            normed[i, c] = centred * scale[c] + shift[c]
     return normed
 
 

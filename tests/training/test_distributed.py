@@ -15,6 +15,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from storage.errors import CsipError
@@ -128,6 +130,18 @@ def test_gathered_features_give_the_loss_and_the_gradient_of_the_whole_batch(tmp
         torch.testing.assert_close(answer["loss"], loss.detach())
         torch.testing.assert_close(answer["gradient"], scale.grad)
         torch.testing.assert_close(answer["a"], a), "in the order of the batch, parts of unequal size"
+
+
+@given(st.integers(0, 40), st.integers(1, 9))
+def test_parts_hold_every_item_once_in_order_and_are_of_one_size(items: int, count: int) -> None:
+    parts = []
+    for process in range(count):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("training.distributed.rank", lambda process=process: process)
+            patch.setattr("training.distributed.world_size", lambda: count)
+            parts.append(own_share(list(range(items))))
+    assert [item for part in parts for item in part] == list(range(items))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_alone_everything_is_ones_own() -> None:

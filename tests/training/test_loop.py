@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from storage.errors import CsipError
@@ -55,7 +56,11 @@ def test_fewer_epochs_stop_where_a_longer_training_passed(stages: Stages) -> Non
 def test_tensorboard_gets_loss_and_rate_and_nothing_is_written_without_it(stages: Stages) -> None:
     told = stages.run("pretrain", "told", trainer=TrainerSettings())
     quiet = stages.run("pretrain", "quiet")
-    assert list((told / "work").rglob("events.out.tfevents.*"))
+    (events,) = (told / "work").rglob("events.out.tfevents.*")
+    scalars = EventAccumulator(str(events)).Reload()
+    history = pq.read_table(told / HISTORY)
+    for name in ("loss", "lr", "visual_to_skeleton"):
+        assert [event.value for event in scalars.Scalars(name)] == pytest.approx(history[name].to_pylist(), rel=1e-5)
     assert not list((quiet / "work").rglob("events.out.tfevents.*"))
     assert digests(told) == digests(quiet)
 

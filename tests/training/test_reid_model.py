@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from tests.training.reference import array, batch_hard_triplet, batch_norm, linear, smoothed_cross_entropy
 from training.finetune import FinetuneSettings, parameter_groups
 from training.reid_model import Features, LossSettings, ReidModel, embedding
 from training.skeleton_encoder import SkeletonSettings
@@ -40,6 +42,44 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(model: ReidModel) -> None:
     }
     for name, value in plain.items():
         torch.testing.assert_close(weighted[name], share[name.split("_")[0]] * value)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
+    model.train(training)
+    model.pfu.eval()  # no dropout
+    with torch.no_grad():
+        model.prototypes_visual.normal_()
+        model.prototypes_skeleton.normal_()
+        for head in (model.heads["cls"], model.heads["projected"], model.heads["temporal"]):
+            head.neck.weight.uniform_(0.5, 1.5)
+            head.classifier.weight.normal_()
+        model.heads["frame"].weight.normal_()
+    given = batch()
+    given["seen"] = torch.tensor([[True, True], [True, False], [False, False], [True, True]])
+    pids = given["labels"].tolist()
+    tokens, projected = model.encode(given["images"], given["camids"])
+    joints = model.skeleton(given["skeletons"], given["seen"])
+    guided = model.sgtm(tokens, joints, given["seen"])
+    means = {name: np.mean(array(part)[:, :, 0], axis=1) for name, part in (("cls", tokens), ("projected", projected))}
+    means["temporal"] = array(guided.clip)
+
+    expected = {}
+    for name, feature in means.items():
+        head = model.heads[name]
+        logits = linear(head.classifier, batch_norm(head.neck, feature, of_the_batch=training))
+        expected[f"identity_{name}"] = 0.25 * smoothed_cross_entropy(logits, pids, 0.1)
+        expected[f"triplet_{name}"] = batch_hard_triplet(feature, pids, 0.3)
+    frames = linear(model.heads["frame"], array(guided.frames).reshape(8, -1))
+    expected["frame"] = 0.1625 * smoothed_cross_entropy(frames, [pid for pid in pids for _ in range(2)], 0.1)
+    v = torch.from_numpy(means["projected"]).float()
+    logits = array(model.prototype_logits(v, projected, joints, given["seen"]))
+    expected["prototype"] = smoothed_cross_entropy(logits, pids, 0.1)
+
+    found = model.loss(given, LossSettings())
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=1e-4), name
 
 
 def test_prototype_logits_are_similarities_to_each_clips_own_prototypes(model: ReidModel) -> None:
