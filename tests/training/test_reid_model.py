@@ -79,7 +79,7 @@ def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
     found = model.loss(given, LossSettings())
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(value, rel=1e-4), name
+        assert found[name].item() == pytest.approx(value, rel=1e-4), name
 
 
 def test_prototype_logits_are_similarities_to_each_clips_own_prototypes(model: ReidModel) -> None:
