@@ -42,6 +42,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     data = read_training_set(inputs.indexes)
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     visual = load_encoder(inputs.encoder, inputs.encoder_settings).eval()
+    torch.manual_seed(settings.seed)
     encoder = SkeletonEncoder(settings.skeleton, inputs.encoder_settings.projected_width)
     size = (inputs.encoder_settings.image_height, inputs.encoder_settings.image_width)
     source = FrameSource(inputs.data_root, size, 1, settings.cache_megabytes)
