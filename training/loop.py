@@ -42,7 +42,9 @@ class TrainerSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of the forward passes; auto: bf16 on a GPU, fp32 on the CPU. Losses are always fp32."
     )
-    compile: bool = Field(False, description="Compile the models with torch.compile: slow to start, then faster.")
+    compile: bool = Field(
+        False, description="Compile the models of the two stages (torch.compile): slow to start, then faster."
+    )
     checkpointing: bool = neutral(False, "Work out the visual encoder's activations again instead of keeping them.")
     loggers: tuple[str, ...] = neutral(
         ("TensorboardVisBackend",), "Backends of mmengine.visualization that get loss and rate; none is needed."
