@@ -159,6 +159,14 @@ def test_a_bad_loss_stops_with_the_step_the_tracklets_and_advice(tmp_path: Path,
     assert "learning rate" in said
 
 
+def test_operators_use_the_threads_that_were_asked_for_and_afterwards_those_they_had(tmp_path: Path) -> None:
+    before, used = torch.get_num_threads(), []
+    settings = loop.LoopSettings(epochs=1, threads=before + 1)
+    train(tiny_task({}), settings, QUIET, tmp_path, lambda *told: used.append(torch.get_num_threads()))
+    assert used == [before + 1] * 4
+    assert torch.get_num_threads() == before
+
+
 def test_the_time_that_the_model_waited_is_kept(tmp_path: Path) -> None:
     speed = train(tiny_task({}), loop.LoopSettings(epochs=1), QUIET, tmp_path, silent)
     assert json.loads((tmp_path / "work" / SPEED).read_text())["steps"] == speed.steps == 4
