@@ -38,7 +38,7 @@ from training.visual_encoder import EncoderSettings, VisualEncoder
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 FEW = DemoSettings(train_identities=4, test_identities=2, cameras=2, tracklets=2, frames=8, distractors=0)
 # a batch of 8 clips, and not of 64, so that the naive way ends
-PUBLISHED = training.pretrain.PretrainSettings(epochs=3, batch=8, decode_workers=2)
+PUBLISHED = training.pretrain.PretrainSettings(epochs=3, batch=8, decode_workers=2, save_every=3)
 QUIET = TrainerSettings(loggers=())
 console = Console(highlight=False, width=130)
 
@@ -130,7 +130,7 @@ def stage_1(bench: Bench, case: Case, table: Table) -> str:
     encoder = bench.encoder(case.name, case.encoder)
     naive = training.bench.naive.Inputs(bench.root, index, skeletons, encoder, case.encoder, QUIET)
     ours = bench.train(f"kept, {case.name}", training.pretrain, kept, case.pretrain)
-    slow = case.pretrain.model_copy(update={"epochs": case.naive_epochs})
+    slow = case.pretrain.model_copy(update={"epochs": case.naive_epochs, "threads": 0})  # the visual encoder wants all
     theirs = bench.train(f"naive, {case.name}", training.bench.naive, naive, slow)
     table.add_row(f"stage 1, {case.name}", *row(ours))
     table.add_row(f"stage 1 the naive way, {case.name}", *row(theirs))

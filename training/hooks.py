@@ -49,10 +49,8 @@ class Watch(Hook):
         self.progress, self.epochs, self.max_loss = progress, epochs, max_loss
         self.history: dict[str, list[float]] = defaultdict(list)
         self.steps = self.samples = 0
-        self.start = time.perf_counter()
-
-    def before_train(self, runner: Runner) -> None:
-        self.start = time.perf_counter()
+        self.start = math.nan  # once the first step is done: libraries are slow in it
+        self.waited = 0.0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         model = plain(runner.model)
@@ -69,14 +67,18 @@ class Watch(Hook):
         values = {"step": runner.iter, "epoch": runner.epoch, "lr": rate, "loss": loss, **model.terms}
         for name, value in values.items():
             self.history[name].append(value)
-        self.steps += 1
-        self.samples += len(model.names) * world_size()
+        now = time.perf_counter()
+        if math.isnan(self.start):
+            self.start, self.waited = now, runner.train_dataloader.dataset.waited
+        else:
+            self.steps += 1
+            self.samples += len(model.names) * world_size()
         runner.visualizer.add_scalars({"loss": loss, "lr": rate, **model.terms}, step=runner.iter)
-        speed = self.samples / (time.perf_counter() - self.start)
+        speed = f"  {self.samples / (now - self.start):.0f} clips/s" if self.steps else ""
         self.progress(
             runner.epoch * len(runner.train_dataloader) + batch_idx + 1,
             self.epochs * len(runner.train_dataloader),
-            f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  lr {rate:.1e}  {speed:.0f} clips/s",
+            f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  lr {rate:.1e}{speed}",
         )
 
 

@@ -70,7 +70,7 @@ class LoopSettings(Settings):
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training took.
+    """What a training took, but for the first step, in which libraries load and choose their kernels.
 
     Attributes:
         steps: done here (a resumed training did others before).
@@ -153,7 +153,6 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     watch = Watch(progress, settings.epochs, settings.max_loss)
     state = resumable(work, task.rate, settings.epochs)
     runner = _runner(task, settings, trainer, work, watch, state)
-    start = time.perf_counter()
     try:
         with _threads(settings.threads):
             runner.train()
@@ -161,7 +160,8 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
         task.steps.close()
         runner.visualizer.close()
     task.module.to("cpu")
-    speed = Speed(watch.steps, watch.samples, time.perf_counter() - start, task.steps.waited)
+    seconds, waited = time.perf_counter() - watch.start, task.steps.waited - watch.waited
+    speed = Speed(watch.steps, watch.samples, seconds, waited) if watch.steps else Speed(0, 0, 0.0, 0.0)
     if rank() == 0:
         write_table(_history(watch.history), out_dir / HISTORY)
         (work / SPEED).write_text(json.dumps(asdict(speed)) + "\n")

@@ -24,7 +24,7 @@ from training.model_files import PROTOTYPES, save_model, save_tensors
 from training.prototypes import mean_prototypes
 from training.sampling import identity_batches, uniform_batches
 from training.schedules import warmup_cosine
-from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings, sequence_features
+from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings
 
 
 class PretrainSettings(LoopSettings):
@@ -101,8 +101,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        joints = encoder(batch["skeletons"], batch["seen"], batch["signs"])
-        s = gather(sequence_features(joints, batch["seen"]).float())
+        s = gather(encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True).float())
         v, labels, seen = gather(batch["visual"]), gather(batch["labels"]), gather(batch["seen"].any(dim=1))
         if settings.normalise:
             s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)
@@ -185,6 +184,6 @@ def skeleton_prototypes(
     for i in own_share(good):
         clip = torch.from_numpy(skeletons[i].copy())[None].to(device)
         mask = torch.from_numpy(seen[i].copy())[None].to(device)
-        means = torch.cat([means, sequence_features(encoder(clip, mask), mask)])
+        means = torch.cat([means, encoder(clip, mask, pool=True)])
     encoder.train(was_training)
     return mean_prototypes(gather(means).cpu(), torch.from_numpy(labels[good]), identities)

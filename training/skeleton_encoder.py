@@ -58,7 +58,7 @@ class Attention(nn.Module):
         q, k, v = (
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
-        scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        scores = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).clamp(-SCORE_LIMIT, SCORE_LIMIT)
         if seen is not None:
             scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
         return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
@@ -105,14 +105,17 @@ class SkeletonEncoder(nn.Module):
         self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
         self.project = nn.Linear(settings.width, projection)
 
-    def forward(self, skeletons: Tensor, seen: Tensor | None = None, signs: Tensor | None = None) -> Tensor:
-        """Joint tokens (B, T, J, P) of skeletons in metres, pelvis-centred.
+    def forward(
+        self, skeletons: Tensor, seen: Tensor | None = None, signs: Tensor | None = None, *, pool: bool = False
+    ) -> Tensor:
+        """Joint tokens (B, T, J, P) of skeletons in metres, pelvis-centred; or their sequence feature (B, P).
 
         Args:
             skeletons: (B, T, J, 3).
             seen: False where a frame has no skeleton, (B, T): no other frame looks at it (with `temporal`).
             signs: of the position encoding's eigenvectors, (E,), random in training: a sign means nothing, and the
                 model must not lean on it. Drawn with the batch, so that all processes of a training have the same.
+            pool: give `sequence_features` of the joint tokens, for which few of them need to be projected.
         """
         b, t = skeletons.shape[:2]
         positions = self.positions if signs is None else self.positions * signs
@@ -130,7 +133,12 @@ class SkeletonEncoder(nn.Module):
                 x = block(x)
         if self.cls is not None:
             x = x[:, 1:] + x[:, :1]
-        return self.project(x).unflatten(0, (b, t))
+        x = x.unflatten(0, (b, t))
+        if not pool:
+            return self.project(x)
+        seen = skeletons.new_ones(b, t, dtype=torch.bool) if seen is None else seen
+        # a mean of projections is the projection of the mean; of nothing it is to be zero, without the bias
+        return self.project(sequence_features(x, seen)) * seen.any(dim=1, keepdim=True)
 
 
 def sequence_features(joints: Tensor, seen: Tensor) -> Tensor:

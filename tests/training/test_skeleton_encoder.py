@@ -202,6 +202,15 @@ def test_a_sequence_feature_is_the_mean_over_joints_then_over_the_frames_that_we
         np.testing.assert_allclose(features[b], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_pooled_answer_is_the_sequence_feature_of_the_joint_tokens(temporal: bool) -> None:
+    torch.manual_seed(0)
+    encoder = SkeletonEncoder(SMALL.model_copy(update={"temporal": temporal}), 8).double().eval()
+    x, seen = skeletons(3, 4).double(), torch.tensor([[True] * 4, [True, False, True, False], [False] * 4])
+    torch.testing.assert_close(encoder(x, seen, pool=True), sequence_features(encoder(x, seen), seen))
+    torch.testing.assert_close(encoder(x, pool=True), encoder(x).mean(dim=(1, 2)))
+
+
 def test_the_published_size_has_about_22_million_parameters() -> None:
     with torch.device("meta"):
         encoder = SkeletonEncoder(SkeletonSettings(), 512)

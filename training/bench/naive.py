@@ -21,7 +21,7 @@ from training.loop import Task, TrainerSettings, train
 from training.losses import supcon
 from training.pretrain import PretrainSettings
 from training.sampling import identity_batches
-from training.skeleton_encoder import SkeletonEncoder, sequence_features
+from training.skeleton_encoder import SkeletonEncoder
 from training.visual_encoder import EncoderSettings
 
 
@@ -69,8 +69,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         with torch.no_grad():
             projected = visual(images.flatten(0, 1))[1][:, 0]
         v = F.normalize(projected.unflatten(0, images.shape[:2]).mean(dim=1), dim=1)
-        joints = encoder(batch["skeletons"], batch["seen"], batch["signs"])
-        s = F.normalize(sequence_features(joints, batch["seen"]), dim=1)
+        s = F.normalize(encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True), dim=1)
         return {
             "visual_to_skeleton": supcon(v, s, labels, settings.temperature, known),
             "skeleton_to_visual": supcon(s, v, labels, settings.temperature, known),
