@@ -87,13 +87,15 @@ class States(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, found: Path | None, watch: Watch, every: int, keep: int, rate: Callable[[int], float]) -> None:
+    def __init__(
+        self, found: dict[str, Any] | None, watch: Watch, every: int, keep: int, rate: Callable[[int], float]
+    ) -> None:
         self.found, self.watch, self.every, self.keep, self.rate = found, watch, every, keep, rate
 
     def before_train(self, runner: Runner) -> None:
         if self.found is None:
             return
-        state = torch.load(self.found, map_location="cpu", weights_only=True)
+        state, self.found = self.found, None  # as large as the model three times: not to be kept
         plain(runner.model).load_state_dict(state["model"])
         runner.optim_wrapper.load_state_dict(state["optimizer"])
         runner.train_loop._epoch, runner.train_loop._iter = state["epochs"], state["steps"]
@@ -122,7 +124,7 @@ def plain(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> Path | None:
+def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> dict[str, Any] | None:
     """The newest sound state that a training of `epochs` epochs would have passed through; None to start anew.
 
     A longer training passes through the states of a shorter one where the learning rates of the epochs done are the
@@ -131,7 +133,8 @@ def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> Path | N
     for done, path in sound_states(work):
         if done > epochs:
             continue
-        if torch.load(path, map_location="cpu", weights_only=True)[RATES] == [rate(epoch) for epoch in range(done)]:
-            return path
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state[RATES] == [rate(epoch) for epoch in range(done)]:
+            return state
         log.info("training starts anew: over %d epochs the learning rate takes another course", epochs)
     return None

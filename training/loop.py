@@ -151,8 +151,7 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     work = out_dir / WORK
     work.mkdir(exist_ok=True)
     watch = Watch(progress, settings.epochs, settings.max_loss)
-    state = resumable(work, task.rate, settings.epochs)
-    runner = _runner(task, settings, trainer, work, watch, state)
+    runner = _runner(task, settings, trainer, work, watch, resumable(work, task.rate, settings.epochs))
     try:
         with _threads(settings.threads):
             runner.train()
@@ -169,7 +168,12 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
 
 
 def _runner(
-    task: Task, settings: LoopSettings, trainer: TrainerSettings, work: Path, watch: Watch, state: Path | None
+    task: Task,
+    settings: LoopSettings,
+    trainer: TrainerSettings,
+    work: Path,
+    watch: Watch,
+    state: dict[str, Any] | None,
 ) -> Runner:
     on_gpu = torch.cuda.is_available()
     bf16 = trainer.precision == "bf16" or (trainer.precision == "auto" and on_gpu)

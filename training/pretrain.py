@@ -102,13 +102,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
         s = gather(encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True).float())
-        v, labels, seen = gather(batch["visual"]), gather(batch["labels"]), gather(batch["seen"].any(dim=1))
-        if settings.normalise:
-            s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)
-        return {
-            "visual_to_skeleton": supcon(v, s, labels, settings.temperature, seen),
-            "skeleton_to_visual": supcon(s, v, labels, settings.temperature, seen),
-        }
+        return contrast(gather(batch["visual"]), s, gather(batch["labels"]), gather(batch["seen"].any(dim=1)), settings)
 
     task = Task(
         encoder,
@@ -138,6 +132,16 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     if rank() == 0:
         save_tensors(prototypes, out_dir / PROTOTYPES)
         save_model(encoder, described, out_dir)
+
+
+def contrast(v: Tensor, s: Tensor, labels: Tensor, seen: Tensor, settings: PretrainSettings) -> dict[str, Tensor]:
+    """The two terms of stage 1's loss, of visual and sequence features (B, P) of which some have a skeleton, (B,)."""
+    if settings.normalise:
+        s, v = F.normalize(s, dim=1), F.normalize(v, dim=1)
+    return {
+        "visual_to_skeleton": supcon(v, s, labels, settings.temperature, seen),
+        "skeleton_to_visual": supcon(s, v, labels, settings.temperature, seen),
+    }
 
 
 def _clip_visual(features: PerFrame, tracklets: Sequence[int], frames: NDArray[np.int64]) -> NDArray[np.float32]:

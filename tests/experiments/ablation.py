@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 
 from flows.config import load_config
-from tests.experiments.lab import Lab, finetune, make_start, pretrain, read_data, score, table
+from tests.experiments.lab import Lab, finetune, make_start, pretrain, read_data, score, seeded, table
 
 CONFIG = Path(__file__).with_name("mars-tiles.yaml")
 SHARED = Path("../shared")
@@ -39,8 +39,7 @@ def main() -> None:
             f"extraction.estimator.config={chosen.weights}/tinypose/td-hm_litehrnet-widernaive_pptinypose_coco-256x192.py",
             f"extraction.estimator.weights={chosen.weights}/tinypose/tinypose_256x192_litehrnet_widernaive_mmpose.pth",
         ]
-        seeds = [f"{stage}.seed={seed}" for stage in ("visual", "pretrain", "finetune")]
-        config = load_config(CONFIG, places + seeds)
+        config = load_config(CONFIG, places + seeded(seed))
         data = read_data(lab, config)
         start = make_start(lab, config, data, f"seed {seed}")
         alone = score(lab, config, data, start.encoder)

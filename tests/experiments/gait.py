@@ -15,7 +15,18 @@ from extraction.extract import FILE_NAME
 from flows.config import load_config
 from flows.steps import Step
 from storage.artifacts import ArtifactFile, file_digest
-from tests.experiments.lab import Data, Lab, finetune, make_start, pretrain, read_data, score, score_skeletons, table
+from tests.experiments.lab import (
+    Data,
+    Lab,
+    finetune,
+    make_start,
+    pretrain,
+    read_data,
+    score,
+    score_skeletons,
+    seeded,
+    table,
+)
 from tests.experiments.noise import NoiseSettings
 
 CONFIG = Path(__file__).with_name("gait.yaml")
@@ -32,7 +43,7 @@ def main() -> None:
     by_skeletons: dict[str, list[list[float]]] = {}
     by_images: dict[str, list[list[float]]] = {}
     for seed in range(chosen.seeds):
-        config = load_config(CONFIG, [f"data.root={chosen.out / 'gait-data'}", *_seeded(seed)])
+        config = load_config(CONFIG, [f"data.root={chosen.out / 'gait-data'}", *seeded(seed)])
         data = read_data(lab, config)
         start = make_start(lab, config, data, f"seed {seed}")
         alone = score(lab, config, data, start.encoder)
@@ -72,10 +83,6 @@ def noise(lab: Lab, data: Data, seed: int) -> ArtifactFile:
     inputs = {"index": data.rows["train"], "skeletons": data.skeletons["train"]}
     step = Step("skeletons", "tests.experiments.noise", NoiseSettings(seed=seed), inputs, part="noise")
     return lab.build(step).file(FILE_NAME)
-
-
-def _seeded(seed: int) -> list[str]:
-    return [f"{stage}.seed={seed}" for stage in ("visual", "pretrain", "finetune")]
 
 
 if __name__ == "__main__":

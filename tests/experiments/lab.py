@@ -160,6 +160,11 @@ def score_skeletons(lab: Lab, config: Config, data: Data, pretrained: Artifact, 
     return _ranked(lab, config, Step("embeddings", "tests.experiments.skeleton_retrieval", Settings(), inputs))
 
 
+def seeded(seed: int) -> list[str]:
+    """Overrides that give every training this seed."""
+    return [f"{stage}.seed={seed}" for stage in ("visual", "pretrain", "finetune")]
+
+
 def table(columns: Sequence[str], rows: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """A Markdown table: mean and standard deviation over seeds of each row's measures.
 

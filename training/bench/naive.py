@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from storage.progress import Progress
@@ -18,8 +17,7 @@ from training.clips import FrameSource, read_clips, read_skeletons, read_trainin
 from training.encoders import load_encoder
 from training.loader import Batch, Steps
 from training.loop import Task, TrainerSettings, train
-from training.losses import supcon
-from training.pretrain import PretrainSettings
+from training.pretrain import PretrainSettings, contrast
 from training.sampling import identity_batches
 from training.skeleton_encoder import SkeletonEncoder
 from training.visual_encoder import EncoderSettings
@@ -65,15 +63,12 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        images, labels, known = batch["images"], batch["labels"], batch["seen"].any(dim=1)
+        images = batch["images"]
         with torch.no_grad():
             projected = visual(images.flatten(0, 1))[1][:, 0]
-        v = F.normalize(projected.unflatten(0, images.shape[:2]).mean(dim=1), dim=1)
-        s = F.normalize(encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True), dim=1)
-        return {
-            "visual_to_skeleton": supcon(v, s, labels, settings.temperature, known),
-            "skeleton_to_visual": supcon(s, v, labels, settings.temperature, known),
-        }
+        v = projected.unflatten(0, images.shape[:2]).mean(dim=1)
+        s = encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True)
+        return contrast(v, s, batch["labels"], batch["seen"].any(dim=1), settings)
 
     steps = Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs)
     groups = [{"params": list(encoder.parameters()), "lr": settings.lr}]
