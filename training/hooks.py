@@ -34,7 +34,7 @@ class Epochs(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         state = np.random.SeedSequence([self.seed, runner.epoch, rank()]).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0] >> np.uint64(1)))
+        seed_torch(int(state[0] >> np.uint64(1)))
         runner.train_dataloader.dataset.start(runner.epoch)
         for group in runner.optim_wrapper.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.rate(runner.epoch)
@@ -117,6 +117,13 @@ class States(Hook):
         work = Path(runner.work_dir)
         torch.save(state, work / NEW)
         keep_state(work, done, self.keep)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch on every device there is; `torch.manual_seed` also keeps a call for each that might come, each time."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
 
 
 def plain(model: nn.Module) -> nn.Module:

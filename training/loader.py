@@ -6,6 +6,7 @@ Decoding leaves Python's lock, so threads are enough, and they share one cache o
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,12 @@ class Steps(IterableDataset[Batch]):
     def __init__(
         self, plan: Callable[[int], list[list[int]]], make: Make, seed: int, workers: int, epochs: int
     ) -> None:
-        self.plan, self.make, self.seed, self.epochs = plan, make, seed, epochs
+        self.plan = lru_cache(maxsize=2)(plan)  # asked twice for each epoch: how many, and which
+        self.make, self.seed, self.epochs = make, seed, epochs
         self.waited = 0.0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="loader")
         self._ahead = 2 * workers
-        self._size = len(plan(0))
+        self._size = len(self.plan(0))
         self._next = -1
         self._stream: Iterator[Batch] = iter(())
 

@@ -190,7 +190,7 @@ def _runner(
     return Runner(
         model=model,
         work_dir=str(work),
-        train_dataloader=DataLoader(task.steps, batch_size=None),
+        train_dataloader=DataLoader(task.steps, batch_size=None, collate_fn=_AsItIs()),
         optim_wrapper={"type": "OptimWrapper", "optimizer": optimizer},
         train_cfg={"by_epoch": True, "max_epochs": settings.epochs},
         default_hooks=dict.fromkeys(
