@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.config import Config
-from storage.artifacts import MANIFEST, Store
+from storage.artifacts import Store
 from storage.errors import DataError, StoreError
+from storage.manifests import MANIFEST
 from training.export import TOLERANCE, chosen_format, export
 
 
@@ -62,11 +63,11 @@ def sound_folder(folder: Path) -> Path:
     artifacts = whole.parent.parent
     if (whole / MANIFEST).is_file() and artifacts.name == "artifacts":
         store = Store(artifacts.parent)
-        artifact = store.find(whole.parent.name, whole.name)
-        damage = store.damage(artifact) if artifact else ["its manifest, or the size of a file"]
+        artifact, problems = store.examine(whole.parent.name, whole.name)
+        damage = problems or (store.damage(artifact) if artifact else ["manifest.json"])
         if damage:
             raise StoreError(
-                f"the model is not what was published; changed: {', '.join(damage)}",
+                f"the model is not what was published: {', '.join(damage)}",
                 where=folder,
                 fix="delete the folder and run again",
             )

@@ -32,7 +32,7 @@ class Unmade(Artifact):
 
     def file(self, name: str) -> ArtifactFile:
         """One of its files, as unknown as the whole."""
-        return UnmadeFile(self.path / name, self.digest)
+        return UnmadeFile(self, name, self.digest)
 
 
 class UnmadeFile(ArtifactFile):
@@ -63,7 +63,9 @@ class Planner:
         if waits:
             shown = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
             return self._note(step, "may run", f"depends on what becomes of {shown}")
-        found = self.store.find(step.stage, step.key)
+        found, problems = self.store.examine(step.stage, step.key)
+        if problems:
+            return self._note(step, "will run", "its artifact is damaged: " + ", ".join(problems))
         if found:
             self.lines.append(Line(step.label, step.stage, "kept", "nothing changed"))
             return found
@@ -71,11 +73,9 @@ class Planner:
 
     def _note(self, step: Step, verdict: Verdict, reason: str) -> Artifact:
         self.lines.append(Line(step.label, step.stage, verdict, reason))
-        return Unmade(Path(step.label), step.stage, "", step.label, {"files": {}})
+        return Unmade(self.store, step.stage, "", step.label, {"files": {}})
 
     def _why(self, step: Step) -> str:
-        if self.store.path(step.stage, step.key).exists():
-            return "its artifact is damaged"
         before = [a for a in self.store.all(step.stage) if a.manifest.get("part") == step.part]
         if not before:
             return "never made"

@@ -1,6 +1,5 @@
 """The Prefect flow: one task a stage and a shard over the pipeline of `flows.pipeline`."""
 
-import json
 import logging
 import shutil
 import time
@@ -22,10 +21,13 @@ from flows.steps import Step
 from flows.tasks import publish_index, reference_artifact, step_task
 from flows.telling import Told
 from storage.artifacts import Artifact, Store
-from storage.errors import EnvironmentProblem, SettingsError
+from storage.errors import DamagedError, EnvironmentProblem, SettingsError
 from storage.indexing import scan
+from storage.runs import COMPLETED, RunRecord
 
 log = logging.getLogger("csip")
+ATTEMPTS = 5
+"""How often a run goes back to what turned out to be damaged; a disk that damages everything is not waited for."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ class TaskBuilder:
         store: where artifacts are kept.
         until: stop once this stage is done.
         refresh: stages to build even if they are there.
+        record: of the run.
     """
 
     store: Store
     until: str
     refresh: frozenset[str]
+    record: RunRecord
     artifacts: dict[str, Artifact] = field(default_factory=dict)
-    built: list[str] = field(default_factory=list)
+    built: dict[str, bool] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
     def one(self, step: Step) -> Artifact:
@@ -80,24 +84,19 @@ class TaskBuilder:
         """Build steps on the flow's task runner; all of them finish, then the first failure is raised."""
         if STAGES.index(steps[0].stage) > STAGES.index(self.until):
             raise Reached
-        kept = {step.label for step in steps if self._is_kept(step)}
-        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, refresh=steps[0].stage in self.refresh)
+        self.record.hold((step.label, step.stage, step.key) for step in steps)
+        # where the walk begins again because of damage, nothing is forced a second time
+        refresh = steps[0].stage in self.refresh and not all(step.label in self.built for step in steps)
+        kept = {step.label for step in steps if not refresh and self.store.find(step.stage, step.key)}
+        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, refresh=refresh)
         futures = [build.submit(quote(step), step.label) for step in steps]
-        for future in futures:
+        for step, future in zip(steps, futures, strict=True):
             future.wait()
+            if step.label not in kept and future.state.is_completed():
+                self.built[step.label] = True
         made = [reference_artifact(self.store, future.result()) for future in futures]
-        for step, artifact in zip(steps, made, strict=True):
-            self.note(step.label, artifact, kept=step.label in kept)
+        self.artifacts |= {step.label: artifact for step, artifact in zip(steps, made, strict=True)}
         return made
-
-    def _is_kept(self, step: Step) -> bool:
-        return step.stage not in self.refresh and self.store.find(step.stage, step.key) is not None
-
-    def note(self, label: str, artifact: Artifact, *, kept: bool) -> None:
-        """Remember an artifact of this run."""
-        self.artifacts[label] = artifact
-        if not kept:
-            self.built.append(label)
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
         """What was built or kept so far, with who made it and how long that took."""
@@ -159,20 +158,35 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
     _check_disk(config)
     check_weights(config, until)
     refresh = frozenset(force) | frozenset(STAGES[STAGES.index(begin) :] if begin else ())
-    build = TaskBuilder(store, until, refresh)
-    make_demo(config)
-    found = index_data(config, quote(store))
-    index = reference_artifact(store, found)
-    build.note("index", index, kept=found["kept"])
-    try:
-        pipeline(config, index, build)
-    except Reached:
-        log.info("stopped after %s, as asked", until)
-    run_id = str(runtime.flow_run.id)
-    result = Result(build.artifacts, tuple(build.built), run_id, time.monotonic() - start)
+    record = RunRecord(store, str(runtime.flow_run.id), config.model_dump(mode="json"))
+    with record.alive():
+        build = TaskBuilder(store, until, refresh, record)
+        make_demo(config)
+        _build_all(config, store, build)
+        result = Result(build.artifacts, tuple(build.built), record.run, time.monotonic() - start)
+        record.finish(COMPLETED, result.artifacts, result.built, metric_rows(result))
     show(result, config.data.root)
-    _record(store, config, result)
     return result
+
+
+def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
+    """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            found = index_data(config, quote(store))
+            build.artifacts["index"] = index = reference_artifact(store, found)
+            build.record.hold([("index", index.stage, index.key)])
+            if not found["kept"]:
+                build.built["index"] = True
+            pipeline(config, index, build)
+        except Reached:
+            log.info("stopped after %s, as asked", build.until)
+        except DamagedError as error:
+            if attempt == ATTEMPTS:
+                raise
+            log.warning("%s\nit is made again", error)
+            continue
+        return
 
 
 def _check_disk(config: Config) -> None:
@@ -183,18 +197,3 @@ def _check_disk(config: Config) -> None:
             where=config.store,
             fix="free some space, move the store (--set store=PATH), or lower min_free_gb; finished artifacts are kept",
         )
-
-
-def _record(store: Store, config: Config, result: Result) -> None:
-    folder = store.root / "runs"
-    folder.mkdir(exist_ok=True)
-    record = {
-        "run": result.flow_run_id,
-        "config": config.model_dump(mode="json"),
-        "seconds": round(result.seconds, 3),
-        "built": list(result.built),
-        "artifacts": {
-            label: {"stage": a.stage, "key": a.key, "digest": a.digest} for label, a in result.artifacts.items()
-        },
-    }
-    (folder / f"{result.flow_run_id}.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -1,12 +1,12 @@
 """A tracklet's frames with the skeletons that were extracted from them, as a picture."""
 
-import json
 from pathlib import Path
 
 from flows.config import Config, make_config
 from flows.extract_command import draw
 from storage.artifacts import Artifact, Store
 from storage.errors import DataError
+from storage.runs import records
 from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables import read_ragged
 from storage.tracklets import Tracklet, read_index
@@ -18,12 +18,12 @@ def newest_config(store: Path) -> Config:
     Raises:
         DataError: nothing has been run with this store.
     """
-    runs = sorted((store / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    runs = records(Store(store)) if store.is_dir() else []
     if not runs:
         raise DataError(
             "there is no run in this store", where=store, fix="name one: --config CONFIG, --store PATH or --file FILE"
         )
-    return make_config(json.loads(runs[-1].read_text())["config"])
+    return make_config(runs[-1]["config"])
 
 
 def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:

@@ -77,6 +77,10 @@ class Step:
         """The stage's module, imported only when the step really runs."""
         return importlib.import_module(self.module)
 
+    def sources(self) -> list[Source]:
+        """Every artifact, and file of one, that the stage reads."""
+        return [source for given in self.inputs.values() for source in _sources(given)]
+
     def arguments(self) -> dict[str, Any]:
         """The fields of the stage's `Inputs`, as paths."""
         return {name: _paths(source) for name, source in self.inputs.items()} | dict(self.places)
@@ -91,6 +95,14 @@ def weight_digest(path: Path) -> str:
 @cache
 def _weight_digest(path: Path, size: int, mtime_ns: int) -> str:
     return file_digest(path)
+
+
+def _sources(given: Sources) -> list[Source]:
+    if given is None:
+        return []
+    if isinstance(given, Artifact | ArtifactFile):
+        return [given]
+    return list(given.values() if isinstance(given, Mapping) else given)
 
 
 def _digests(source: Sources) -> Any:

@@ -23,8 +23,8 @@ from prefect.serializers import JSONSerializer
 from flows.code import code_digests, library_versions
 from flows.steps import KEY_LENGTH, Step
 from flows.telling import Told
-from storage.artifacts import Artifact, Store, digest_of
-from storage.errors import StoreError
+from storage.artifacts import Artifact, ArtifactFile, Store, digest_of
+from storage.errors import DamagedError
 from storage.indexing import DataSettings, Scan, write_index
 from storage.trainings import keep_training, take_training
 
@@ -113,10 +113,14 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
     Raises:
         CsipError: whatever the stage says of its input, or the store of the disk.
     """
-    with store.lock(step.stage, step.key):
-        found = None if refresh else store.find(step.stage, step.key)
-        if found:
+    with store.lock(step.stage, step.key, step.label):
+        found, problems = store.examine(step.stage, step.key)
+        if problems:
+            where = store.path(step.stage, step.key)
+            log.warning("%s is damaged and made again: %s (%s)", step.label, ", ".join(problems), where)
+        elif found and not refresh:
             return found
+        check_inputs(store, step)
         log.info("%s ...", step.label)
         start = time.monotonic()
         module = step.load()
@@ -131,6 +135,27 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
             artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
+
+
+def check_inputs(store: Store, step: Step) -> None:
+    """Read what a step will read, before it works for hours on damage; what is damaged leaves the store.
+
+    Raises:
+        DamagedError: names the files.
+    """
+    for source in step.sources():
+        artifact, names = (
+            (source.artifact, [source.name]) if isinstance(source, ArtifactFile) else (source, source.manifest["files"])
+        )
+        bad = store.check(artifact, names)
+        if bad:
+            store.discard(artifact.stage, artifact.key)
+            raise DamagedError(
+                f"{step.label} cannot read what it is made from: {', '.join(bad)} of {artifact.stage} "
+                "no longer holds what was published",
+                where=store.path(artifact.stage, artifact.key),
+                fix="run again: it is made anew; if this happens again, check the disk",
+            )
 
 
 def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
@@ -172,11 +197,11 @@ def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:
     """The artifact that a task's result refers to.
 
     Raises:
-        StoreError: it vanished since.
+        DamagedError: it vanished since.
     """
     found = store.find(reference["stage"], reference["key"])
     if found is None:
-        raise StoreError(
+        raise DamagedError(
             "an artifact vanished while the run was using it",
             where=store.path(reference["stage"], reference["key"]),
             fix="run again: what is missing is made anew",

@@ -2,30 +2,33 @@
 
     artifacts/<stage>/<key>/manifest.json + files     published; a folder without a manifest does not exist
     staging/<stage>/<key>/                            being made, by the holder of the key's lock
-    locks/<stage>.<key>.lock
+    locks/<stage>.<key>.lock                          who makes it
+    runs/<run>.json                                   what a run used and made
+    cache/                                            what only saves time
 
 An artifact's *key* says what it is made from; its *digest* says what it holds. Downstream keys use digests, so a stage
 that runs again and makes the same bytes changes nothing after it.
 """
 
 import errno
-import fcntl
-import hashlib
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from storage import locks, manifests
 from storage.errors import StoreError
+from storage.manifests import MANIFEST, content_digest, file_digest
+from storage.manifests import digest_of as digest_of  # keys are digests too
+from storage.stamps import Stamp, read_stamps, stamp, write_stamps
 
-MANIFEST = "manifest.json"
-FORMAT = 1
 NEARLY_FULL = 1 << 20  # bytes
+FOLDERS = ("artifacts", "staging", "locks", "cache", "runs")
 DISK_ERRORS = {
     errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
     errno.EDQUOT: "free some of your quota and run again; finished artifacts are kept",
@@ -40,47 +43,47 @@ class Artifact:
     """A published artifact.
 
     Attributes:
-        path: its folder.
+        store: where it is kept.
         stage: the stage that made it.
         key: digest of what it is made from.
         digest: digest of its files' names and bytes.
         manifest: the manifest's contents.
     """
 
-    path: Path
+    store: "Store" = field(compare=False, repr=False)
     stage: str
     key: str
     digest: str
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Its folder on this machine, with all of its files."""
+        return self.store.fetch(self, self.manifest["files"])
 
     def file(self, name: str) -> "ArtifactFile":
         """One file of the artifact, with the digest of that file alone."""
         entry = self.manifest["files"].get(name)
         if entry is None:
+            where = f"{self.stage}/{self.key}"
             raise StoreError(
-                f"the artifact holds no file {name!r}", where=self.path, fix="run the stage again with --force"
+                f"the artifact holds no file {name!r}", where=where, fix="run the stage again with --force"
             )
-        return ArtifactFile(self.path / name, entry["sha256"])
+        return ArtifactFile(self, name, entry["sha256"])
 
 
 @dataclass(frozen=True)
 class ArtifactFile:
     """One file of a published artifact, usable as an input of its own."""
 
-    path: Path
+    artifact: Artifact
+    name: str
     digest: str
 
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a plain value (JSON types), independent of the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    @property
+    def path(self) -> Path:
+        """The file on this machine."""
+        return self.artifact.store.fetch(self.artifact, [self.name]) / self.name
 
 
 class Store:
@@ -89,61 +92,123 @@ class Store:
     Args:
         root: made if it does not exist.
 
+    Attributes:
+        root: the folder on this machine.
+        address: how a configuration names the store.
+
     Raises:
         StoreError: the folder cannot be made or written.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.address = str(root)
+        self._checked: set[tuple[str, str, str, Stamp]] = set()
         try:
-            for name in ("artifacts", "staging", "locks", "cache"):
+            for name in FOLDERS:
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _as_store_error(error, root) from error
+            raise as_store_error(error, root) from error
 
     def path(self, stage: str, key: str) -> Path:
-        """Where the artifact of a stage and key lies, or would lie."""
+        """Where the artifact of a stage and key lies, or would lie, on this machine."""
         return self.root / "artifacts" / stage / key
 
     def find(self, stage: str, key: str) -> Artifact | None:
-        """The published artifact, or None if there is none or a file of it is missing or of the wrong size."""
+        """The published artifact, or None if there is none or it is visibly damaged."""
+        artifact, problems = self.examine(stage, key)
+        return None if problems else artifact
+
+    def examine(self, stage: str, key: str) -> tuple[Artifact | None, list[str]]:
+        """The published artifact, if there is one, and what is wrong with it, file by file.
+
+        Files that look as they did when they were last compared with the manifest are not read; others are.
+        """
         folder = self.path(stage, key)
-        manifest = _read_manifest(folder)
-        if manifest is None or manifest.get("key") != key:
-            return None
+        manifest, problem = _read_manifest(folder, key)
+        if manifest is None:
+            return None, [problem] if problem else []
+        artifact = Artifact(self, stage, key, manifest["digest"], manifest)
+        remembered = read_stamps(self._stamps(stage, key))
+        stamps: dict[str, Stamp] = {}
+        problems = []
         for name, entry in manifest["files"].items():
             try:
-                if (folder / name).stat().st_size != entry["size"]:
-                    return None
-            except OSError:
-                return None
-        return Artifact(folder, stage, key, manifest["digest"], manifest)
+                stamps[name] = stamp(folder / name)
+                if stamps[name][0] != entry["size"]:
+                    problems.append(f"{name} has {stamps[name][0]} bytes in place of {entry['size']}")
+                elif stamps[name] != remembered.get(name) and file_digest(folder / name) != entry["sha256"]:
+                    problems.append(f"{name} does not hold the bytes that were published")
+            except OSError as error:
+                problems.append(f"{name}: {error.strerror}")
+        if not problems and stamps != remembered:
+            write_stamps(self._stamps(stage, key), stamps)
+        return artifact, problems
 
     def all(self, stage: str | None = None) -> list[Artifact]:
-        """Every whole artifact, oldest first."""
-        pattern = f"{stage or '*'}/*/{MANIFEST}"
-        found = [self.find(m.parent.parent.name, m.parent.name) for m in (self.root / "artifacts").glob(pattern)]
+        """Every artifact that is not visibly damaged, oldest first."""
+        found = [self.find(*name) for name in self.names(stage)]
         return sorted((a for a in found if a), key=lambda a: (a.manifest["made"]["at"], a.key))
+
+    def names(self, stage: str | None = None) -> list[tuple[str, str]]:
+        """Stage and key of all that lies where artifacts do, sound or not; sorted."""
+        return sorted((p.parent.name, p.name) for p in (self.root / "artifacts").glob(f"{stage or '*'}/*"))
 
     def damage(self, artifact: Artifact) -> list[str]:
         """Names of the artifact's files whose bytes are not what was published; reads every byte."""
+        return self.check(artifact, artifact.manifest["files"], again=True)
+
+    def check(self, artifact: Artifact, names: Iterable[str], *, again: bool = False) -> list[str]:
+        """Which of these files of an artifact do not hold what was published, by reading them.
+
+        Args:
+            artifact: a published one.
+            names: of its files.
+            again: read even what this object has already read.
+        """
         bad = []
-        for name, entry in artifact.manifest["files"].items():
-            path = artifact.path / name
-            if not path.is_file() or file_digest(path) != entry["sha256"]:
+        for name in names:
+            path = self.path(artifact.stage, artifact.key) / name
+            try:
+                seen = (artifact.stage, artifact.key, name, stamp(path))
+                if again or seen not in self._checked:
+                    if file_digest(path) != artifact.manifest["files"][name]["sha256"]:
+                        bad.append(name)
+                    else:
+                        self._checked.add(seen)
+            except OSError:
                 bad.append(name)
         return bad
 
+    def fetch(self, artifact: Artifact, names: Iterable[str]) -> Path:
+        """The artifact's folder on this machine, with these files in it."""
+        return self.path(artifact.stage, artifact.key)
+
+    def discard(self, stage: str, key: str) -> None:
+        """Take an artifact out of the store: at once for all who look, then byte by byte.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        try:
+            aside = self.root / "staging" / f"discarded-{uuid.uuid4().hex}"
+            self.path(stage, key).rename(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise as_store_error(error, self.path(stage, key)) from error
+        self._stamps(stage, key).unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
     @contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[None]:
-        """Hold the key's lock; waits for another holder. The kernel frees the lock of a process that dies."""
-        path = self.root / "locks" / f"{stage}.{key}.lock"
-        with path.open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(stream, fcntl.LOCK_UN)
+    def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:
+        """Hold the key's lock; waits for another holder, and says for whom. A holder that dies loses it."""
+        with locks.held(self._lock(stage, key), purpose or f"{stage} {key}"):
+            yield
+
+    def is_locked(self, stage: str, key: str) -> bool:
+        """Whether somebody holds the key's lock."""
+        return self._lock(stage, key).exists() and locks.is_held(self._lock(stage, key))
 
     @contextmanager
     def staging(self, stage: str, key: str, *, resume: bool) -> Iterator[Path]:
@@ -161,12 +226,12 @@ class Store:
         except OSError as error:
             if error.errno not in DISK_ERRORS:
                 raise
-            raise _as_store_error(error, folder) from error
+            raise as_store_error(error, folder) from error
         except Exception as error:
             # libraries that write in native code report a full disk as errors of their own
             if shutil.disk_usage(self.root).free > NEARLY_FULL:
                 raise
-            raise _as_store_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder) from error
+            raise as_store_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder) from error
         finally:
             if not resume:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -195,44 +260,74 @@ class Store:
             raise StoreError(
                 f"stage {stage} made no file", where=staged, fix="this is a defect of the stage; report it"
             )
-        digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
-        made = {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "seconds": round(seconds, 3),
-            "device": device,
-        }
-        manifest = {
-            "format": FORMAT,
-            "stage": stage,
-            "key": key,
-            "digest": digest,
-            "files": files,
-            **facts,
-            "made": made,
-        }
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        text = manifests.written(
+            {
+                "stage": stage,
+                "key": key,
+                "digest": content_digest(files),
+                "files": files,
+                **facts,
+                "made": {"at": at, "seconds": round(seconds, 3), "device": device},
+            }
+        )
         target = self.path(stage, key)
         try:
-            (staged / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n")
+            (staged / MANIFEST).write_text(text)
             _sync(staged / MANIFEST)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                shutil.rmtree(target)  # what lies here is damaged or forced anew: the holder of the lock decides
+            self.discard(stage, key)  # what lies here is damaged or forced anew: the holder of the lock decides
             staged.rename(target)
             _sync(target.parent)
         except OSError as error:
-            raise _as_store_error(error, target) from error
-        return Artifact(target, stage, key, digest, manifest)
+            raise as_store_error(error, target) from error
+        write_stamps(self._stamps(stage, key), {name: stamp(target / name) for name in files})
+        manifest = manifests.read(text) or {}
+        return Artifact(self, stage, key, manifest["digest"], manifest)
+
+    def put_text(self, name: str, text: str) -> None:
+        """Write a small file of the store whole, in place of what was there, e.g. `runs/x.json`.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        path = self.root / name
+        try:
+            fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+            fresh.write_text(text)
+            fresh.replace(path)
+        except OSError as error:
+            raise as_store_error(error, path) from error
+
+    def texts(self, folder: str, suffix: str) -> list[bytes]:
+        """The bytes of all small files of a folder whose names end so, in the order of their names."""
+        return [path.read_bytes() for path in sorted((self.root / folder).glob(f"*{suffix}"))]
+
+    def _stamps(self, stage: str, key: str) -> Path:
+        return self.root / "cache" / "stamps" / f"{stage}.{key}.json"
+
+    def _lock(self, stage: str, key: str) -> Path:
+        return self.root / "locks" / f"{stage}.{key}.lock"
 
 
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
+def as_store_error(error: OSError, where: object) -> StoreError:
+    """What a user can do about an error of the operating system."""
+    fix = DISK_ERRORS.get(error.errno or 0, "check the disk, then run again; finished artifacts are kept")
+    return StoreError(f"the artifact store cannot be written: {error.strerror or error}", where=where, fix=fix)
+
+
+def _read_manifest(folder: Path, key: str) -> tuple[dict[str, Any] | None, str]:
+    """A folder's manifest, or None and what is wrong with it; nothing is, where there is no folder."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return None
-    needed = {"format", "key", "digest", "files", "made"}
-    if not isinstance(manifest, dict) or not needed <= manifest.keys() or manifest["format"] != FORMAT:
-        return None
-    return manifest
+        text = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return None, f"{MANIFEST} is missing" if folder.exists() else ""
+    except OSError as error:
+        return None, f"{MANIFEST}: {error.strerror}"
+    manifest = manifests.read(text)
+    if manifest is None or manifest.get("key") != key:
+        return None, f"{MANIFEST} is not what was written"
+    return manifest, ""
 
 
 def _sync(path: Path) -> None:
@@ -241,8 +336,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _as_store_error(error: OSError, where: Path) -> StoreError:
-    fix = DISK_ERRORS.get(error.errno or 0, "check the disk, then run again; finished artifacts are kept")
-    return StoreError(f"the artifact store cannot be written: {error.strerror or error}", where=where, fix=fix)

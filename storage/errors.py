@@ -41,5 +41,9 @@ class StoreError(CsipError):
     """The artifact store cannot be read or written as it must."""
 
 
+class DamagedError(StoreError):
+    """Something that was published is gone or holds other bytes; it has left the store, and can be made again."""
+
+
 class EnvironmentProblem(CsipError):
     """This machine lacks something that the run needs (a server, a device, disk, network)."""

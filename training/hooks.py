@@ -120,7 +120,7 @@ class States(Hook):
 
 
 def seed_torch(seed: int) -> None:
-    """Seed torch on every device there is; `torch.manual_seed` also keeps a call for each that might come, each time."""
+    """Seed torch on every device there is; `torch.manual_seed` also remembers a call for each that there is not."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)

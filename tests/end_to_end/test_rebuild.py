@@ -1,5 +1,6 @@
 """The whole pipeline on a few rendered people: what runs, what is kept, and that the plan says so beforehand."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from flows.config import load_config
 from flows.pipeline import STAGES
 from flows.planning import plan
 from flows.rebuild import Result, rebuild
-from storage.artifacts import MANIFEST, Store
+from storage.artifacts import Store
+from storage.manifests import MANIFEST
 
 SETTINGS = {
     "name": "small",
@@ -139,6 +141,25 @@ def test_a_deleted_and_a_damaged_artifact_alone_are_made_again(run: Callable[...
     again = run()
     assert set(again.built) == {"skeletons test-000", "metrics visual"}, "same bytes again: nothing after them runs"
     assert again.artifacts["skeletons test-000"].digest == victim.digest
+
+
+def test_a_byte_that_the_disk_flipped_is_found_before_it_is_used_and_that_alone_is_made_again(
+    run: Callable[..., Result], first: Path
+) -> None:
+    before = run()
+    victim = before.artifacts["skeletons train-000"]
+    file = victim.path / "skeletons.parquet"
+    stat = file.stat()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 8
+    file.write_bytes(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    again = run("pretrain.lr=0.001", check_plan=False)
+
+    assert {"skeletons train-000", "pretrained"} <= set(again.built)
+    assert "skeletons train-001" not in again.built
+    assert again.artifacts["skeletons train-000"].digest == victim.digest
 
 
 def test_a_copied_store_and_a_moved_data_root_rerun_nothing(

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from storage.artifacts import MANIFEST, Artifact, Store
+from storage.artifacts import Artifact, Store
 from tests.training.model_folders import finetuned_folder, visual_folder
 from training.export import FORMATS
 from training.inference_model import load_exported
@@ -129,11 +129,11 @@ def test_a_published_model_that_was_changed_since_is_refused(artifact, change):
     elif change == "the size":
         weights.write_bytes(held + b"0")
     else:
-        (artifact.path / MANIFEST).write_text("{")
+        (artifact.path / "manifest.json").write_text("{")
     said = refused(artifact.path, "--format", "safetensors")
     assert "not what was published" in said
     if change == "a byte":
-        assert f"changed: {MODEL}" in said
+        assert f"{MODEL} does not hold the bytes" in said
 
 
 def test_a_published_model_that_was_copied_elsewhere_is_exported(artifact, tmp_path):

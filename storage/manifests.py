@@ -1,0 +1,49 @@
+"""The manifest of a published artifact: what it is made from and what it holds, sealed by a digest of itself."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+FORMAT = 2
+SEAL = "seal"
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a plain value (JSON types), independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Digest of an artifact's content: the names of its files and their bytes."""
+    return digest_of({name: entry["sha256"] for name, entry in files.items()})
+
+
+def written(manifest: Mapping[str, Any]) -> str:
+    """The text of a manifest, with its seal.
+
+    The seal is worked out from what is read back, so that values which JSON has no type for do not break it.
+    """
+    plain = json.loads(json.dumps({"format": FORMAT, **manifest}, default=str))
+    return json.dumps(plain | {SEAL: digest_of(plain)}, indent=1) + "\n"
+
+
+def read(text: str | bytes) -> dict[str, Any] | None:
+    """A manifest, or None where the text is not one that was written so: half of it, or with a byte flipped."""
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        return None
+    seal = manifest.pop(SEAL, None)
+    return manifest if seal == digest_of(manifest) else None

@@ -1,0 +1,97 @@
+"""What a run uses and makes, kept in the store from its first moment on: for `csip runs`, `diff`, `show` and `gc`."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from storage.artifacts import Artifact, Store
+
+RUNNING, COMPLETED, FAILED, DIED = "running", "completed", "failed", "died"
+
+
+class RunRecord:
+    """The record of one run, written anew whenever the run goes on to other artifacts.
+
+    Args:
+        store: where it is kept.
+        run: the run's id.
+        config: its settings, plain values.
+    """
+
+    def __init__(self, store: Store, run: str, config: Mapping[str, Any]) -> None:
+        self.store, self.run = store, run
+        self.clock = time.monotonic()
+        self.content: dict[str, Any] = {
+            "run": run,
+            "name": config["name"],
+            "status": RUNNING,
+            "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "seconds": 0.0,
+            "config": dict(config),
+            "built": [],
+            "artifacts": {},
+            "metrics": [],
+        }
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """While this lasts, others see that the run is going on; its end is what `finish` says, or `failed`."""
+        with self.store.lock("run", self.run, f"run {self.run}"):
+            self._write()
+            try:
+                yield
+            except BaseException as error:
+                self.finish(FAILED, error=str(error) or type(error).__name__)
+                raise
+
+    def hold(self, wanted: Iterable[tuple[str, str, str]]) -> None:
+        """Keep (label, stage, key) from being dropped, before they are looked for."""
+        fresh = {label: {"stage": stage, "key": key} for label, stage, key in wanted}
+        held = self.content["artifacts"]
+        if any(held.get(label, {}).get("key") != entry["key"] for label, entry in fresh.items()):
+            held |= fresh
+            self._write()
+
+    def finish(
+        self,
+        status: str,
+        artifacts: Mapping[str, Artifact] | None = None,
+        built: Iterable[str] = (),
+        metrics: Iterable[Mapping[str, Any]] = (),
+        error: str = "",
+    ) -> None:
+        """Say how the run ended, with what it made and measured."""
+        self.content |= {"status": status, "seconds": round(time.monotonic() - self.clock, 3)}
+        if artifacts is not None:
+            self.content["artifacts"] = {
+                label: {"stage": a.stage, "key": a.key, "digest": a.digest} for label, a in artifacts.items()
+            }
+            self.content["built"] = list(built)
+            self.content["metrics"] = [dict(row) for row in metrics]
+        if error:
+            self.content["error"] = error
+        self._write()
+
+    def _write(self) -> None:
+        self.store.put_text(f"runs/{self.run}.json", json.dumps(self.content, indent=1) + "\n")
+
+
+def records(store: Store) -> list[dict[str, Any]]:
+    """What is known of each run, in the order in which they began; a damaged record is left out.
+
+    A run whose process is gone without a word has the status `died`.
+    """
+    found = []
+    for text in store.texts("runs", ".json"):
+        try:
+            record = json.loads(text)
+            order = (record["started"], record["run"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        if record["status"] == RUNNING and not store.is_locked("run", record["run"]):
+            record["status"] = DIED
+        found.append((order, record))
+    return [record for _, record in sorted(found, key=lambda pair: pair[0])]

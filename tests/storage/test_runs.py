@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from storage.artifacts import Store
+from storage.runs import COMPLETED, DIED, FAILED, RUNNING, RunRecord, records
+
+CONFIG = {"name": "demo", "pretrain": {"epochs": 3}}
+
+
+def test_a_run_is_known_while_it_goes_on_and_when_it_is_over(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = RunRecord(store, "one", CONFIG)
+    with run.alive():
+        run.hold([("index", "index", "k1"), ("skeletons train-000", "skeletons", "k2")])
+        [record] = records(store)
+        assert record["status"] == RUNNING
+        assert record["artifacts"]["skeletons train-000"] == {"stage": "skeletons", "key": "k2"}
+        run.finish(COMPLETED, {}, ["index"], [{"model": "x", "mAP": 0.5}])
+    [record] = records(store)
+    assert (record["status"], record["config"], record["built"]) == (COMPLETED, CONFIG, ["index"])
+    assert record["metrics"] == [{"model": "x", "mAP": 0.5}]
+
+
+def test_a_failed_run_says_why(tmp_path: Path) -> None:
+    def fail(run: RunRecord) -> None:
+        with run.alive():
+            raise ValueError("no such frame")
+
+    with pytest.raises(ValueError, match="no such"):
+        fail(RunRecord(Store(tmp_path), "one", CONFIG))
+    [record] = records(Store(tmp_path))
+    assert (record["status"], record["error"]) == (FAILED, "no such frame")
+
+
+def test_a_run_whose_process_is_gone_has_died(tmp_path: Path) -> None:
+    run = RunRecord(Store(tmp_path), "one", CONFIG)
+    with run.alive():
+        pass  # a killed process leaves its record as it was, and its lock free
+    [record] = records(Store(tmp_path))
+    assert record["status"] == DIED
+
+
+def test_runs_come_in_the_order_in_which_they_began_and_damaged_records_do_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in ("b", "a", "c"):
+        with RunRecord(store, name, CONFIG).alive():
+            pass
+    (tmp_path / "runs" / "d.json").write_text('{"run":')
+    (tmp_path / "runs" / "e.json").write_text("[]")
+    assert [record["run"] for record in records(store)] == ["b", "a", "c"]
