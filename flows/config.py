@@ -32,8 +32,11 @@ class Config(Settings):
     """All settings of a rebuild; a YAML file holds only what differs from the defaults."""
 
     name: str = Field(description="Name of the data set or experiment, shown in the UI and the report.")
-    store: Path = neutral(
-        Path("store"), "Folder of the artifact store (a relative path starts at the working directory)."
+    store: str = neutral(
+        "store", "The artifact store: a folder, or an address that fsspec understands, e.g. s3://bucket/folder."
+    )
+    workspace: Path = neutral(
+        Path("~/.cache/csip/stores"), "Folder on this machine for what is made for, and read from, a store elsewhere."
     )
     workers: int = neutral(1, "Shards worked on at once; on a GPU machine, one a GPU.", ge=1)
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)

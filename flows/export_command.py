@@ -9,6 +9,7 @@ from flows.config import Config
 from storage.artifacts import Store
 from storage.errors import DataError, StoreError
 from storage.manifests import MANIFEST
+from storage.object_store import open_store
 from training.export import TOLERANCE, chosen_format, export
 
 
@@ -38,7 +39,7 @@ def newest_model(config: Config) -> Path:
     Raises:
         DataError: there is none.
     """
-    found = Store(config.store).all("finetuned") if config.store.is_dir() else []
+    found = open_store(config.store, config.workspace).all("finetuned")
     if not found:
         raise DataError(
             "there is no finetuned model in this store", where=config.store, fix="csip run CONFIG --to finetuned"

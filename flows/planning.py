@@ -12,6 +12,7 @@ from flows.steps import Step
 from flows.tasks import index_facts
 from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.indexing import scan, write_index
+from storage.object_store import open_store
 from storage.progress import Progress, silent
 
 Verdict = Literal["kept", "will run", "may run"]
@@ -129,7 +130,7 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
     """
     if config.data.demo is not None and not config.data.root.exists():
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
-    store = Store(config.store)
+    store = open_store(config.store, config.workspace)
     found = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
     facts = index_facts(config.data, found)
     with tempfile.TemporaryDirectory() as folder:

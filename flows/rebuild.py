@@ -23,6 +23,7 @@ from flows.telling import Told
 from storage.artifacts import Artifact, Store
 from storage.errors import DamagedError, EnvironmentProblem, SettingsError
 from storage.indexing import scan
+from storage.object_store import open_store
 from storage.runs import COMPLETED, RunRecord
 
 log = logging.getLogger("csip")
@@ -154,8 +155,9 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
 def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str | None) -> Result:
     """The flow behind `rebuild`, which see."""
     start = time.monotonic()
-    store = Store(config.store)
-    _check_disk(config)
+    store = open_store(config.store, config.workspace)
+    store.prepare()
+    _check_disk(config, store.root)
     check_weights(config, until)
     refresh = frozenset(force) | frozenset(STAGES[STAGES.index(begin) :] if begin else ())
     record = RunRecord(store, str(runtime.flow_run.id), config.model_dump(mode="json"))
@@ -189,11 +191,11 @@ def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
         return
 
 
-def _check_disk(config: Config) -> None:
-    free = shutil.disk_usage(config.store).free / 1e9
+def _check_disk(config: Config, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free / 1e9
     if free < config.min_free_gb:
         raise EnvironmentProblem(
             f"only {free:.2f} GB are free where the store is, and min_free_gb asks for {config.min_free_gb:g}",
-            where=config.store,
+            where=folder,
             fix="free some space, move the store (--set store=PATH), or lower min_free_gb; finished artifacts are kept",
         )

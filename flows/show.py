@@ -6,6 +6,7 @@ from flows.config import Config, make_config
 from flows.extract_command import draw
 from storage.artifacts import Artifact, Store
 from storage.errors import DataError
+from storage.object_store import open_store
 from storage.runs import records
 from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables import read_ragged
@@ -32,7 +33,7 @@ def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
     Raises:
         DataError: the tracklet is unknown, has no skeletons yet, or the picture cannot be written.
     """
-    store = Store(config.store)
+    store = open_store(config.store, config.workspace)
     tracklet = _find(store.all("index"), tracklet_id)
     if tracklet is None:
         raise DataError(

@@ -26,6 +26,7 @@ from flows.telling import Told
 from storage.artifacts import Artifact, ArtifactFile, Store, digest_of
 from storage.errors import DamagedError
 from storage.indexing import DataSettings, Scan, write_index
+from storage.object_store import open_store
 from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
@@ -37,6 +38,7 @@ class ArtifactRecords(WritableFileSystem):
 
     _block_type_slug = "csip-artifact-records"
     store: str
+    workspace: str
 
     def read_path(self, path: str, **_: Any) -> bytes:
         """Prefect's record of the task whose cache key is `path`.
@@ -45,7 +47,7 @@ class ArtifactRecords(WritableFileSystem):
             ValueError: there is no whole artifact; Prefect takes that for a miss.
         """
         stage, key = path.split(".")
-        store = Store(Path(self.store))
+        store = open_store(self.store, Path(self.workspace))
         if store.find(stage, key) is None:
             raise ValueError(f"no whole artifact {path}")
         reference = store.root / REFERENCES / path
@@ -91,7 +93,7 @@ def step_task(store: Store, stage: str, *, refresh: bool = False) -> Task[..., d
         build,
         name=stage,
         task_run_name="{label}",
-        cache_policy=StepKey(key_storage=ArtifactRecords(store=str(store.root))),
+        cache_policy=StepKey(key_storage=ArtifactRecords(store=store.address, workspace=str(store.root.parent))),
         result_storage=store.root / REFERENCES,
         result_serializer="json",
         persist_result=True,

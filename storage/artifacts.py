@@ -28,7 +28,6 @@ from storage.manifests import digest_of as digest_of  # keys are digests too
 from storage.stamps import Stamp, read_stamps, stamp, write_stamps
 
 NEARLY_FULL = 1 << 20  # bytes
-FOLDERS = ("artifacts", "staging", "locks", "cache", "runs")
 DISK_ERRORS = {
     errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
     errno.EDQUOT: "free some of your quota and run again; finished artifacts are kept",
@@ -87,28 +86,34 @@ class ArtifactFile:
 
 
 class Store:
-    """A folder of artifacts.
+    """A folder of artifacts; looking at it makes and changes nothing.
 
     Args:
-        root: made if it does not exist.
+        root: the folder; made once something is written.
 
     Attributes:
         root: the folder on this machine.
         address: how a configuration names the store.
-
-    Raises:
-        StoreError: the folder cannot be made or written.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = str(root)
         self._checked: set[tuple[str, str, str, Stamp]] = set()
+
+    def prepare(self) -> None:
+        """Make sure that the store can be written, before work is begun that could not be kept.
+
+        Raises:
+            StoreError: it cannot.
+        """
         try:
-            for name in FOLDERS:
-                (root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / "staging").mkdir(parents=True, exist_ok=True)
+            probe = self.root / "staging" / f"probe-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
         except OSError as error:
-            raise as_store_error(error, root) from error
+            raise as_store_error(error, self.root) from error
 
     def path(self, stage: str, key: str) -> Path:
         """Where the artifact of a stage and key lies, or would lie, on this machine."""
@@ -192,6 +197,7 @@ class Store:
         """
         try:
             aside = self.root / "staging" / f"discarded-{uuid.uuid4().hex}"
+            aside.parent.mkdir(exist_ok=True)
             self.path(stage, key).rename(aside)
         except FileNotFoundError:
             return
@@ -202,8 +208,18 @@ class Store:
 
     @contextmanager
     def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:
-        """Hold the key's lock; waits for another holder, and says for whom. A holder that dies loses it."""
-        with locks.held(self._lock(stage, key), purpose or f"{stage} {key}"):
+        """Hold the key's lock; waits for another holder, and says for whom. A holder that dies loses it.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        path = self._lock(stage, key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise as_store_error(error, path) from error
+        with locks.held(path, purpose or f"{stage} {key}"):
             yield
 
     def is_locked(self, stage: str, key: str) -> bool:
@@ -293,6 +309,7 @@ class Store:
         """
         path = self.root / name
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
             fresh.write_text(text)
             fresh.replace(path)

@@ -1,6 +1,7 @@
 """What tests of several layers build on: small raw data sets in the MARS layout, and a Prefect server of their own."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is import
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")  # the server is gone before the last lines are sent
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 import scipy.io
@@ -15,6 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.server import ServerSettings, ensure_server, stop_server
 
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 Row = tuple[str, int, int, Sequence[int]]
 """pid as written in names (`0001`, `0000`, `00-1`), camera, tracklet, frame numbers."""
 
@@ -91,3 +94,27 @@ def api(server: ServerSettings) -> Iterator[str]:
     url = ensure_server(server)
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer  # slow to import, and few tests need it
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_address(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket of a server of this machine; the environment names server and credentials, as users do."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    bucket = f"csip-{abs(hash(tmp_path)):x}"
+    fsspec.filesystem("s3").mkdir(bucket)
+    return f"s3://{bucket}/store"

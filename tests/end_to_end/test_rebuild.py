@@ -16,42 +16,14 @@ from flows.planning import plan
 from flows.rebuild import Result, rebuild
 from storage.artifacts import Store
 from storage.manifests import MANIFEST
-
-SETTINGS = {
-    "name": "small",
-    "data": {
-        "train_shards": 2,
-        "test_shards": 2,
-        "demo": {
-            "train_identities": 4,
-            "test_identities": 4,
-            "cameras": 2,
-            "tracklets": 2,
-            "frames": 3,
-            "distractors": 1,
-        },
-    },
-    "encoder": {
-        "arch": "small",
-        "image_height": 32,
-        "image_width": 16,
-        "width": 16,
-        "depth": 1,
-        "heads": 2,
-        "projection": 8,
-    },
-    "visual": {"epochs": 1, "clip_length": 2, "identities": 4, "instances": 2},
-    "pretrain": {"epochs": 1, "clip_length": 2, "skeleton": {"width": 16, "depth": 1, "heads": 2, "hidden": 16}},
-    "finetune": {"epochs": 1, "clip_length": 2, "instances": 2},
-}
+from tests.small_run import small_settings
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with config.yaml, where the data and the store will be."""
     folder = tmp_path_factory.mktemp("rebuild")
-    settings = SETTINGS | {"store": str(folder / "store"), "data": SETTINGS["data"] | {"root": str(folder / "data")}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "config.yaml").write_text(yaml.safe_dump(small_settings(folder)))
     return folder
 
 
