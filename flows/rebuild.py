@@ -88,16 +88,23 @@ class TaskBuilder:
         self.record.hold((step.label, step.stage, step.key) for step in steps)
         # where the walk begins again because of damage, nothing is forced a second time
         refresh = steps[0].stage in self.refresh and not all(step.label in self.built for step in steps)
-        kept = {step.label for step in steps if not refresh and self.store.find(step.stage, step.key)}
-        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, refresh=refresh)
+        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, run=self.record.run, refresh=refresh)
         futures = [build.submit(quote(step), step.label) for step in steps]
-        for step, future in zip(steps, futures, strict=True):
+        for future in futures:
             future.wait()
-            if step.label not in kept and future.state.is_completed():
-                self.built[step.label] = True
-        made = [reference_artifact(self.store, future.result()) for future in futures]
-        self.artifacts |= {step.label: artifact for step, artifact in zip(steps, made, strict=True)}
-        return made
+        # what this run made is noted even if something beside it failed
+        for step, future in zip(steps, futures, strict=True):
+            if future.state.is_completed():
+                self.note(step.label, reference_artifact(self.store, future.result()))
+        for future in futures:
+            future.result()
+        return [self.artifacts[step.label] for step in steps]
+
+    def note(self, label: str, artifact: Artifact) -> None:
+        """Remember an artifact of this run."""
+        self.artifacts[label] = artifact
+        if artifact.manifest["made"]["run"] == self.record.run:
+            self.built[label] = True
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
         """What was built or kept so far, with who made it and how long that took."""
@@ -124,12 +131,12 @@ def make_demo(config: Config) -> None:
 
 
 @task(name="index", task_run_name="index {config.name}")
-def index_data(config: Config, store: Store) -> dict[str, Any]:
+def index_data(config: Config, store: Store, run: str) -> dict[str, str]:
     """Scan the raw frames; publishes a new index if any byte, name or label of them changed."""
     with Told("index") as progress:
         cache = store.root / "cache" / f"fingerprints-{config.name}.parquet"
         found = scan(config.data, cache, progress)
-    return publish_index(store, config.data, found)
+    return publish_index(store, config.data, found, run)
 
 
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:
@@ -175,11 +182,10 @@ def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
     """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            found = index_data(config, quote(store))
-            build.artifacts["index"] = index = reference_artifact(store, found)
+            found = index_data(config, quote(store), build.record.run)
+            index = reference_artifact(store, found)
             build.record.hold([("index", index.stage, index.key)])
-            if not found["kept"]:
-                build.built["index"] = True
+            build.note("index", index)
             pipeline(config, index, build)
         except Reached:
             log.info("stopped after %s, as asked", build.until)

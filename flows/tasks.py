@@ -82,11 +82,11 @@ def _can_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def step_task(store: Store, stage: str, *, refresh: bool = False) -> Task[..., dict[str, str]]:
-    """The Prefect task that builds a stage's steps into `store`; `refresh` builds even what is there."""
+def step_task(store: Store, stage: str, *, run: str = "", refresh: bool = False) -> Task[..., dict[str, str]]:
+    """The Prefect task that builds a stage's steps into `store` for a run; `refresh` builds even what is there."""
 
     def build(step: Step, label: str) -> dict[str, str]:
-        artifact = build_step(store, step, refresh=refresh)
+        artifact = build_step(store, step, run=run, refresh=refresh)
         return {"stage": artifact.stage, "key": artifact.key}
 
     return task(
@@ -109,7 +109,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
+def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False) -> Artifact:
     """Build one step, or take the artifact that another process has published meanwhile.
 
     Raises:
@@ -134,7 +134,7 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
             if step.resumes:
                 keep_training(store, step.stage, step.lineage, folder)
             seconds = time.monotonic() - start
-            artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
+            artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device(), run)
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
 
@@ -181,8 +181,8 @@ def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
     }
 
 
-def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
-    """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
+def publish_index(store: Store, settings: DataSettings, scanned: Scan, run: str = "") -> dict[str, str]:
+    """Publish the index of scanned tracklets unless the same is there; a reference to it."""
     facts = index_facts(settings, scanned)
     key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
     with store.lock("index", key):
@@ -191,8 +191,8 @@ def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[s
             start = time.monotonic()
             with store.staging("index", key, resume=False) as folder:
                 write_index(scanned, settings, folder)
-                store.publish(folder, "index", key, facts, time.monotonic() - start)
-    return {"stage": "index", "key": key, "kept": found is not None}
+                store.publish(folder, "index", key, facts, time.monotonic() - start, run=run)
+    return {"stage": "index", "key": key}
 
 
 def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:

@@ -253,7 +253,14 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def publish(
-        self, staged: Path, stage: str, key: str, facts: Mapping[str, Any], seconds: float, device: str = "cpu"
+        self,
+        staged: Path,
+        stage: str,
+        key: str,
+        facts: Mapping[str, Any],
+        seconds: float,
+        device: str = "cpu",
+        run: str = "",
     ) -> Artifact:
         """Make a staged folder the artifact of (stage, key): sync, manifest, rename.
 
@@ -264,6 +271,7 @@ class Store:
             facts: settings, inputs, code and versions, for the manifest.
             seconds: how long it took to make.
             device: kind of device it was made on; the same bytes are promised on one kind only.
+            run: id of the run that made it.
 
         Raises:
             StoreError: the stage made no file, or the store cannot be written.
@@ -284,7 +292,7 @@ class Store:
                 "digest": content_digest(files),
                 "files": files,
                 **facts,
-                "made": {"at": at, "seconds": round(seconds, 3), "device": device},
+                "made": {"at": at, "seconds": round(seconds, 3), "device": device, "run": run},
             }
         )
         target = self.path(stage, key)

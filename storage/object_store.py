@@ -164,14 +164,21 @@ class ObjectStore(Store):
         return is_leased(self.files, self._lease(stage, key), self.lease_seconds)
 
     def publish(
-        self, staged: Path, stage: str, key: str, facts: Mapping[str, Any], seconds: float, device: str = "cpu"
+        self,
+        staged: Path,
+        stage: str,
+        key: str,
+        facts: Mapping[str, Any],
+        seconds: float,
+        device: str = "cpu",
+        run: str = "",
     ) -> Artifact:
         """Make a staged folder the artifact of (stage, key): the files, and then the manifest.
 
         Raises:
             StoreError: the stage made no file, or the store cannot be written.
         """
-        artifact = super().publish(staged, stage, key, facts, seconds, device)
+        artifact = super().publish(staged, stage, key, facts, seconds, device, run)
         folder = self.path(stage, key)
         with _told(self.address):
             for name in artifact.manifest["files"]:
