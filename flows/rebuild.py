@@ -129,7 +129,7 @@ def index_data(config: Config, store: Store) -> dict[str, Any]:
     with Told("index") as progress:
         cache = store.root / "cache" / f"fingerprints-{config.name}.parquet"
         found = scan(config.data, cache, progress)
-    return publish_index(store, config.data, found)
+    return publish_index(store, config.data, found, config.versions)
 
 
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:

@@ -20,7 +20,8 @@ from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
-from flows.code import code_digests, library_versions
+from flows.code import code_digests
+from flows.libraries import Pins, installed_versions, library_versions
 from flows.steps import KEY_LENGTH, Step
 from flows.telling import Told
 from storage.artifacts import Artifact, Store, digest_of
@@ -30,6 +31,7 @@ from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
 REFERENCES = "references"
+INDEXING = "storage.indexing"
 
 
 class ArtifactRecords(WritableFileSystem):
@@ -128,12 +130,12 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
             if step.resumes:
                 keep_training(store, step.stage, step.lineage, folder)
             seconds = time.monotonic() - start
-            artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
+            artifact = store.publish(folder, step.stage, step.key, step.record, seconds, device())
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
 
 
-def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
+def index_facts(settings: DataSettings, found: Scan, versions: Pins | None = None) -> dict[str, Any]:
     """What an index is made from; its key is the digest of this."""
     rows = hashlib.sha256()
     for tracklet in found.tracklets:
@@ -149,14 +151,14 @@ def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
         "settings": settings.key_fields(),
         "inputs": inputs,
         "weights": {},
-        "code": code_digests("storage.indexing"),
-        "libraries": library_versions(),
+        "code": code_digests(INDEXING),
+        "libraries": library_versions(INDEXING, counted_as=versions),
     }
 
 
-def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
+def publish_index(store: Store, settings: DataSettings, scanned: Scan, versions: Pins | None = None) -> dict[str, Any]:
     """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
-    facts = index_facts(settings, scanned)
+    facts = index_facts(settings, scanned, versions)
     key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
     with store.lock("index", key):
         found = store.find("index", key)
@@ -164,7 +166,8 @@ def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[s
             start = time.monotonic()
             with store.staging("index", key, resume=False) as folder:
                 write_index(scanned, settings, folder)
-                store.publish(folder, "index", key, facts, time.monotonic() - start)
+                record = {**facts, "installed": installed_versions(INDEXING)}
+                store.publish(folder, "index", key, record, time.monotonic() - start)
     return {"stage": "index", "key": key, "kept": found is not None}
 
 
