@@ -1,6 +1,6 @@
 """Versions of third-party libraries that can change results: those that a stage imports, and no others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def major_minor(full: str) -> str:
     return ".".join(full.split("+")[0].split(".")[:2])
 
 
-def _installed(names: Iterator[str]) -> Iterator[tuple[str, str]]:
+def _installed(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
         try:
             yield name, version(name)
