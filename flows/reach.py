@@ -33,7 +33,7 @@ class Reach:
 
     Attributes:
         units: (module, definition) -> digest; `EFFECTS` as definition for what importing the module does.
-        libraries: top-level names of other packages' modules that are imported on the way.
+        libraries: top-level names of modules not ours that are imported on the way, and strings that may name some.
     """
 
     def __init__(self, entry: str, root: Path) -> None:

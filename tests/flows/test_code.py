@@ -1,16 +1,13 @@
 """What counts as code of a stage, on a small invented stage and on a copy of our own packages."""
 
-import ast
 import shutil
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flows.code import code_digests
-from flows.syntax import EFFECTS, PACKAGES, Module
+from flows.syntax import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 STAGES = (
@@ -236,33 +233,6 @@ def test_a_module_without_run_and_inputs_counts_as_a_whole(invented: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("body", "reached"),
-    [
-        ("return used", True),
-        ("return [used for _ in values]", True),
-        ("return [used for used in used]", True),
-        ("return used.part.of.it", True),
-        ("used = 1\n    return used", False),
-        ("return [used for used in values]", False),
-        ("return lambda used: used", False),
-        ("def inner():\n        used = 1\n        return used\n    return used, inner", True),
-        ("global used\n    used = 1", True),
-        ("for used in values:\n        print(used)", False),
-        ("match values:\n        case [*used]:\n            return used", False),
-        ("x: 'used' = 1\n    return x", True),
-        ("x: 'list[used]' = 1\n    return x", True),
-        ("class used:\n        pass\n    return used", False),
-        ("return f'{used}'", True),
-        ("return 'used'", False),
-    ],
-)
-def test_local_names_are_told_from_those_of_the_module(tmp_path: Path, body: str, reached: bool) -> None:
-    stage = f"used = 0\n\n\nclass Inputs:\n    pass\n\n\ndef run(values):\n    {body}\n"
-    write(tmp_path, {"training/stage.py": stage})
-    assert ("training.stage.used" in code_digests("training.stage", tmp_path)) == reached
-
-
-@pytest.mark.parametrize(
     ("decorator", "counts"),
     [
         ("functools.cache", False),
@@ -303,28 +273,6 @@ def test_imports_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     b = "import training.a\nfrom training.a import missing\n\n\ndef go():\n    training.a.run(missing)\n"
     write(tmp_path, {"training/a.py": f"import training.b\n{a}", "training/b.py": b})
     assert code_digests("training.a", tmp_path).keys() == {"training.a.Inputs", "training.a.run", "training.b.go"}
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-)
-
-
-@given(VALUES, VALUES)
-def test_two_constants_have_the_same_digest_exactly_if_they_are_written_the_same(one: object, other: object) -> None:
-    digests = {Module("training.x", f"X = {value!r}", is_package=False).unit("X").digest for value in (one, other)}
-    assert (len(digests) == 1) == (repr(one) == repr(other))
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "training").glob("*.py")), ids=lambda path: path.stem)
-def test_formatting_and_comments_change_no_digest_of_our_own_modules(path: Path) -> None:
-    """`ast.unparse` writes a module anew: no comment, no line break, no bracket as it was."""
-    source = path.read_text()
-    ours, anew = (Module("training.x", s, is_package=False) for s in (source, ast.unparse(ast.parse(source))))
-    assert ours.definitions.keys() == anew.definitions.keys()
-    for name in [*ours.definitions, *([EFFECTS] if ours.effects else [])]:
-        assert ours.unit(name).digest == anew.unit(name).digest, name
 
 
 def test_stages_depend_neither_on_each_other_nor_on_orchestration() -> None:
