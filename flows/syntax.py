@@ -136,7 +136,6 @@ class Tree:
 
     def __init__(self, root: Path, entry: str) -> None:
         self.root = root
-        self.entry = entry
         self._packages = {*PACKAGES, entry.partition(".")[0]}
         self._modules: dict[str, Module | None] = {}
 
