@@ -321,10 +321,10 @@ def test_an_edit_of_our_packages_concerns_the_stages_that_use_it(
 
 
 def test_all_stages_are_analysed_in_a_moment(ours: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for module in STAGES:
         code_digests(module, ours)
-    assert time.perf_counter() - start < 3, "a third of a second on a quiet core"
+    assert time.process_time() - start < 2, "about half a second of computing"
 
 
 def test_a_module_that_is_not_there_is_an_error(tmp_path: Path) -> None:
