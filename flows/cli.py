@@ -257,13 +257,12 @@ def doctor() -> None:
     with told_plainly():
         import torch
 
-        from flows.code import LIBRARIES, library_versions
+        from flows.libraries import all_versions
 
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_row("python", platform.python_version())
-        versions = library_versions()
-        for name in LIBRARIES:
-            table.add_row(name, versions.get(name, "[red]missing[/]"))
+        for name, version in all_versions().items():
+            table.add_row(name, version or "[red]missing[/]")
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         table.add_row("GPUs", ", ".join(gpus) or "none: everything runs on the CPU")
         table.add_row("cores", str(os.cpu_count()))

@@ -1,6 +1,7 @@
 """The configuration of a whole rebuild: every stage's typed settings, read from a small YAML file."""
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
 from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
+from flows.libraries import LIBRARIES
 from flows.server import ServerSettings
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
@@ -40,6 +42,11 @@ class Config(Settings):
     )
     workers: int = neutral(1, "Shards worked on at once; on a GPU machine, one a GPU.", ge=1)
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)
+    versions: dict[str, str | None] = neutral(
+        {},
+        'Versions that libraries count as, whatever is installed: after an upgrade {torch: "2.15"} keeps what '
+        "was made with 2.15; null leaves a library out.",
+    )
     data: DataSettings = Field(default_factory=DataSettings, description="The raw data set.")
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="Frames to skeletons.")
     existing: ExistingSettings = Field(
@@ -58,6 +65,24 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Ranking metrics.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="The local Prefect server.")
+
+    @field_validator("versions", mode="before")
+    @classmethod
+    def _known_libraries(cls, versions: Any) -> Any:
+        if not isinstance(versions, dict):
+            return versions
+        unknown = [str(name) for name in versions if name not in LIBRARIES.values()]
+        if unknown:
+            raise ValueError(f"no such library: {', '.join(unknown)}; valid are {', '.join(LIBRARIES.values())}")
+        wrong = [name for name, version in versions.items() if not (version is None or _is_version(version))]
+        if wrong:
+            raise ValueError(f'a version is major.minor in quotes, such as "2.15", or null: {", ".join(wrong)}')
+        return versions
+
+
+def _is_version(value: Any) -> bool:
+    # in YAML 2.10 without quotes is the number 2.1
+    return isinstance(value, str) and re.fullmatch(r"\d+\.\d+", value) is not None
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:

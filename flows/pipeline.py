@@ -55,24 +55,25 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     seen_by = {"encoder": config.encoder.key_fields()}
     trained = {"trainer": config.trainer}
     trained_by = {"trainer": config.trainer.key_fields()}
+    step = partial(Step, versions=config.versions)
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
     pose_weights = partial(extraction.extract.weight_files, config.extraction)
     if config.data.skeletons:
         files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
         making = [
-            Step("skeletons", "extraction.existing", config.existing, {"index": rows[s], "files": files[s]}, frames, s)
+            step("skeletons", "extraction.existing", config.existing, {"index": rows[s], "files": files[s]}, frames, s)
             for s in shards
         ]
     else:
         making = [
-            Step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
+            step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
             for s in shards
         ]
     skeletons = build.many(making)
     skeleton_files = dict(zip(shards, [a.file("skeletons.parquet") for a in skeletons], strict=True))
     quality = build.one(
-        Step(
+        step(
             "quality",
             "extraction.scoring",
             config.quality,
@@ -87,7 +88,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(
-            Step(
+            step(
                 "visual",
                 "training.visual",
                 config.visual,
@@ -99,7 +100,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
         )
     features = build.many(
         [
-            Step(
+            step(
                 "features",
                 "training.features",
                 config.features,
@@ -120,10 +121,10 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
 
     # the two stages of the method
     pretrained = build.one(
-        Step("pretrained", "training.pretrain", config.pretrain, learnt_from, trained, resumes=True, also=trained_by)
+        step("pretrained", "training.pretrain", config.pretrain, learnt_from, trained, resumes=True, also=trained_by)
     )
     finetuned = build.one(
-        Step(
+        step(
             "finetuned",
             "training.finetune",
             config.finetune,
@@ -142,7 +143,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
         name = "visual" if model is encoder else "finetuned"
         embeddings = build.many(
             [
-                Step(
+                step(
                     "embeddings",
                     "training.embed",
                     config.embed,
@@ -156,7 +157,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
             ]
         )
         results[title] = build.one(
-            Step(
+            step(
                 "metrics",
                 "evaluation.evaluate",
                 config.evaluation,
@@ -167,7 +168,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
 
     histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
     return build.one(
-        Step(
+        step(
             "report",
             "evaluation.report",
             config.report,

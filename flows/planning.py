@@ -15,6 +15,7 @@ from storage.indexing import scan, write_index
 from storage.object_store import open_store
 from storage.progress import Progress, silent
 
+WAITS_SHOWN, CODE_SHOWN = 3, 8
 Verdict = Literal["kept", "will run", "may run"]
 
 
@@ -62,8 +63,7 @@ class Planner:
     def _plan(self, step: Step) -> Artifact:
         waits = sorted({name for source in step.inputs.values() for name in _unmade(source)})
         if waits:
-            shown = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
-            return self._note(step, "may run", f"depends on what becomes of {shown}")
+            return self._note(step, "may run", f"depends on what becomes of {_listed(waits, WAITS_SHOWN)}")
         found, problems = self.store.examine(step.stage, step.key)
         if problems:
             return self._note(step, "will run", "its artifact is damaged: " + ", ".join(problems))
@@ -100,19 +100,30 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             found.append(f"{name}: {old.get(name)} -> {new.get(name)}")
-    for kind, verb in (("inputs", "changed"), ("weights", "other weights"), ("libraries", "other version")):
-        old, new = before.get(kind, {}), now[kind]
-        names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+    for kind, verb in (("inputs", "changed"), ("weights", "other weights")):
+        names = _differing(before.get(kind, {}), now[kind])
         if names:
             found.append(f"{', '.join(names)} {verb}")
-    modules = sorted(
-        name
-        for name in before.get("code", {}).keys() | now["code"].keys()
-        if before.get("code", {}).get(name) != now["code"].get(name)
-    )
-    if modules:
-        found.append("code changed in " + ", ".join(modules))
+    old, new = before.get("libraries", {}), now["libraries"]
+    found += [f"{n} {old.get(n, 'not counted')} -> {new.get(n, 'not counted')}" for n in _differing(old, new)]
+    old, new = before.get("code", {}), now["code"]
+    names = _differing(old, new)
+    for what, which in (
+        ("changed", [n for n in names if n in old and n in new]),
+        ("added", [n for n in names if n not in old]),
+        ("removed", [n for n in names if n not in new]),
+    ):
+        if which:
+            found.append(f"code {what}: {_listed(which, CODE_SHOWN)}")
     return found
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -132,7 +143,7 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = open_store(config.store, config.workspace)
     found = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
-    facts = index_facts(config.data, found)
+    facts = index_facts(config.data, found, config.versions)
     with tempfile.TemporaryDirectory() as folder:
         # an index is cheap to make: with it, the plan can say which shards changed
         trial = Store(Path(folder))

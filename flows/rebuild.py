@@ -136,7 +136,7 @@ def index_data(config: Config, store: Store, run: str) -> dict[str, str]:
     with Told("index") as progress:
         cache = store.root / "cache" / f"fingerprints-{config.name}.parquet"
         found = scan(config.data, cache, progress)
-    return publish_index(store, config.data, found, run)
+    return publish_index(store, config.data, found, config.versions, run)
 
 
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flows.code import code_digests, library_versions
+from flows.code import code_digests
+from flows.libraries import Pins, installed_versions, library_versions
 from storage.artifacts import Artifact, ArtifactFile, digest_of, file_digest
 from storage.settings import Settings
 
@@ -32,6 +33,7 @@ class Step:
         weights: gives the files outside the store whose bytes enter the key; asked only when the key is.
         resumes: whether the stage is a training, which continues from saved states of its own.
         also: other values that enter the key.
+        versions: libraries that count with another version than is installed.
     """
 
     stage: str
@@ -43,6 +45,7 @@ class Step:
     weights: Callable[[], Mapping[str, Path]] = dict
     resumes: bool = False
     also: Mapping[str, Any] = field(default_factory=dict)
+    versions: Pins = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -51,16 +54,21 @@ class Step:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What the artifact is made from, as the manifest records it; the key is the digest of this."""
+        """What the artifact is made from; the key is the digest of this."""
         return {
             "part": self.part,
             "settings": self.settings.key_fields(),
             "inputs": {name: _digests(source) for name, source in self.inputs.items()},
             "weights": {name: weight_digest(path) for name, path in sorted(self.weights().items())},
             "code": code_digests(self.module),
-            "libraries": library_versions(),
+            "libraries": library_versions(self.module, counted_as=self.versions),
             "also": dict(self.also),
         }
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the manifest records: `facts`, and the versions that are really installed."""
+        return {**self.facts, "installed": installed_versions(self.module)}
 
     @cached_property
     def key(self) -> str:

@@ -20,7 +20,8 @@ from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
-from flows.code import code_digests, library_versions
+from flows.code import code_digests
+from flows.libraries import Pins, installed_versions, library_versions
 from flows.steps import KEY_LENGTH, Step
 from flows.telling import Told
 from storage.artifacts import Artifact, ArtifactFile, Store, digest_of
@@ -31,6 +32,7 @@ from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
 REFERENCES = "references"
+INDEXING = "storage.indexing"
 
 
 class ArtifactRecords(WritableFileSystem):
@@ -134,7 +136,7 @@ def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False
             if step.resumes:
                 keep_training(store, step.stage, step.lineage, folder)
             seconds = time.monotonic() - start
-            artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device(), run)
+            artifact = store.publish(folder, step.stage, step.key, step.record, seconds, device(), run)
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
 
@@ -160,7 +162,7 @@ def check_inputs(store: Store, step: Step) -> None:
             )
 
 
-def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
+def index_facts(settings: DataSettings, found: Scan, versions: Pins | None = None) -> dict[str, Any]:
     """What an index is made from; its key is the digest of this."""
     rows = hashlib.sha256()
     for tracklet in found.tracklets:
@@ -176,14 +178,16 @@ def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
         "settings": settings.key_fields(),
         "inputs": inputs,
         "weights": {},
-        "code": code_digests("storage.indexing"),
-        "libraries": library_versions(),
+        "code": code_digests(INDEXING),
+        "libraries": library_versions(INDEXING, counted_as=versions),
     }
 
 
-def publish_index(store: Store, settings: DataSettings, scanned: Scan, run: str = "") -> dict[str, str]:
+def publish_index(
+    store: Store, settings: DataSettings, scanned: Scan, versions: Pins | None = None, run: str = ""
+) -> dict[str, str]:
     """Publish the index of scanned tracklets unless the same is there; a reference to it."""
-    facts = index_facts(settings, scanned)
+    facts = index_facts(settings, scanned, versions)
     key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
     with store.lock("index", key):
         found = store.find("index", key)
@@ -191,7 +195,8 @@ def publish_index(store: Store, settings: DataSettings, scanned: Scan, run: str 
             start = time.monotonic()
             with store.staging("index", key, resume=False) as folder:
                 write_index(scanned, settings, folder)
-                store.publish(folder, "index", key, facts, time.monotonic() - start, run=run)
+                record = {**facts, "installed": installed_versions(INDEXING)}
+                store.publish(folder, "index", key, record, time.monotonic() - start, run=run)
     return {"stage": "index", "key": key}
 
 

@@ -160,6 +160,18 @@ def test_the_plan_names_the_setting_with_its_old_and_new_value(run: Callable[...
     assert {line.label for line in lines if line.verdict == "may run"} >= {"metrics finetuned", "report"}
 
 
+def test_a_library_that_counts_as_another_version_reruns_who_uses_it_and_the_plan_says_so(
+    run: Callable[..., Result], first: Path
+) -> None:
+    run()
+    libraries = Store(first / "store").all("finetuned")[-1].manifest["libraries"]
+    as_installed = load_config(first / "config.yaml", [f"versions.{name}='{v}'" for name, v in libraries.items()])
+    assert {line.verdict for line in plan(as_installed)} == {"kept"}
+    lines = plan(load_config(first / "config.yaml", ["versions.mmpose='0.1'"]))
+    assert {line.stage for line in lines if line.verdict == "will run"} == {"skeletons"}
+    assert any(line.reason.startswith("mmpose ") and line.reason.endswith(" -> 0.1") for line in lines)
+
+
 def test_nothing_in_the_store_is_half_made_or_names_this_machine(run: Callable[..., Result], first: Path) -> None:
     result = run()
     for artifact in result.artifacts.values():

@@ -65,7 +65,7 @@ class Lab:
                 module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
                 shutil.rmtree(folder / WORK, ignore_errors=True)
                 seconds = time.monotonic() - start
-                made = self.store.publish(folder, step.stage, step.key, step.facts, seconds)
+                made = self.store.publish(folder, step.stage, step.key, step.record, seconds)
             self.say(f"{title}  done in {seconds:.1f} s")
             return made
 

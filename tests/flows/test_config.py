@@ -41,6 +41,23 @@ def test_a_setting_out_of_range_is_named_with_its_value(tmp_path: Path) -> None:
         load_config(write(tmp_path, "name: mine\ndata: {train_shards: 0}"))
 
 
+def test_a_library_can_count_as_another_version_or_not_at_all(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, 'name: mine\nversions: {torch: "2.10", timm: null}'))
+    assert config.versions == {"torch": "2.10", "timm": None}
+    assert "versions" not in config.key_fields()
+
+
+def test_an_unknown_library_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no such library: pytorch; valid are torch, .*opencv-python-headless"):
+        load_config(write(tmp_path, 'name: mine\nversions: {pytorch: "2.15"}'))
+
+
+@pytest.mark.parametrize("version", ["2.10", "2", '"2"', '"2.15.1"', '"newest"', "[2, 15]"])
+def test_a_version_is_major_and_minor_in_quotes(tmp_path: Path, version: str) -> None:
+    with pytest.raises(SettingsError, match=r"versions: .*major\.minor in quotes"):
+        load_config(write(tmp_path, f"name: mine\nversions: {{torch: {version}}}"))
+
+
 @pytest.mark.parametrize("text", ["name: [unclosed", "just words", ""])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
