@@ -72,30 +72,9 @@ def run(
     with told_plainly():
         settings = _load(config, overrides)
         lines = _prepare_logging()
-        from flows.server import ensure_server, ui_url
+        from flows.run_command import run_and_tell
 
-        with console.status("looking for the Prefect server"):
-            api = ensure_server(settings.server)
-        os.environ["PREFECT_API_URL"] = api
-        # Prefect reads its settings when first imported, so the flow comes after the server's address
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        from flows.pipeline import STAGES
-        from flows.rebuild import metric_rows, rebuild
-
-        console.print(f"Prefect UI: {ui_url(api)}")
-        with temporary_settings({PREFECT_API_URL: api}), _step_bars(lines):
-            result = rebuild(settings, until=to or STAGES[-1], force=tuple(force or ()), begin=begin)
-        total = len(result.artifacts)
-        console.print(
-            f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
-        )
-        metrics = metric_rows(result)
-        if metrics:
-            console.print(_metrics_table(metrics))
-        if result.report:
-            console.print(f"report: {result.report}")
-        console.print(f"run:    {ui_url(api, result.flow_run_id)}")
+        run_and_tell(settings, to, begin, tuple(force or ()), console, lines)
 
 
 @app.command(epilog="csip plan configs/mars.yaml --set finetune.epochs=60")
@@ -288,32 +267,6 @@ def _prepare_logging() -> logging.Handler:
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     return handler
-
-
-@contextmanager
-def _step_bars(lines: logging.Handler) -> Iterator[None]:
-    """On a terminal, bars of the running steps in place of their lines in the log."""
-    if not console.is_terminal:
-        yield
-        return
-    from flows.progress_bar import StepBars
-    from flows.telling import bars
-
-    drawing = StepBars(console)
-    lines.addFilter(lambda record: not hasattr(record, "progress"))
-    bars.addHandler(drawing)
-    try:
-        with drawing.bars:
-            yield
-    finally:
-        bars.removeHandler(drawing)
-
-
-def _metrics_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{100 * value:.1f} %" for value in row.values()))
-    return table
 
 
 def main() -> None:

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task, flow, runtime, task
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
 from flows.pipeline import STAGES, check_weights, pipeline
+from flows.server import ServerLost, healthy
 from flows.showing import metric_rows as metric_rows  # the command line prints them
 from flows.showing import show
 from flows.steps import Step
 from flows.tasks import publish_index, reference_artifact, step_task
 from flows.telling import Told
 from storage.artifacts import Artifact, Store
-from storage.errors import DamagedError, EnvironmentProblem, SettingsError
+from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
 from storage.indexing import scan
 from storage.object_store import open_store
 from storage.runs import COMPLETED, RunRecord
@@ -150,12 +152,25 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
 
     Raises:
         CsipError: bad data, settings or weights, a full disk; what was finished is kept.
+        ServerLost: the Prefect server is gone; what was finished is kept.
     """
     for stage in [until, *force, *([begin] if begin else [])]:
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
     runner = ThreadPoolTaskRunner(max_workers=config.workers)
-    return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+    try:
+        return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+    except CsipError:
+        raise
+    except Exception as error:  # whatever Prefect's client makes of a server that is gone
+        api = PREFECT_API_URL.value()
+        if not api or healthy(api):
+            raise
+        raise ServerLost(
+            "the Prefect server stopped answering while the run was going on",
+            where=api,
+            fix="run again, with a server that answers: what was finished is kept",
+        ) from error
 
 
 @flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)

@@ -14,6 +14,7 @@ from storage.errors import EnvironmentProblem
 from storage.settings import Settings, neutral
 
 START_SECONDS = 60
+BACK_SECONDS = 60
 PORTS_TRIED = 20
 
 
@@ -24,6 +25,10 @@ class ServerSettings(Settings):
         4200, "Port of the local server; if something else holds it, the next free one.", ge=1, le=65535
     )
     home: Path = neutral(Path("~/.csip/prefect"), "Folder of the local server's database and log.")
+
+
+class ServerLost(EnvironmentProblem):
+    """The Prefect server stopped answering while a run was going on."""
 
 
 def healthy(api_url: str) -> bool:
@@ -51,6 +56,15 @@ def ensure_server(settings: ServerSettings) -> str:
                 fix="start it, or unset PREFECT_API_URL to use a local server",
             )
         return configured
+    return local_server(settings)
+
+
+def local_server(settings: ServerSettings) -> str:
+    """The address of the local server, started if it does not answer.
+
+    Raises:
+        EnvironmentProblem: it does not start.
+    """
     home = settings.home.expanduser()
     home.mkdir(parents=True, exist_ok=True)
     with (home / "start.lock").open("a") as lock:
@@ -61,6 +75,23 @@ def ensure_server(settings: ServerSettings) -> str:
         url = _start(home, settings.port)
         remembered.write_text(url)
         return url
+
+
+def server_again(settings: ServerSettings, api_url: str, *, ours: bool) -> bool:
+    """After a server was lost: start our own again, or wait a minute for one that is configured.
+
+    Returns:
+        Whether a server answers at the same address, so that what was not told yet still can be.
+
+    Raises:
+        EnvironmentProblem: our own does not start.
+    """
+    if ours:
+        return local_server(settings) == api_url
+    deadline = time.monotonic() + BACK_SECONDS
+    while not healthy(api_url) and time.monotonic() < deadline:
+        time.sleep(1)
+    return healthy(api_url)
 
 
 def _start(home: Path, first_port: int) -> str:
