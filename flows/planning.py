@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flows.config import Config
 from flows.pipeline import pipeline
+from flows.reasons import changes
 from flows.steps import Step
 from flows.tasks import index_facts
 from storage.artifacts import Artifact, ArtifactFile, Store
@@ -90,35 +91,6 @@ def _unmade(source: Any) -> list[str]:
     if isinstance(source, list | tuple):
         return [name for inner in source for name in _unmade(inner)]
     return []
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between an earlier artifact's manifest and a step's facts, for a person to read."""
-    found = []
-    old, new = _flat(before.get("settings", {})), _flat(now["settings"])
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            found.append(f"{name}: {old.get(name)} -> {new.get(name)}")
-    for kind, verb in (("inputs", "changed"), ("weights", "other weights"), ("libraries", "other version")):
-        old, new = before.get(kind, {}), now[kind]
-        names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
-        if names:
-            found.append(f"{', '.join(names)} {verb}")
-    modules = sorted(
-        name
-        for name in before.get("code", {}).keys() | now["code"].keys()
-        if before.get("code", {}).get(name) != now["code"].get(name)
-    )
-    if modules:
-        found.append("code changed in " + ", ".join(modules))
-    return found
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def plan(config: Config, progress: Progress = silent) -> list[Line]:

@@ -79,6 +79,20 @@ class RunRecord:
         self.store.put_text(f"runs/{self.run}.json", json.dumps(self.content, indent=1) + "\n")
 
 
+def unreadable(store: Store) -> list[str]:
+    """Names of the files in `runs` that should be records of runs and cannot be read as such."""
+    found = []
+    for path in sorted((store.root / "runs").glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            _ = record["started"], record["run"], record["name"], record["status"], record["artifacts"].values()
+        except FileNotFoundError:  # another process has just deleted it
+            continue
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            found.append(path.name)
+    return found
+
+
 def records(store: Store) -> list[dict[str, Any]]:
     """What is known of each run, in the order in which they began; a damaged record is left out.
 

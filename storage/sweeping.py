@@ -1,0 +1,162 @@
+"""Taking out of a store what no run that stays needs, while other processes use the store.
+
+`storage.garbage` decides. Here it is looked at again just before each deletion: runs write what they are about to use
+into their records before they look for it, so that whoever deletes reads it there.
+
+Files of locks stay, free or not: another process may have opened one and be about to lock it, and would then hold a
+lock that nobody else sees. They are a few hundred bytes each.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage import contents
+from storage.artifacts import Store, as_store_error
+from storage.errors import StoreError
+from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Contents, Thing, decide, names_in
+from storage.lineage import Name
+from storage.progress import Progress, silent
+from storage.runs import RUNNING, records, unreadable
+from storage.trainings import training_lock
+
+
+class Sweep:
+    """What of a store goes and what stays, as it was found; `delete` takes it out.
+
+    Args:
+        store: to look through.
+        keep: how many of the newest runs of each configuration name stay.
+
+    Attributes:
+        held: what was found.
+        decision: what goes and what stays, and why.
+        sizes: bytes of each thing.
+
+    Raises:
+        StoreError: the record of a run cannot be read, so that nobody knows what that run needs.
+    """
+
+    def __init__(self, store: Store, keep: int) -> None:
+        self.store = store
+        # names first and records last: what is published meanwhile is not among the names, and so not touched
+        names, staged, states = store.names(), contents.staged(store), contents.trainings(store)
+        manifests = contents.read_manifests(store, names)
+        locks = {*names, *staged, *((stage, training_lock(lineage)) for stage, lineage in states)}
+        bad = unreadable(store)
+        if bad:
+            raise StoreError(
+                f"the records of {len(bad)} runs cannot be read, so what they need is not known: {', '.join(bad)}",
+                where=store.root / "runs",
+                fix="`csip verify --drop` takes them out; what only they need goes with the next gc",
+            )
+        self.held = Contents(
+            manifests,
+            records(store),
+            staged,
+            contents.discarded(store),
+            states,
+            frozenset(name for name in locks if store.is_locked(*name)),
+        )
+        self.decision = decide(self.held, keep)
+        things = [*self.decision.goes, *self.decision.stays]
+        self.sizes = {thing: contents.size(self.path(thing)) for thing in things}
+        self._states = {thing: contents.state(self.path(thing)) for thing in things}
+        self._dropped = {thing.key for thing in self.decision.goes if thing.kind == RUN}
+        self._seen: tuple[object, set[Name]] = (None, set())
+
+    def path(self, thing: Thing) -> Path:
+        """Where a thing lies."""
+        root = self.store.root
+        return {
+            ARTIFACT: root / "artifacts" / thing.stage / thing.key,
+            STAGING: root / "staging" / thing.stage / thing.key,
+            DISCARDED: root / "staging" / thing.key,
+            TRAINING: root / "trainings" / thing.stage / thing.key,
+            RUN: root / "runs" / f"{thing.key}.json",
+        }[thing.kind]
+
+    def traces(self) -> list[Path]:
+        """Small files that are kept for artifacts which go, or are gone."""
+        staying = {(thing.stage, thing.key) for thing in self.decision.stays if thing.kind == ARTIFACT}
+        return [path for path, name in contents.traces(self.store).items() if name not in staying]
+
+    def delete(self, progress: Progress = silent) -> list[Thing]:
+        """Delete what goes, and return what did; the rest has been made anew since, or a run has begun to use it.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        done = []
+        # one at a time: a second one would take what the first has set aside, and may yet put back, for a leftover
+        with self.store.lock("gc", "all", "csip gc"):
+            # records last: after an interruption it can still be said what an artifact was for
+            goes = sorted(self.decision.goes, key=lambda thing: (thing.kind == RUN, thing))
+            for number, thing in enumerate(goes, 1):
+                if self._delete(thing):
+                    done.append(thing)
+                progress(number, len(goes))
+            for path in self.traces():
+                stage, _, rest = path.name.partition(".")
+                if not self.store.path(stage, rest.partition(".")[0]).exists():
+                    path.unlink(missing_ok=True)
+        return done
+
+    def _delete(self, thing: Thing) -> bool:
+        name = (thing.stage, thing.key)
+        if thing.kind == DISCARDED:
+            shutil.rmtree(self.path(thing), ignore_errors=True)
+            return True
+        if thing.kind == RUN:
+            return self._delete_record(thing)
+        if thing.kind == TRAINING:
+            lock = (thing.stage, training_lock(thing.key))
+            with self._unused(thing, lock, lambda: self._to_make(thing.stage)) as free:
+                return free and self._trash(self.path(thing))
+        with self._unused(thing, name, lambda: name in self._needed()) as free:
+            if not free:
+                return False
+            if thing.kind == STAGING:
+                return self._trash(self.path(thing))
+            return self.store.discard(*name, spare=lambda: name in self._needed())
+
+    @contextmanager
+    def _unused(self, thing: Thing, lock: Name, needed: Callable[[], bool]) -> Iterator[bool]:
+        """Hold a thing's lock, and say whether it is what was found, and still nobody's."""
+        if self.store.is_locked(*lock):
+            yield False
+            return
+        with self.store.lock(*lock, "csip gc"):
+            yield contents.state(self.path(thing)) == self._states[thing] and not needed()
+
+    def _needed(self) -> set[Name]:
+        """What runs hold by now, without those whose records go; read again only if a record changed."""
+        folder = self.store.root / "runs"
+        now = sorted((path.name, contents.state(path)) for path in folder.glob("*.json"))
+        if now != self._seen[0]:
+            self._seen = (now, names_in(r for r in records(self.store) if r["run"] not in self._dropped))
+        return self._seen[1]
+
+    def _to_make(self, stage: str) -> bool:
+        """Whether a run has an artifact of this stage still to make: it may be copying any of the kept states."""
+        return any(name[0] == stage and not self.store.path(*name).exists() for name in self._needed())
+
+    def _delete_record(self, thing: Thing) -> bool:
+        if any(r["run"] == thing.key and r["status"] == RUNNING for r in records(self.store)):
+            return False
+        self.path(thing).unlink(missing_ok=True)
+        return True
+
+    def _trash(self, folder: Path) -> bool:
+        """Out of sight at once, then deleted byte by byte, as `Store.discard` does."""
+        aside = self.store.root / "staging" / f"{contents.DISCARDED}{uuid.uuid4().hex}"
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise as_store_error(error, folder) from error
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
