@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from storage.lineage import Holders, Manifest, Name, inputs_of
 from storage.runs import records
 
 MOST = 12  # candidates that an error lists
+WIDTH = 85  # characters of a line of versions
 EXAMPLES = (
     "csip show artifact report\n\ncsip show artifact 'skeletons train-003' --config configs/mars.yaml\n\n"
     "csip show artifact finetuned/7c7e --store store --json"
@@ -87,12 +89,8 @@ def find(store: Store, name: str) -> Name:
             )
         return labels[name]
     found = [(stage, key) for stage, key in there if key.startswith(name) or f"{stage}/{key}".startswith(name)]
-    # `index/` begins the names of all indexes, and of one that may be the only one
-    if len(found) == 1 and name:
+    if len(found) == 1:
         return found[0]
-    if name in [f"{stage}/{key}" for stage, key in found]:
-        stage, _, key = name.partition("/")
-        return stage, key
     raise _unclear(store, name, found, labels)
 
 
@@ -156,9 +154,9 @@ def _inputs(
     for given, digest in inputs_of(manifest):
         candidates = holders.of(digest)
         together = [c for c in candidates if any(c[0] in names for names in runs)]
-        (name, file) = (together or candidates or [(None, "")])[-1]
         row: dict[str, str | None] = {"input": given, "digest": digest, "label": None}
-        if name:
+        if candidates:
+            name, file = (together or candidates)[-1]
             row |= {"label": contents.label_of(name, manifests[name]), "stage": name[0], "key": name[1], "file": file}
         found.append(row)
     return found
@@ -221,9 +219,12 @@ def _tell(console: Console, about: Mapping[str, Any]) -> None:
         settings.add_row(escape(setting), escape(str(value)))
     _section(console, settings)
 
-    libraries = ", ".join(f"{library} {version}" for library, version in about["libraries"].items())
-    console.print(f"\n[bold]code[/]       {len(about['code'])} modules")
-    console.print(f"[bold]libraries[/]  {escape(libraries)}", soft_wrap=True)
+    versions = ", ".join(f"{library} {version}" for library, version in about["libraries"].items())
+    with_what = table("", "")
+    with_what.show_header = False
+    with_what.add_row("code", f"{len(about['code'])} modules")
+    with_what.add_row("libraries", escape("\n".join(textwrap.wrap(versions, WIDTH))))
+    _section(console, with_what)
 
     after = table("made from it", "key")
     repeated = Counter(row["label"] for row in about["made_from_it"])

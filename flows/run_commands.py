@@ -113,9 +113,9 @@ def diff(
                 f"[{COLOURS[step.verdict]}]{step.verdict}[/]",
                 escape(step.reason),
             )
-        console.print()
-        shown.columns[3].no_wrap = False
-        console.print(shown) if console.is_terminal else print_whole(console, shown)
+        if steps:
+            console.print()
+            print_whole(console, shown)
         _tell_metrics(console, metric_differences(before, now))
 
 

@@ -1,6 +1,6 @@
 """Which store a command looks at, and how it prints what it found: shared by all that look into a store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segments
 from rich.table import Table
 
 from flows.settings_file import read_settings
@@ -22,7 +23,7 @@ DIGITS = 12  # of a digest, where it only helps the eye
 
 ConfigArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="A YAML file, whose store is looked at.", show_default=False),
+    typer.Argument(metavar="CONFIG", help="A YAML file, whose store is looked at.", show_default=False),
 ]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A YAML file, whose store is looked at.", show_default=False)
@@ -62,8 +63,8 @@ def table(*columns: str) -> Table:
 
 def print_whole(console: Console, shown: Table) -> None:
     """Print a table with nothing cut off, also where the terminal is narrower or there is none."""
-    width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)
-    console.print(shown, width=width, crop=False, soft_wrap=False)
+    wide = console.options.update(width=console.measure(shown, options=console.options.update(width=10_000)).maximum)
+    console.print(Segments(console.render(shown, wide)), soft_wrap=True, end="")
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def many(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def moment(record: dict[str, Any]) -> str:
+def moment(record: Mapping[str, Any]) -> str:
     """When a run began, in local time."""
     return datetime.fromisoformat(record["started"]).astimezone().strftime("%Y-%m-%d %H:%M")
 

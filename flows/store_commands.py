@@ -57,7 +57,8 @@ def verify(
         if drop:
             _drop(console, held, found)
         elif found.damaged or found.records:
-            console.print("\n`csip verify --drop` takes what is damaged out; the next run makes just that again")
+            told = "\n`csip verify --drop` takes what is damaged out; the next run makes just that again"
+            console.print(told, soft_wrap=True)
     if found.damaged or found.records:
         raise typer.Exit(1)
 
@@ -115,7 +116,8 @@ def _tell_findings(console: Console, found: Findings) -> None:
             console.print(f"does not belong to {checked.stage}/{checked.key}: {escape(file)}", soft_wrap=True)
     if found.leftovers:
         total = amount(sum(size for _, size in found.leftovers))
-        console.print(f"\nleft by interrupted work, harmless ({total}); runs go on with it, or `csip gc` drops it:")
+        told = f"\nleft by interrupted work, harmless ({total}); runs go on with it, or `csip gc` drops it:"
+        console.print(told, soft_wrap=True)
         for path, size in found.leftovers:
             console.print(f"  {escape(path)}  {amount(size)}", soft_wrap=True)
     whole = len(found.artifacts) - len(found.damaged)
@@ -161,7 +163,8 @@ def _tell_goes(console: Console, sweep: Sweep) -> None:
     for (kind, stage), things in groups.items():
         title = f"{stage}: {many(len(things), 'artifact')}" if kind == ARTIFACT else f"{stage}: {KINDS[kind]}"
         total = amount(sum(sweep.sizes[thing] for thing in things))
-        shown.add_row(f"[bold]{escape(title.removeprefix(': '))}[/]", "", "", f"[bold]{total}[/]")
+        why = sweep.decision.goes[things[0]]
+        shown.add_row(f"[bold]{escape(title.removeprefix(': '))}[/]", why, "", f"[bold]{total}[/]")
         for thing in things:
             name = (thing.stage, thing.key)
             manifest = sweep.held.manifests.get(name) if kind == ARTIFACT else None

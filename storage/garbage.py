@@ -87,7 +87,7 @@ def decide(held: Contents, keep: int) -> Decision:
     for name in held.staging:
         why = "a run that stays can go on with it" if name in needed else ""
         why = why or ("it is being made" if name in held.locked else "")
-        put(STAGING, name, why, "interrupted, and no run that stays goes on with it")
+        put(STAGING, name, why, "no run that stays goes on with it")
     for folder in held.discarded:
         put(DISCARDED, ("", folder), "", "it has left the store already")
 

@@ -48,7 +48,7 @@ class Sweep:
         bad = unreadable(store)
         if bad:
             raise StoreError(
-                f"the records of {len(bad)} runs cannot be read, so what they need is not known: {', '.join(bad)}",
+                f"what some runs need is not known, as their records cannot be read: {', '.join(bad)}",
                 where=store.root / "runs",
                 fix="`csip verify --drop` takes them out; what only they need goes with the next gc",
             )
