@@ -3,7 +3,6 @@
 import difflib
 import json
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -227,10 +226,9 @@ def _tell(console: Console, about: Mapping[str, Any]) -> None:
     _section(console, with_what)
 
     after = table("made from it", "key")
-    repeated = Counter(row["label"] for row in about["made_from_it"])
     for row in about["made_from_it"]:
         after.add_row(escape(row["label"]), row["key"])
-    if repeated:
+    if after.row_count:
         _section(console, after)
     else:
         console.print("\nnothing in this store is made from it")

@@ -19,12 +19,14 @@ from storage.errors import StoreError
 from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Contents, Thing, decide, names_in
 from storage.lineage import Name
 from storage.progress import Progress, silent
-from storage.runs import RUNNING, records, unreadable
+from storage.runs import records, unreadable
 from storage.trainings import training_lock
 
 
 class Sweep:
     """What of a store goes and what stays, as it was found; `delete` takes it out.
+
+    Small files that mean nothing without their artifact (`contents.TRACES`) go with it and are not listed.
 
     Args:
         store: to look through.
@@ -78,11 +80,6 @@ class Sweep:
             RUN: root / "runs" / f"{thing.key}.json",
         }[thing.kind]
 
-    def traces(self) -> list[Path]:
-        """Small files that are kept for artifacts which go, or are gone."""
-        staying = {(thing.stage, thing.key) for thing in self.decision.stays if thing.kind == ARTIFACT}
-        return [path for path, name in contents.traces(self.store).items() if name not in staying]
-
     def delete(self, progress: Progress = silent) -> list[Thing]:
         """Delete what goes, and return what did; the rest has been made anew since, or a run has begun to use it.
 
@@ -98,9 +95,8 @@ class Sweep:
                 if self._delete(thing):
                     done.append(thing)
                 progress(number, len(goes))
-            for path in self.traces():
-                stage, _, rest = path.name.partition(".")
-                if not self.store.path(stage, rest.partition(".")[0]).exists():
+            for path, name in contents.traces(self.store).items():
+                if not self.store.path(*name).exists():
                     path.unlink(missing_ok=True)
         return done
 
@@ -110,7 +106,10 @@ class Sweep:
             shutil.rmtree(self.path(thing), ignore_errors=True)
             return True
         if thing.kind == RUN:
-            return self._delete_record(thing)
+            if self.store.is_locked(RUN, thing.key):  # it is going on
+                return False
+            self.path(thing).unlink(missing_ok=True)
+            return True
         if thing.kind == TRAINING:
             lock = (thing.stage, training_lock(thing.key))
             with self._unused(thing, lock, lambda: self._to_make(thing.stage)) as free:
@@ -142,12 +141,6 @@ class Sweep:
     def _to_make(self, stage: str) -> bool:
         """Whether a run has an artifact of this stage still to make: it may be copying any of the kept states."""
         return any(name[0] == stage and not self.store.path(*name).exists() for name in self._needed())
-
-    def _delete_record(self, thing: Thing) -> bool:
-        if any(r["run"] == thing.key and r["status"] == RUNNING for r in records(self.store)):
-            return False
-        self.path(thing).unlink(missing_ok=True)
-        return True
 
     def _trash(self, folder: Path) -> bool:
         """Out of sight at once, then deleted byte by byte, as `Store.discard` does."""

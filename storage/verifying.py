@@ -77,7 +77,7 @@ def verify(store: Store, progress: Progress = silent) -> Findings:
                 found += [checked] if checked else []
                 done += sizes[reading[read]]
                 progress(done, total, reading[read][0])
-        finally:
+        finally:  # who interrupts it does not wait for the rest
             threads.shutdown(cancel_futures=True)
     found.sort(key=lambda checked: (checked.stage, checked.key))
     return Findings(tuple(found), tuple(unreadable(store)), tuple(_leftovers(store)))

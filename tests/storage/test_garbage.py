@@ -133,9 +133,9 @@ def test_whatever_a_store_holds_nothing_that_a_kept_run_needs_goes(held: Content
         assert (ARTIFACT, *name) not in goes
         assert (STAGING, *name) not in goes
 
-    for name in ("demo", "mars"):
-        of_name = [r for r in held.records if r["name"] == name]
-        left = [r for r in kept if r["name"] == name]
+    for config in ("demo", "mars"):
+        of_name = [r for r in held.records if r["name"] == config]
+        left = [r for r in kept if r["name"] == config]
         assert all(r in left for r in of_name[-keep:])
         assert all(r in left for r in of_name if r["status"] == RUNNING)
         assert any(r["status"] == COMPLETED for r in left) == any(r["status"] == COMPLETED for r in of_name)
