@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,30 +184,21 @@ class Store:
         """The artifact's folder on this machine, with these files in it."""
         return self.path(artifact.stage, artifact.key)
 
-    def discard(self, stage: str, key: str, spare: Callable[[], bool] = bool) -> bool:
-        """Take an artifact out of the store: at once for all who look, then byte by byte; whether that was done.
-
-        Args:
-            stage: of the artifact.
-            key: of the artifact; who holds its lock decides about it.
-            spare: asked once nobody can find the artifact any more; if it says yes, the artifact is put back.
+    def discard(self, stage: str, key: str) -> None:
+        """Take an artifact out of the store: at once for all who look, then byte by byte.
 
         Raises:
             StoreError: the store cannot be written.
         """
-        aside = self.root / "staging" / f"discarded-{uuid.uuid4().hex}"
         try:
+            aside = self.root / "staging" / f"discarded-{uuid.uuid4().hex}"
             self.path(stage, key).rename(aside)
-            if spare():
-                aside.rename(self.path(stage, key))
-                return False
         except FileNotFoundError:
-            return False
+            return
         except OSError as error:
             raise as_store_error(error, self.path(stage, key)) from error
         self._stamps(stage, key).unlink(missing_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
-        return True
 
     @contextmanager
     def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:

@@ -1,6 +1,8 @@
 """What lies in the folders of a store, by name: read without looking at any artifact's bytes, and changed by none."""
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from storage import manifests
@@ -69,14 +71,17 @@ def state(folder: Path) -> State | None:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; those that vanish meanwhile count nothing."""
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if not p.is_dir()]
     total = 0
-    for file in files:
-        try:
+    for file in [path] if path.is_file() else files_below(path):
+        with suppress(OSError):
             total += file.lstat().st_size
-        except OSError:
-            continue
     return total
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder; none of those that vanish while it is read."""
+    # os.walk passes over folders that vanish, and Path.rglob raises
+    return [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
 
 
 def _names(folder: Path) -> list[Name]:

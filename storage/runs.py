@@ -9,6 +9,9 @@ from typing import Any
 
 from storage.artifacts import Artifact, Store
 
+HOLDING = ("gc", "holding")
+"""Lock for a moment: runs say under it what they hold, and `csip gc` takes out of sight under it what none holds."""
+
 RUNNING, COMPLETED, FAILED, DIED = "running", "completed", "failed", "died"
 
 
@@ -52,8 +55,9 @@ class RunRecord:
         fresh = {label: {"stage": stage, "key": key} for label, stage, key in wanted}
         held = self.content["artifacts"]
         if any(held.get(label, {}).get("key") != entry["key"] for label, entry in fresh.items()):
-            held |= fresh
-            self._write()
+            with self.store.lock(*HOLDING, f"run {self.run}"):
+                held |= fresh
+                self._write()
 
     def finish(
         self,

@@ -1,7 +1,8 @@
 """Taking out of a store what no run that stays needs, while other processes use the store.
 
-`storage.garbage` decides. Here it is looked at again just before each deletion: runs write what they are about to use
-into their records before they look for it, so that whoever deletes reads it there.
+`storage.garbage` decides. Here it is looked at again just before each deletion. Runs write what they are about to use
+into their records before they look for it, and under the lock under which this is read and acted upon: a run either is
+seen to hold an artifact, or does not find it and makes it anew.
 
 Files of locks stay, free or not: another process may have opened one and be about to lock it, and would then hold a
 lock that nobody else sees. They are a few hundred bytes each.
@@ -9,8 +10,6 @@ lock that nobody else sees. They are a few hundred bytes each.
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from storage import contents
@@ -19,7 +18,7 @@ from storage.errors import StoreError
 from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Contents, Thing, decide, names_in
 from storage.lineage import Name
 from storage.progress import Progress, silent
-from storage.runs import records, unreadable
+from storage.runs import HOLDING, records, unreadable
 from storage.trainings import training_lock
 
 
@@ -87,7 +86,6 @@ class Sweep:
             StoreError: the store cannot be written.
         """
         done = []
-        # one at a time: a second one would take what the first has set aside, and may yet put back, for a leftover
         with self.store.lock("gc", "all", "csip gc"):
             # records last: after an interruption it can still be said what an artifact was for
             goes = sorted(self.decision.goes, key=lambda thing: (thing.kind == RUN, thing))
@@ -101,34 +99,44 @@ class Sweep:
         return done
 
     def _delete(self, thing: Thing) -> bool:
-        name = (thing.stage, thing.key)
+        path = self.path(thing)
         if thing.kind == DISCARDED:
-            shutil.rmtree(self.path(thing), ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
             return True
         if thing.kind == RUN:
             if self.store.is_locked(RUN, thing.key):  # it is going on
                 return False
-            self.path(thing).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return True
-        if thing.kind == TRAINING:
-            lock = (thing.stage, training_lock(thing.key))
-            with self._unused(thing, lock, lambda: self._to_make(thing.stage)) as free:
-                return free and self._trash(self.path(thing))
-        with self._unused(thing, name, lambda: name in self._needed()) as free:
-            if not free:
-                return False
-            if thing.kind == STAGING:
-                return self._trash(self.path(thing))
-            return self.store.discard(*name, spare=lambda: name in self._needed())
-
-    @contextmanager
-    def _unused(self, thing: Thing, lock: Name, needed: Callable[[], bool]) -> Iterator[bool]:
-        """Hold a thing's lock, and say whether it is what was found, and still nobody's."""
+        lock = (thing.stage, training_lock(thing.key) if thing.kind == TRAINING else thing.key)
         if self.store.is_locked(*lock):
-            yield False
-            return
+            return False
         with self.store.lock(*lock, "csip gc"):
-            yield contents.state(self.path(thing)) == self._states[thing] and not needed()
+            aside = self._set_aside(thing)
+            if aside:
+                shutil.rmtree(aside, ignore_errors=True)
+            return aside is not None
+
+    def _set_aside(self, thing: Thing) -> Path | None:
+        """Take a thing out of sight if it is what was found and still nobody's; where it is then, else None."""
+        path = self.path(thing)
+        aside = self.store.root / "staging" / f"{contents.DISCARDED}{uuid.uuid4().hex}"
+        with self.store.lock(*HOLDING, "csip gc"):
+            if contents.state(path) != self._states[thing] or self._is_needed(thing):
+                return None
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise as_store_error(error, path) from error
+        return aside
+
+    def _is_needed(self, thing: Thing) -> bool:
+        if thing.kind == TRAINING:
+            # whoever has an artifact of this stage still to make may be copying any of the kept states
+            return any(name[0] == thing.stage and not self.store.path(*name).exists() for name in self._needed())
+        return (thing.stage, thing.key) in self._needed()
 
     def _needed(self) -> set[Name]:
         """What runs hold by now, without those whose records go; read again only if a record changed."""
@@ -137,19 +145,3 @@ class Sweep:
         if now != self._seen[0]:
             self._seen = (now, names_in(r for r in records(self.store) if r["run"] not in self._dropped))
         return self._seen[1]
-
-    def _to_make(self, stage: str) -> bool:
-        """Whether a run has an artifact of this stage still to make: it may be copying any of the kept states."""
-        return any(name[0] == stage and not self.store.path(*name).exists() for name in self._needed())
-
-    def _trash(self, folder: Path) -> bool:
-        """Out of sight at once, then deleted byte by byte, as `Store.discard` does."""
-        aside = self.store.root / "staging" / f"{contents.DISCARDED}{uuid.uuid4().hex}"
-        try:
-            folder.rename(aside)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise as_store_error(error, folder) from error
-        shutil.rmtree(aside, ignore_errors=True)
-        return True

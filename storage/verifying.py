@@ -131,7 +131,7 @@ def _read(store: Store, stage: str, key: str) -> Checked | None:
             wrong.append((MANIFEST, "is not what was written"))
     except (OSError, ValueError):
         wrong.append((MANIFEST, "is not what was written"))
-    extra = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    extra = {path.relative_to(folder).as_posix() for path in contents.files_below(folder)}
     return Checked(
         stage,
         key,

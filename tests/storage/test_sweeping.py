@@ -1,13 +1,14 @@
 """Deleting while others use the store."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from storage.artifacts import Artifact, Store
 from storage.errors import StoreError
-from storage.garbage import ARTIFACT, RUN, STAGING, TRAINING
+from storage.garbage import ARTIFACT, RUN, STAGING, TRAINING, Thing
 from storage.runs import COMPLETED, DIED, RunRecord, records
 from storage.sweeping import Sweep
 from storage.trainings import lineage_of
@@ -78,21 +79,31 @@ def test_what_a_run_begins_to_hold_after_the_decision_stays(store: Store, old: A
         beginning.finish(COMPLETED)
 
 
-def test_what_a_run_begins_to_hold_while_it_is_taken_out_is_put_back(
+def test_a_run_cannot_begin_to_hold_between_the_last_look_and_the_deletion(
     store: Store, old: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, discard = Sweep(store, 1), store.discard
+    sweep, look = Sweep(store, 1), Sweep._is_needed
+    found = []
 
-    def discard_late(stage: str, key: str, spare: object = bool) -> bool:
+    def begin() -> None:
         beginning = RunRecord(store, "three", {"name": "demo"})
         with beginning.alive():
             beginning.hold([("metrics", "metrics", "old")])
-            return discard(stage, key, spare)
+            found.append(store.find("metrics", "old"))
 
-    monkeypatch.setattr(store, "discard", discard_late)
-    assert {thing.kind for thing in sweep.delete()} == {RUN}
-    assert store.damage(old) == []
-    assert store.find("metrics", "old") == old
+    run = threading.Thread(target=begin)
+
+    def look_and_begin(sweep: Sweep, thing: Thing) -> bool:
+        needed = look(sweep, thing)
+        run.start()
+        run.join(0.2)
+        assert found == [], "it waits until the artifact is out of sight"
+        return needed
+
+    monkeypatch.setattr(Sweep, "_is_needed", look_and_begin)
+    sweep.delete()
+    run.join()
+    assert found == [None], "so that it makes it anew"
 
 
 def test_what_is_made_anew_after_the_decision_stays(store: Store, old: Artifact) -> None:

@@ -46,12 +46,12 @@ def test_a_flipped_bit_is_found_in_whichever_file_it_is(store: Store) -> None:
         assert verify(store).damaged == []
 
 
-def test_every_bit_of_a_manifest_counts(store: Store) -> None:
+def test_every_byte_of_a_manifest_counts(store: Store) -> None:
     path = store.path("metrics", "k2") / MANIFEST
     whole = path.read_bytes()
     assert b"1e-05" in whole, "a number that can be written in two ways"
     for position in range(len(whole)):
-        for bit in range(8):
+        for bit in (0, 5):  # the last makes `1E-05` of `1e-05`, which is the same number
             path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << bit]) + whole[position + 1 :])
             checked = verify_artifact(store, "metrics", "k2")
             assert checked is not None
