@@ -18,6 +18,7 @@ from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
 from flows.libraries import LIBRARIES
 from flows.server import ServerSettings
+from flows.settings_file import read_settings
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
 from storage.settings import Settings, neutral
@@ -93,19 +94,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
             unknown one with the nearest valid name.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(
-            f"cannot read the configuration: {error.strerror}", where=path, fix="check the path"
-        ) from error
-    except yaml.YAMLError as error:
-        raise SettingsError(
-            f"the configuration is not valid YAML: {error}", where=path, fix="mend the line named"
-        ) from error
-    if not isinstance(values, dict):
-        raise SettingsError("the configuration is not a mapping of settings", where=path, fix="see configs/demo.yaml")
-    return make_config(values, overrides, path)
+    return make_config(read_settings(path), overrides, path)
 
 
 def make_config(values: dict[str, Any], overrides: Sequence[str] = (), where: Path | None = None) -> Config:

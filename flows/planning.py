@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flows.config import Config
 from flows.pipeline import pipeline
+from flows.reasons import changes, listed
 from flows.steps import Step
 from flows.tasks import index_facts
 from storage.artifacts import Artifact, ArtifactFile, Store
@@ -15,7 +16,7 @@ from storage.indexing import scan, write_index
 from storage.object_store import open_store
 from storage.progress import Progress, silent
 
-WAITS_SHOWN, CODE_SHOWN = 3, 8
+WAITS_SHOWN = 3
 Verdict = Literal["kept", "will run", "may run"]
 
 
@@ -63,7 +64,7 @@ class Planner:
     def _plan(self, step: Step) -> Artifact:
         waits = sorted({name for source in step.inputs.values() for name in _unmade(source)})
         if waits:
-            return self._note(step, "may run", f"depends on what becomes of {_listed(waits, WAITS_SHOWN)}")
+            return self._note(step, "may run", f"depends on what becomes of {listed(waits, WAITS_SHOWN)}")
         found, problems = self.store.examine(step.stage, step.key)
         if problems:
             return self._note(step, "will run", "its artifact is damaged: " + ", ".join(problems))
@@ -91,46 +92,6 @@ def _unmade(source: Any) -> list[str]:
     if isinstance(source, list | tuple):
         return [name for inner in source for name in _unmade(inner)]
     return []
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between an earlier artifact's manifest and a step's facts, for a person to read."""
-    found = []
-    old, new = _flat(before.get("settings", {})), _flat(now["settings"])
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            found.append(f"{name}: {old.get(name)} -> {new.get(name)}")
-    for kind, verb in (("inputs", "changed"), ("weights", "other weights")):
-        names = _differing(before.get(kind, {}), now[kind])
-        if names:
-            found.append(f"{', '.join(names)} {verb}")
-    old, new = before.get("libraries", {}), now["libraries"]
-    found += [f"{n} {old.get(n, 'not counted')} -> {new.get(n, 'not counted')}" for n in _differing(old, new)]
-    old, new = before.get("code", {}), now["code"]
-    names = _differing(old, new)
-    for what, which in (
-        ("changed", [n for n in names if n in old and n in new]),
-        ("added", [n for n in names if n not in old]),
-        ("removed", [n for n in names if n not in new]),
-    ):
-        if which:
-            found.append(f"code {what}: {_listed(which, CODE_SHOWN)}")
-    return found
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-
-
-def _listed(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def plan(config: Config, progress: Progress = silent) -> list[Line]:

@@ -12,6 +12,7 @@ from flows.code import code_digests
 from flows.libraries import Pins, installed_versions, library_versions
 from storage.artifacts import Artifact, ArtifactFile, digest_of, file_digest
 from storage.settings import Settings
+from storage.trainings import lineage_of
 
 Source = Artifact | ArtifactFile
 Sources = Source | Sequence[Source] | Mapping[str, Source] | None
@@ -78,8 +79,7 @@ class Step:
     @cached_property
     def lineage(self) -> str:
         """Key of all trainings that differ from this one in their number of epochs only."""
-        settings = {name: value for name, value in self.facts["settings"].items() if name != "epochs"}
-        return digest_of({"stage": self.stage, **self.facts, "settings": settings})[:KEY_LENGTH]
+        return lineage_of(self.stage, self.facts)
 
     def load(self) -> ModuleType:
         """The stage's module, imported only when the step really runs."""

@@ -16,7 +16,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -326,7 +326,11 @@ class Store:
 
     def texts(self, folder: str, suffix: str) -> list[bytes]:
         """The bytes of all small files of a folder whose names end so, in the order of their names."""
-        return [path.read_bytes() for path in sorted((self.root / folder).glob(f"*{suffix}"))]
+        found = []
+        for path in sorted((self.root / folder).glob(f"*{suffix}")):
+            with suppress(FileNotFoundError):  # `csip gc` of another process has just deleted it
+                found.append(path.read_bytes())
+        return found
 
     def _stamps(self, stage: str, key: str) -> Path:
         return self.root / "cache" / "stamps" / f"{stage}.{key}.json"

@@ -9,6 +9,9 @@ from typing import Any
 
 from storage.artifacts import Artifact, Store
 
+HOLDING = ("gc", "holding")
+"""Lock for a moment: runs say under it what they hold, and `csip gc` takes out of sight under it what none holds."""
+
 RUNNING, COMPLETED, FAILED, DIED = "running", "completed", "failed", "died"
 
 
@@ -52,8 +55,9 @@ class RunRecord:
         fresh = {label: {"stage": stage, "key": key} for label, stage, key in wanted}
         held = self.content["artifacts"]
         if any(held.get(label, {}).get("key") != entry["key"] for label, entry in fresh.items()):
-            held |= fresh
-            self._write()
+            with self.store.lock(*HOLDING, f"run {self.run}"):
+                held |= fresh
+                self._write()
 
     def finish(
         self,
@@ -77,6 +81,20 @@ class RunRecord:
 
     def _write(self) -> None:
         self.store.put_text(f"runs/{self.run}.json", json.dumps(self.content, indent=1) + "\n")
+
+
+def unreadable(store: Store) -> list[str]:
+    """Names of the files in `runs` that should be records of runs and cannot be read as such."""
+    found = []
+    for path in sorted((store.root / "runs").glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            _ = record["started"], record["run"], record["name"], record["status"], record["artifacts"].values()
+        except FileNotFoundError:  # another process has just deleted it
+            continue
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            found.append(path.name)
+    return found
 
 
 def records(store: Store) -> list[dict[str, Any]]:

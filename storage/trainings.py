@@ -8,11 +8,33 @@ They are no artifacts: nothing is made from them but the same training over more
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from storage.artifacts import Store
+from storage.manifests import digest_of
 
 WORK = "work"
+FACTS = ("part", "settings", "inputs", "weights", "code", "libraries", "also")
+LINEAGE_LENGTH = 24
+
+
+def lineage_of(stage: str, facts: Mapping[str, Any]) -> str:
+    """Key of all trainings that differ from this one in their number of epochs only.
+
+    Args:
+        stage: of the training.
+        facts: what it is made from, as a step or a manifest has it.
+    """
+    known = {name: facts[name] for name in FACTS if name in facts}
+    settings = {name: value for name, value in facts.get("settings", {}).items() if name != "epochs"}
+    return digest_of({"stage": stage, **known, "settings": settings})[:LINEAGE_LENGTH]
+
+
+def training_lock(lineage: str) -> str:
+    """Name, among the stage's keys, of the lock under which the states of a lineage are put away."""
+    return f"training-{lineage}"
 
 
 def take_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
@@ -29,7 +51,7 @@ def keep_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
     """Move what a finished training leaves besides its artifact out of the stage's folder."""
     kept = store.root / "trainings" / stage / lineage
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with store.lock(stage, f"training-{lineage}"):
+    with store.lock(stage, training_lock(lineage)):
         if kept.exists():
             aside = kept.with_name(f"{lineage}.{uuid.uuid4().hex}")
             kept.rename(aside)

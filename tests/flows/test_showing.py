@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from extraction import scoring
 from flows.rebuild import Result
 from flows.showing import LARGEST, show
-from storage.artifacts import Artifact
+from storage.artifacts import Artifact, Store
 from storage.progress import silent
 from storage.schema import SKELETONS
 from storage.skeleton import NUM_JOINTS
@@ -35,9 +35,10 @@ def artifacts(tmp_path: Path) -> dict[str, Artifact]:
     """Artifacts of a run up to the quality of the skeletons; the second frame of each tracklet is filled."""
 
     def made(label: str) -> Artifact:
-        folder = tmp_path / label.replace(" ", "-")
-        folder.mkdir()
-        return Artifact(folder, label.split()[0], f"key of {label}", "digest", {"made": {"seconds": 1.5}})
+        manifest = {"files": {}, "made": {"seconds": 1.5}}
+        artifact = Artifact(Store(tmp_path / "store"), label.split()[0], f"key of {label}", "digest", manifest)
+        artifact.path.mkdir(parents=True)
+        return artifact
 
     rng = np.random.default_rng(0)
     (tmp_path / "raw").mkdir()

@@ -1,0 +1,160 @@
+"""Reading every byte of a store, to find what its disk has changed without a trace."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage import contents, manifests
+from storage.artifacts import Artifact, Store
+from storage.lineage import Name
+from storage.manifests import MANIFEST
+from storage.progress import Progress, silent
+from storage.runs import unreadable
+
+THREADS = 4  # hashing leaves Python's lock; more than a few wait for the disk
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one artifact.
+
+    Attributes:
+        stage: its stage.
+        key: its key.
+        label: the step that made it, as runs print it; only the stage where the manifest cannot be read.
+        files: how many were read.
+        size: bytes that were read.
+        problems: (file, what is wrong with it); none if the artifact is sound.
+        extra: files that lie in its folder and do not belong to it.
+    """
+
+    stage: str
+    key: str
+    label: str
+    files: int
+    size: int
+    problems: tuple[tuple[str, str], ...]
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of a store.
+
+    Attributes:
+        artifacts: sorted by stage and key.
+        records: files in `runs` that cannot be read.
+        leftovers: of interrupted work, as paths below the store, with their bytes; harmless.
+    """
+
+    artifacts: tuple[Checked, ...]
+    records: tuple[str, ...]
+    leftovers: tuple[tuple[str, int], ...]
+
+    @property
+    def damaged(self) -> list[Checked]:
+        """The artifacts with which something is wrong."""
+        return [checked for checked in self.artifacts if checked.problems]
+
+
+def verify(store: Store, progress: Progress = silent) -> Findings:
+    """Read every byte of every artifact and compare it with what was published.
+
+    Args:
+        store: changed in nothing.
+        progress: told of bytes.
+    """
+    names = store.names()
+    sizes = {name: contents.size(store.path(*name)) for name in names}
+    total, done = sum(sizes.values()), 0
+    found: list[Checked] = []
+    with ThreadPoolExecutor(THREADS) as threads:
+        reading = {threads.submit(verify_artifact, store, *name): name for name in names}
+        try:
+            for read in as_completed(reading):
+                checked = read.result()
+                found += [checked] if checked else []
+                done += sizes[reading[read]]
+                progress(done, total, reading[read][0])
+        finally:  # who interrupts it does not wait for the rest
+            threads.shutdown(cancel_futures=True)
+    found.sort(key=lambda checked: (checked.stage, checked.key))
+    return Findings(tuple(found), tuple(unreadable(store)), tuple(_leftovers(store)))
+
+
+def verify_artifact(store: Store, stage: str, key: str) -> Checked | None:
+    """Read every byte of what lies at a stage and key; None where nothing does."""
+    while True:
+        before = contents.state(store.path(stage, key))
+        checked = _read(store, stage, key)
+        # what is published anew while it is read looks damaged and is not
+        if checked is None or not checked.problems or contents.state(store.path(stage, key)) == before:
+            return checked
+
+
+def drop(store: Store, findings: Findings) -> tuple[list[Checked], list[Checked]]:
+    """Take what is damaged out of the store, so that the next run makes just that again.
+
+    Returns:
+        What has left the store, and what another process holds just now.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    gone, busy = [], []
+    for checked in findings.damaged:
+        if store.is_locked(checked.stage, checked.key):
+            busy.append(checked)
+            continue
+        with store.lock(checked.stage, checked.key, "csip verify --drop"):
+            now = verify_artifact(store, checked.stage, checked.key)
+            if now and now.problems:
+                store.discard(checked.stage, checked.key)
+                gone.append(checked)
+    for name in findings.records:
+        (store.root / "runs" / name).unlink(missing_ok=True)
+    return gone, busy
+
+
+def _read(store: Store, stage: str, key: str) -> Checked | None:
+    folder = store.path(stage, key)
+    artifact, problems = store.examine(stage, key)
+    if artifact is None:
+        about = " ".join(problems).removeprefix(f"{MANIFEST} ").removeprefix(f"{MANIFEST}: ")
+        return Checked(stage, key, stage, 0, 0, ((MANIFEST, about),)) if problems else None
+    files = artifact.manifest["files"]
+    wrong = [(name, _wrong(artifact, folder, name)) for name in store.damage(artifact)]
+    try:
+        # the same values in other bytes (1E-05 for 1e-05) pass the seal, and are not what was written
+        if (folder / MANIFEST).read_text() != manifests.written(artifact.manifest):
+            wrong.append((MANIFEST, "is not what was written"))
+    except (OSError, ValueError):
+        wrong.append((MANIFEST, "is not what was written"))
+    extra = {path.relative_to(folder).as_posix() for path in contents.files_below(folder)}
+    return Checked(
+        stage,
+        key,
+        contents.label_of((stage, key), artifact.manifest),
+        len(files) + 1,
+        sum(entry["size"] for entry in files.values()),
+        tuple(wrong),
+        tuple(sorted(extra - files.keys() - {MANIFEST})),
+    )
+
+
+def _wrong(artifact: Artifact, folder: Path, name: str) -> str:
+    entry = artifact.manifest["files"][name]
+    try:
+        size = (folder / name).stat().st_size
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if size != entry["size"]:
+        return f"has {size} bytes in place of {entry['size']}"
+    return "does not hold the bytes that were published"
+
+
+def _leftovers(store: Store) -> Iterator[tuple[str, int]]:
+    folders: list[Name] = [name for name in contents.staged(store) if not store.is_locked(*name)]
+    for path in [*("/".join(name) for name in folders), *contents.discarded(store)]:
+        yield f"staging/{path}", contents.size(store.root / "staging" / path)

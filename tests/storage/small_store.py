@@ -1,0 +1,57 @@
+"""Small stores made by hand: artifacts of a few bytes, and records of runs that used them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.artifacts import Artifact, Store
+from storage.runs import COMPLETED, RunRecord
+
+
+def artifact(
+    store: Store, stage: str, key: str, *sources: Artifact, part: str = "", text: str = "", **facts: Any
+) -> Artifact:
+    """Publish an artifact of two files, one with a text (its stage and key without), that is made from others."""
+    with store.staging(stage, key, resume=False) as folder:
+        (folder / "deep").mkdir()
+        (folder / "data.txt").write_text(text or f"{stage} {key}")
+        (folder / "deep" / "more.txt").write_text("more")
+        about = {
+            "part": part,
+            "settings": {},
+            "inputs": {source.stage: source.digest for source in sources},
+            "weights": {},
+            "code": {"training.loop": "c1"},
+            "libraries": {"torch": "2.6"},
+        }
+        return store.publish(folder, stage, key, about | facts, 1.5)
+
+
+def run(
+    store: Store,
+    name: str,
+    artifacts: Iterable[Artifact],
+    status: str = COMPLETED,
+    config: Mapping[str, Any] = {},
+    metrics: Iterable[Mapping[str, Any]] = (),
+) -> None:
+    """Leave the record of a run that used artifacts, and built the last of them."""
+    used = {f"{a.stage} {a.manifest['part']}".strip(): a for a in artifacts}
+    record = RunRecord(store, name, {"name": "demo", **config})
+    with record.alive():
+        record.finish(status, used, list(used)[-1:], metrics)
+
+
+def names(store: Store) -> set[str]:
+    """Keys of all artifacts that are in a store and sound."""
+    return {found.key for found in store.all()}
+
+
+def flip(path: Path, bit: int = 0) -> None:
+    """Change one bit in the middle of a file, as a bad disk would: size and time stay."""
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1 << bit
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -1,0 +1,184 @@
+"""Deleting while others use the store."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from storage.artifacts import Artifact, Store
+from storage.errors import StoreError
+from storage.garbage import ARTIFACT, RUN, STAGING, TRAINING, Thing
+from storage.runs import COMPLETED, DIED, RunRecord, records
+from storage.sweeping import Sweep
+from storage.trainings import lineage_of
+from tests.storage.small_store import artifact, names, run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def old(store: Store) -> Artifact:
+    """An artifact that only the first of two runs needs."""
+    old, new = artifact(store, "metrics", "old"), artifact(store, "metrics", "new")
+    run(store, "one", [old])
+    run(store, "two", [new])
+    return old
+
+
+def swept(store: Store, keep: int = 1) -> set[tuple[str, str]]:
+    return {(thing.kind, thing.key) for thing in Sweep(store, keep).delete()}
+
+
+def test_what_no_kept_run_needs_is_deleted_with_its_traces(store: Store, old: Artifact) -> None:
+    (store.root / "references").mkdir()
+    for key in ("old", "new", "never"):
+        (store.root / "references" / f"metrics.{key}").touch()
+    assert swept(store) == {(ARTIFACT, "old"), (RUN, "one")}
+    assert names(store) == {"new"}
+    assert [record["run"] for record in records(store)] == ["two"]
+    assert [path.name for path in (store.root / "references").iterdir()] == ["metrics.new"]
+    assert [path.name for path in (store.root / "cache" / "stamps").iterdir()] == ["metrics.new.json"]
+    assert list((store.root / "staging").glob("discarded-*")) == []
+
+
+def test_deciding_deletes_nothing(store: Store, old: Artifact) -> None:
+    before = sorted(store.root.rglob("*"))
+    sweep = Sweep(store, 1)
+    assert sorted(path for path in store.root.rglob("*") if path.suffix != ".lock") == [
+        path for path in before if path.suffix != ".lock"
+    ]
+    assert {thing.key for thing in sweep.decision.goes} == {"old", "one"}
+    assert sum(sweep.sizes[thing] for thing in sweep.decision.goes if thing.kind == ARTIFACT) > 0
+
+
+def test_a_second_sweep_finds_nothing_to_do(store: Store, old: Artifact) -> None:
+    swept(store)
+    assert swept(store) == set()
+
+
+def test_what_a_run_that_goes_on_holds_stays(store: Store, old: Artifact) -> None:
+    going = RunRecord(store, "three", {"name": "other"})
+    with going.alive():
+        going.hold([("metrics", "metrics", "old")])
+        assert swept(store) == {(RUN, "one")}
+        going.finish(COMPLETED)
+    assert "old" in names(store)
+
+
+def test_what_a_run_begins_to_hold_after_the_decision_stays(store: Store, old: Artifact) -> None:
+    sweep = Sweep(store, 1)
+    beginning = RunRecord(store, "three", {"name": "demo"})
+    with beginning.alive():
+        beginning.hold([("metrics", "metrics", "old")])
+        assert {thing.kind for thing in sweep.delete()} == {RUN}
+        assert "old" in names(store)
+        beginning.finish(COMPLETED)
+
+
+def test_a_run_cannot_begin_to_hold_between_the_last_look_and_the_deletion(
+    store: Store, old: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, look = Sweep(store, 1), Sweep._is_needed
+    found = []
+
+    def begin() -> None:
+        beginning = RunRecord(store, "three", {"name": "demo"})
+        with beginning.alive():
+            beginning.hold([("metrics", "metrics", "old")])
+            found.append(store.find("metrics", "old"))
+
+    run = threading.Thread(target=begin)
+
+    def look_and_begin(sweep: Sweep, thing: Thing) -> bool:
+        needed = look(sweep, thing)
+        run.start()
+        run.join(0.2)
+        assert found == [], "it waits until the artifact is out of sight"
+        return needed
+
+    monkeypatch.setattr(Sweep, "_is_needed", look_and_begin)
+    sweep.delete()
+    run.join()
+    assert found == [None], "so that it makes it anew"
+
+
+def test_what_is_made_anew_after_the_decision_stays(store: Store, old: Artifact) -> None:
+    sweep = Sweep(store, 1)
+    artifact(store, "metrics", "old")
+    artifact(store, "metrics", "fresh")
+    sweep.delete()
+    assert names(store) == {"old", "new", "fresh"}
+
+
+def test_what_is_locked_stays(store: Store, old: Artifact) -> None:
+    with store.lock("metrics", "old"):
+        assert swept(store) == {(RUN, "one")}
+    sweep = Sweep(store, 1)
+    with store.lock("metrics", "old"):
+        assert sweep.delete() == []
+    assert "old" in names(store)
+
+
+def test_a_run_whose_record_goes_keeps_it_if_it_is_going_on(store: Store, old: Artifact) -> None:
+    sweep = Sweep(store, 1)
+    again = RunRecord(store, "one", {"name": "demo"})
+    with again.alive():
+        sweep.delete()
+        assert [record["run"] for record in records(store)] == ["two", "one"]
+
+
+def test_a_killed_training_stays_while_its_run_does_and_goes_with_it(store: Store) -> None:
+    state = store.root / "staging" / "finetuned" / "k" / "state.pth"
+    state.parent.mkdir(parents=True)
+    state.write_text("1234")
+    killed = RunRecord(store, "one", {"name": "demo"})
+    with killed.alive():
+        killed.hold([("finetuned", "finetuned", "k")])
+    assert records(store)[0]["status"] == DIED
+    assert swept(store) == set()
+    run(store, "two", [])
+    assert swept(store) == {(STAGING, "k"), (RUN, "one")}
+    assert not state.parent.exists()
+
+
+def test_states_of_a_model_that_goes_go_too(store: Store) -> None:
+    for key, rate in (("old", 1), ("new", 2)):
+        model = artifact(store, "finetuned", key, settings={"lr": rate, "epochs": 3})
+        (store.root / "trainings" / "finetuned" / lineage_of("finetuned", model.manifest)).mkdir(parents=True)
+        run(store, key, [model])
+    new = lineage_of("finetuned", model.manifest)
+    assert {kind for kind, _ in swept(store)} == {ARTIFACT, TRAINING, RUN}
+    assert [path.name for path in (store.root / "trainings" / "finetuned").iterdir()] == [new]
+
+
+def test_states_that_a_beginning_run_may_start_from_stay(store: Store) -> None:
+    (store.root / "trainings" / "finetuned" / "lineage").mkdir(parents=True)
+    sweep = Sweep(store, 1)
+    assert {thing.key for thing in sweep.decision.goes} == {"lineage"}
+    beginning = RunRecord(store, "one", {"name": "demo"})
+    with beginning.alive():
+        beginning.hold([("finetuned", "finetuned", "to make")])
+        assert sweep.delete() == []
+
+
+def test_a_deletion_that_was_interrupted_is_finished(store: Store, old: Artifact) -> None:
+    old.path.rename(store.root / "staging" / "discarded-1")
+    swept(store)
+    assert not (store.root / "staging" / "discarded-1").exists()
+
+
+def test_what_vanishes_meanwhile_is_no_error(store: Store, old: Artifact) -> None:
+    sweep = Sweep(store, 1)
+    shutil.rmtree(old.path)
+    (store.root / "runs" / "one.json").unlink()
+    sweep.delete()
+
+
+def test_without_all_records_nothing_is_decided(store: Store, old: Artifact) -> None:
+    (store.root / "runs" / "two.json").write_text('{"run": "two"')
+    with pytest.raises(StoreError, match=r"two\.json"):
+        Sweep(store, 1)
