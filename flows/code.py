@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -75,11 +76,13 @@ def _imports(source: Path) -> Iterator[str]:
 
 @cache
 def module_source(name: str) -> Path | None:
-    """The file of one of our modules, or None if there is no such module."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
+    """The file of one of our modules, or None if there is no such module; imports nothing."""
+    top, *inner = name.split(".")
+    spec = importlib.util.find_spec(top)
+    for depth, _ in enumerate(inner, start=2):
+        # importlib.util.find_spec would import the parents, and with them torch
+        places = spec.submodule_search_locations if spec else None
+        spec = PathFinder.find_spec(".".join(name.split(".")[:depth]), places) if places else None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 

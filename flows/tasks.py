@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -104,6 +103,8 @@ def step_task(store: Store, stage: str, *, refresh: bool = False) -> Task[..., d
 
 def device() -> str:
     """The kind of device that stages use where they choose it themselves."""
+    import torch  # seconds and much memory, for nothing where every step is kept
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

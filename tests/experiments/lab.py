@@ -23,7 +23,7 @@ from storage.errors import DataError
 from storage.indexing import scan
 from storage.settings import Settings
 from storage.trainings import WORK
-from training.loop import TrainerSettings
+from training.settings.loop import TrainerSettings
 
 TOLD_SECONDS = 20.0
 TRAINER = {"trainer": TrainerSettings(loggers=())}
