@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,15 @@ def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
     }
 
 
+def index_key(facts: Mapping[str, Any]) -> str:
+    """The key of an index that is made from this."""
+    return digest_of({"stage": "index", **facts})[:KEY_LENGTH]
+
+
 def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
     """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
     facts = index_facts(settings, scanned)
-    key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
+    key = index_key(facts)
     with store.lock("index", key):
         found = store.find("index", key)
         if found is None:

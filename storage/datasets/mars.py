@@ -20,17 +20,21 @@ from numpy.typing import NDArray
 from storage.errors import DataError
 from storage.tracklets import JUNK_PID, Tracklet
 
-NEEDED = (
-    "bbox_train",
-    "bbox_test",
+LISTS = (
     "info/train_name.txt",
     "info/test_name.txt",
     "info/tracks_train_info.mat",
     "info/tracks_test_info.mat",
     "info/query_IDX.mat",
 )
+NEEDED = ("bbox_train", "bbox_test", *LISTS)
 FRAME_NAME = re.compile(r"(?P<pid>\d{4}|00-1)C(?P<camid>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)\.(jpg|jpeg|png)")
 SHOWN = 20
+
+
+def lists(root: Path) -> list[Path]:
+    """The files that `read` reads."""
+    return [root / name for name in LISTS]
 
 
 def read(root: Path) -> list[Tracklet]:

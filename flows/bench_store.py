@@ -1,0 +1,289 @@
+"""What a run costs in which nothing changed, and how that grows: `make bench-store`.
+
+Data sets of 1 %, 10 % and 100 % of MARS's identities, from its real lists, with hard links to rendered frames behind the
+names (`storage.demo.mars_size`). Each row is of real commands in processes of their own, on a store that is full:
+
+    first scan      `csip plan` on an empty store: every frame is read
+    plan, run       `csip plan` and `csip run` with nothing changed
+    a frame         `csip plan` after one frame changed, and what it says of it
+    memory          peak of that run's process
+    a kept step     (run - run --to index) / steps: the share of a step in a run that keeps everything
+
+The stores are full without extraction and training of a million frames: the whole pipeline runs once for real on the
+first few identities, with the smallest settings and MARS's number of shards; every step of a larger data set then gets
+hard links to the files of that run's step of the same name, published under its own key. What lies in them is too little
+for the data set, but a run that keeps everything asks for their keys and sizes alone.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+from rich.table import Table
+
+from flows.config import load_config
+from flows.pipeline import STAGES, pipeline
+from flows.rebuild import TaskBuilder
+from flows.scanning import current_index
+from flows.server import ServerSettings, ensure_server, stop_server
+from flows.steps import Step
+from flows.tasks import reference_artifact
+from storage.artifacts import MANIFEST, Artifact, Store
+from storage.demo import mars_size
+from storage.progress import Progress, silent
+from storage.settings import Settings
+
+SHARES = (0.01, 0.1, 1.0)
+FEWEST = 0.0
+"""Two identities of each list."""
+
+EMPTY_STEPS = 100
+SMALLEST: dict[str, Any] = {
+    "encoder": {
+        "arch": "small", "image_height": 32, "image_width": 16, "width": 16, "depth": 1, "heads": 2, "projection": 8
+    },
+    "visual": {"epochs": 1, "clip_length": 2, "identities": 2, "instances": 2},
+    "pretrain": {"epochs": 1, "clip_length": 2, "skeleton": {"width": 16, "depth": 1, "heads": 2, "hidden": 16}},
+    "finetune": {"epochs": 1, "clip_length": 2, "identities": 2, "instances": 2},
+    "trainer": {"loggers": []},
+}  # fmt: skip
+SHARDS = {"train_shards": 32, "test_shards": 48}
+"""Those of configs/mars.yaml."""
+
+console = Console(highlight=False, width=140)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a command took: wall seconds, peak memory in MB, and what it printed."""
+
+    seconds: float
+    peak_mb: float
+    output: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Of the almost empty stage that is timed below."""
+
+
+class EmptySettings(Settings):
+    """It has none."""
+
+
+def run(inputs: Inputs, settings: EmptySettings, out_dir: Path, progress: Progress) -> None:
+    """An almost empty stage."""
+    (out_dir / "nothing").write_text("\n")
+
+
+@dataclass
+class Walker:
+    """A `Builder` that finds every step's artifact, or publishes links to the files of another run's step of its name.
+
+    Attributes:
+        store: to look in and to fill.
+        donors: label -> artifact of the other run.
+        artifacts: label -> artifact, of the steps so far.
+    """
+
+    store: Store
+    donors: Mapping[str, Artifact] = field(default_factory=dict)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    def one(self, step: Step) -> Artifact:
+        """Find or publish one step."""
+        return self.many([step])[0]
+
+    def many(self, steps: Sequence[Step]) -> list[Artifact]:
+        """Find or publish steps."""
+        for step in steps:
+            self.artifacts[step.label] = self.store.find(step.stage, step.key) or self._publish(step)
+        return [self.artifacts[step.label] for step in steps]
+
+    def lineage(self) -> tuple[dict[str, Any], ...]:
+        """Nothing was made."""
+        return ()
+
+    def _publish(self, step: Step) -> Artifact:
+        with self.store.staging(step.stage, step.key, resume=False) as folder:
+            shutil.copytree(self.donors[step.label].path, folder, copy_function=os.link, dirs_exist_ok=True)
+            (folder / MANIFEST).unlink()
+            return self.store.publish(folder, step.stage, step.key, step.facts, 0.0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Data sets, stores and configurations in one folder.
+
+    Attributes:
+        folder: may hold those of an earlier benchmark.
+        protocol: MARS's lists.
+    """
+
+    folder: Path
+    protocol: Path
+
+    def config(self, share: float) -> Path:
+        """Configuration of a data set, which is made if need be; its store is not touched."""
+        name = f"mars-{100 * share:g}"
+        root = self.folder / name / "data"
+        if not root.exists():
+            fresh = root.with_name("data.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            mars_size.make(self.protocol, share, fresh)
+            fresh.rename(root)
+        values = SMALLEST | {"name": name, "store": str(root.parent / "store"), "data": SHARDS | {"root": str(root)}}
+        path = root.parent / "config.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    def donors(self) -> dict[str, Artifact]:
+        """Artifacts of a real run on the first few identities: label -> artifact."""
+        path = self.config(FEWEST)
+        csip("run", path)
+        config = load_config(path)
+        store = Store(config.store)
+        finder = Walker(store)
+        pipeline(config, reference_artifact(store, current_index(store, config, silent)), finder)
+        return finder.artifacts
+
+    def row(self, share: float, donors: Mapping[str, Artifact], table: Table) -> str:
+        """Measure one data set; what the plan says of a changed frame."""
+        path = self.config(share)
+        config = load_config(path)
+        shutil.rmtree(config.store, ignore_errors=True)
+        first = csip("plan", path)
+        store = Store(config.store)
+        walker = Walker(store, donors)
+        index = reference_artifact(store, current_index(store, config, silent))
+        pipeline(config, index, walker)
+        planned, short, whole = csip("plan", path), csip("run", path, "--to", "index"), csip("run", path)
+        if "\n0 of " not in whole.output:
+            raise SystemExit(f"the run should have kept everything:\n{whole.output}")
+        frame = change_a_frame(config.data.root)
+        told = csip("plan", path)
+        if frame not in told.output:
+            raise SystemExit(f"the plan should have named {frame}:\n{told.output}")
+        frames = sum(
+            split["frames"] for split in json.loads(index.file("summary.json").path.read_text())["splits"].values()
+        )
+        steps = len(walker.artifacts)
+        table.add_row(
+            f"{100 * share:g} %",
+            f"{frames:,}",
+            f"{first.seconds:.1f}",
+            f"{planned.seconds:.1f}",
+            f"{whole.seconds:.1f}",
+            f"{told.seconds:.1f}",
+            f"{max(spent.peak_mb for spent in (planned, whole, told)):.0f}",
+            f"{first.peak_mb:.0f}",
+            f"{1000 * (whole.seconds - short.seconds) / steps:.0f}",
+        )
+        return next(line.strip() for line in told.output.splitlines() if frame in line)
+
+
+def change_a_frame(root: Path) -> str:
+    """Change the bytes of the first training frame; its name."""
+    frame = min(min((root / "bbox_train").iterdir()).iterdir())
+    fresh = frame.with_suffix(".new")
+    fresh.write_bytes(frame.read_bytes() + b"\0")  # a file of its own, not the one that many names share
+    fresh.replace(frame)
+    return frame.relative_to(root).as_posix()
+
+
+def csip(command: str, config: Path, *options: str) -> Spent:
+    """Run a command of `csip` in a process of its own.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            [sys.executable, "-m", "flows.cli", command, str(config), *options],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"COLUMNS": "1000"},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - start
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        raise SystemExit(f"csip {command} {config} failed:\n{text}")
+    return Spent(seconds, usage.ru_maxrss / 1000, text)
+
+
+def empty_steps(store: Store) -> tuple[float, float]:
+    """Milliseconds of a step of the almost empty stage, submitted as every step is: one that runs, one that is kept."""
+
+    @flow(name="bench-store", persist_result=False)
+    def timed() -> list[float]:
+        taken = []
+        for _ in range(2):
+            steps = [Step(STAGES[1], __name__, EmptySettings(), {}, part=f"{n}") for n in range(EMPTY_STEPS)]
+            start = time.perf_counter()
+            TaskBuilder(store, STAGES[-1], frozenset()).many(steps)
+            taken.append(1000 * (time.perf_counter() - start) / len(steps))
+        return taken
+
+    ran, kept = timed()
+    return ran, kept
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocol", type=Path, required=True, help="folder of MARS's five lists")
+    parser.add_argument("--folder", type=Path, help="keep the data sets here, for the next benchmark")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of MARS's identities, 0 to 1")
+    chosen = parser.parse_args()
+    head = (
+        "data",
+        "frames",
+        "first scan, s",
+        "plan, s",
+        "run, s",
+        "a frame, s",
+        "memory, MB",
+        "first, MB",
+        "kept step, ms",
+    )
+    table = Table(*head)
+    said = []
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench((chosen.folder or Path(folder)).resolve(), chosen.protocol)
+        server = ServerSettings(home=Path(folder) / "prefect")
+        os.environ["PREFECT_API_URL"] = url = ensure_server(server)
+        try:
+            with temporary_settings({PREFECT_API_URL: url}):
+                ran, kept = empty_steps(Store(Path(folder) / "empty"))
+                donors = bench.donors()
+                for share in chosen.shares:
+                    said.append(bench.row(share, donors, table))
+        finally:
+            stop_server(server)
+    console.print(__doc__.split("\n\n", 2)[-1])
+    console.print(table)
+    console.print(
+        f"an almost empty step, {EMPTY_STEPS} of them in one flow: {ran:.0f} ms where it runs, {kept:.0f} ms where it is kept"
+    )
+    console.print("\n".join(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The index of a configuration's raw data: the quick way where nothing changed, the long way everywhere else.
+
+The store remembers for each configuration what its last scan came to (cache/index-<name>.json): what the scan was made
+from (*origin*), what it saw of the frames (the digest of the cache of stamps), and the key of the index. If all three
+still hold, the tracklets are not read, fingerprinted or compared. In any doubt they are.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from flows.code import code_digests, library_versions
+from flows.config import Config
+from flows.tasks import index_facts, index_key, publish_index
+from storage.artifacts import Artifact, Store, digest_of, file_digest
+from storage.datasets import READERS
+from storage.fingerprints import unchanged
+from storage.indexing import DataSettings, Scan, scan, write_index
+from storage.progress import Progress
+
+
+def current_index(store: Store, config: Config, progress: Progress) -> dict[str, Any]:
+    """Publish the index of the raw data unless the same is there; a reference, and whether it was `kept`.
+
+    Raises:
+        DataError: as `storage.indexing.scan`.
+    """
+    if index := kept_index(store, config, progress):
+        return {"stage": "index", "key": index.key, "kept": True}
+    before = origin(config.data)
+    found = scan(config.data, _cache(store, config), progress)
+    made = publish_index(store, config.data, found)
+    _remember(store, config, before, found, made["key"])
+    return made
+
+
+def trial_index(store: Store, config: Config, folder: Path, progress: Progress) -> Artifact:
+    """The index of the raw data, made in a folder outside the store.
+
+    Raises:
+        DataError: as `storage.indexing.scan`.
+    """
+    before = origin(config.data)
+    found = scan(config.data, _cache(store, config), progress)
+    facts = index_facts(config.data, found)
+    if store.find("index", index_key(facts)):
+        _remember(store, config, before, found, index_key(facts))
+    trial = Store(folder)
+    with trial.staging("index", "trial", resume=False) as staged:
+        write_index(found, config.data, staged)
+        return trial.publish(staged, "index", "trial", facts, 0.0)
+
+
+def kept_index(store: Store, config: Config, progress: Progress) -> Artifact | None:
+    """The index of the last scan, if lists, settings, code and the stamp of every frame are as they were then."""
+    memory = _memory(store, config)
+    index = store.find("index", memory["key"]) if memory else None
+    if index is None or memory["origin"] != origin(config.data):
+        return None
+    same = unchanged(config.data.root, _cache(store, config), memory["stamps"], progress)
+    return index if same else None
+
+
+def last_index(store: Store, config: Config) -> Artifact | None:
+    """The index that this configuration's last scan came to; the store's newest where that is not known."""
+    memory = _memory(store, config)
+    known = store.find("index", memory["key"]) if memory else None
+    return known or next(reversed(store.all("index")), None)
+
+
+def origin(settings: DataSettings) -> str | None:
+    """Digest of all that an index is made from, without the frames.
+
+    None where that cannot be said: a list is not there, or files must be looked for (`data.skeletons`).
+    """
+    if settings.skeletons:
+        return None
+    try:
+        lists = [file_digest(path) for path in READERS[settings.layout].lists(settings.root)]
+    except OSError:
+        return None
+    return digest_of([lists, settings.key_fields(), code_digests("storage.indexing"), library_versions()])
+
+
+def _remember(store: Store, config: Config, before: str | None, found: Scan, key: str) -> None:
+    if before is None or before != origin(config.data):
+        return  # the lists changed while they were read: which of the two contents was it?
+    path = _memory_path(store, config)
+    fresh = path.with_name(f"{path.name}.{uuid4().hex}.new")
+    fresh.write_text(json.dumps({"origin": before, "stamps": found.cache_digest, "key": key}) + "\n")
+    os.replace(fresh, path)
+
+
+def _memory(store: Store, config: Config) -> dict[str, str] | None:
+    try:
+        memory = json.loads(_memory_path(store, config).read_text())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(memory, dict) and memory.keys() == {"origin", "stamps", "key"}
+    return memory if whole and all(isinstance(value, str) for value in memory.values()) else None
+
+
+def _memory_path(store: Store, config: Config) -> Path:
+    return store.root / "cache" / f"index-{config.name}.json"
+
+
+def _cache(store: Store, config: Config) -> Path:
+    return store.root / "cache" / f"fingerprints-{config.name}.parquet"
