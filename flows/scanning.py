@@ -5,15 +5,18 @@ from (*origin*), what it saw of the frames (the digest of the cache of stamps), 
 still hold, the tracklets are not read, fingerprinted or compared. In any doubt they are.
 """
 
+import hashlib
 import json
 import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from flows.code import code_digests, library_versions
 from flows.config import Config
-from flows.tasks import index_facts, index_key, publish_index
+from flows.steps import KEY_LENGTH
 from storage.artifacts import Artifact, Store, digest_of, file_digest
 from storage.datasets import READERS
 from storage.fingerprints import unchanged
@@ -68,6 +71,46 @@ def last_index(store: Store, config: Config) -> Artifact | None:
     memory = _memory(store, config)
     known = store.find("index", memory["key"]) if memory else None
     return known or next(reversed(store.all("index")), None)
+
+
+def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
+    """What an index is made from; its key is the digest of this."""
+    rows = hashlib.sha256()
+    for tracklet in found.tracklets:
+        rows.update(repr(vars(tracklet)).encode())
+    inputs = {"raw": rows.hexdigest(), "missing": digest_of(list(found.missing))}
+    if found.skeletons:
+        files = hashlib.sha256()
+        for tracklet in found.skeletons.tracklets:
+            files.update(repr(vars(tracklet)).encode())
+        inputs["skeleton files"] = digest_of([files.hexdigest(), list(found.skeletons.extra)])
+    return {
+        "part": "",
+        "settings": settings.key_fields(),
+        "inputs": inputs,
+        "weights": {},
+        "code": code_digests("storage.indexing"),
+        "libraries": library_versions(),
+    }
+
+
+def index_key(facts: Mapping[str, Any]) -> str:
+    """The key of an index that is made from this."""
+    return digest_of({"stage": "index", **facts})[:KEY_LENGTH]
+
+
+def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
+    """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
+    facts = index_facts(settings, scanned)
+    key = index_key(facts)
+    with store.lock("index", key):
+        found = store.find("index", key)
+        if found is None:
+            start = time.monotonic()
+            with store.staging("index", key, resume=False) as folder:
+                write_index(scanned, settings, folder)
+                store.publish(folder, "index", key, facts, time.monotonic() - start)
+    return {"stage": "index", "key": key, "kept": found is not None}
 
 
 def origin(settings: DataSettings) -> str | None:

@@ -4,11 +4,9 @@ Prefect's own record of a finished task is a small reference to an artifact. Rea
 deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied store, another run) is a hit.
 """
 
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,10 @@ from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
-from flows.code import code_digests, library_versions
-from flows.steps import KEY_LENGTH, Step
+from flows.steps import Step
 from flows.telling import Told
-from storage.artifacts import Artifact, Store, digest_of
+from storage.artifacts import Artifact, Store
 from storage.errors import StoreError
-from storage.indexing import DataSettings, Scan, write_index
 from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
@@ -133,46 +129,6 @@ def build_step(store: Store, step: Step, *, refresh: bool = False) -> Artifact:
             artifact = store.publish(folder, step.stage, step.key, step.facts, seconds, device())
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
-
-
-def index_facts(settings: DataSettings, found: Scan) -> dict[str, Any]:
-    """What an index is made from; its key is the digest of this."""
-    rows = hashlib.sha256()
-    for tracklet in found.tracklets:
-        rows.update(repr(vars(tracklet)).encode())
-    inputs = {"raw": rows.hexdigest(), "missing": digest_of(list(found.missing))}
-    if found.skeletons:
-        files = hashlib.sha256()
-        for tracklet in found.skeletons.tracklets:
-            files.update(repr(vars(tracklet)).encode())
-        inputs["skeleton files"] = digest_of([files.hexdigest(), list(found.skeletons.extra)])
-    return {
-        "part": "",
-        "settings": settings.key_fields(),
-        "inputs": inputs,
-        "weights": {},
-        "code": code_digests("storage.indexing"),
-        "libraries": library_versions(),
-    }
-
-
-def index_key(facts: Mapping[str, Any]) -> str:
-    """The key of an index that is made from this."""
-    return digest_of({"stage": "index", **facts})[:KEY_LENGTH]
-
-
-def publish_index(store: Store, settings: DataSettings, scanned: Scan) -> dict[str, Any]:
-    """Publish the index of scanned tracklets unless the same is there; a reference, and whether it was `kept`."""
-    facts = index_facts(settings, scanned)
-    key = index_key(facts)
-    with store.lock("index", key):
-        found = store.find("index", key)
-        if found is None:
-            start = time.monotonic()
-            with store.staging("index", key, resume=False) as folder:
-                write_index(scanned, settings, folder)
-                store.publish(folder, "index", key, facts, time.monotonic() - start)
-    return {"stage": "index", "key": key, "kept": found is not None}
 
 
 def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from storage.errors import DataError
@@ -119,6 +118,8 @@ def _shared_identities(train: list[Tracklet], test: list[Tracklet]) -> list[int]
 
 
 def _matrix(path: Path, name: str) -> NDArray[np.int64]:
+    import scipy.io  # half a second, for nothing where the lists are as at the last scan
+
     try:
         contents = scipy.io.loadmat(path)
     except Exception as error:  # scipy raises many kinds for one cause: not a MATLAB file

@@ -4,6 +4,7 @@ Behind the names lie hard links to a few hundred rendered frames. What a scan as
 files; what it reads the first time comes from few, so the disk's own speed stays out of what is measured with this.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from itertools import cycle
@@ -57,14 +58,20 @@ def make(protocol: Path, share: float, root: Path) -> int:
 
 
 def chosen(table: NDArray[np.int64], share: float) -> NDArray[np.int64]:
-    """Positions of the rows of a share of the identities, at least two, and of a share of those without identity.
+    """Positions of the rows of a share of the identities, and of a share of those without identity.
+
+    Identities are ordered by their frames and taken at even distances, an even number of them: so a small share has
+    about its share of the frames, and every share has the two of the smallest, share 0.
 
     Args:
         table: rows (first line, last line, pid, camid).
         share: 0 to 1.
     """
-    pids = np.unique(table[:, 2][table[:, 2] > 0])
-    keep = np.isin(table[:, 2], pids[: max(2, round(share * len(pids)))])
+    pids, owner = np.unique(table[:, 2], return_inverse=True)
+    frames = np.bincount(owner, table[:, 1] - table[:, 0] + 1)
+    ordered = [pid for pid in pids[np.argsort(frames, kind="stable")].tolist() if pid > 0]
+    count = min(len(ordered), 2 * max(1, math.ceil(share * len(ordered) / 2)))
+    keep = np.isin(table[:, 2], [ordered[k * len(ordered) // count] for k in range(count)])
     for nobody in (0, -1):
         rows = np.flatnonzero(table[:, 2] == nobody)
         keep[rows[: round(share * len(rows))]] = True
