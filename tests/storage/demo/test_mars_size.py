@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage.datasets import mars
 from storage.demo import mars_size
@@ -53,17 +55,23 @@ def test_the_whole_of_it_has_the_lists_of_the_protocol(protocol: Path, tmp_path:
 
 def test_a_part_of_it_is_a_whole_data_set_of_whole_identities(protocol: Path, tmp_path: Path) -> None:
     mars_size.make(protocol, 0.5, tmp_path / "data")
-    found = mars.read(tmp_path / "data")
-    assert [(t.tracklet_id, t.split) for t in found] == [
-        ("0001C1T0000", "train"),
-        ("0001C2T0001", "train"),
-        ("0005C1T0002", "train"),
-        ("0002C1T0004", "query"),
-        ("0003C2T0006", "query"),
-        ("0000C1T0002", "gallery"),
-        ("0003C1T0005", "gallery"),
+    assert [(t.tracklet_id, t.split, len(t.frames)) for t in mars.read(tmp_path / "data")] == [
+        ("0005C1T0002", "train", 1),
+        ("0007C1T0003", "train", 2),
+        ("0002C1T0004", "query", 1),
+        ("0009C1T0007", "query", 1),
+        ("0000C1T0002", "gallery", 1),
     ]
-    assert [len(t.frames) for t in found] == [2, 1, 1, 1, 2, 1, 1]
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=40), st.floats(0, 1))
+def test_every_share_has_the_identities_of_the_smallest(frames: list[int], share: float) -> None:
+    lasts = np.cumsum(frames)
+    table = np.column_stack([lasts - np.array(frames) + 1, lasts, np.arange(1, len(frames) + 1), np.ones(len(frames))])
+    table = table.astype(np.int64)
+    kept = mars_size.chosen(table, share)
+    assert set(mars_size.chosen(table, 0.0)) <= set(kept)
+    assert share * len(frames) <= len(kept) <= share * len(frames) + 2
 
 
 def test_too_few_pictures_for_the_file_systems_links_are_refused(
