@@ -12,8 +12,9 @@ they took and, in brackets, those of processor time:
 
 The stores are full without extraction and training of a million frames: the whole pipeline runs once for real on two
 identities of each list, with the smallest settings and as many shards as configs/mars.yaml. Every step of a larger data
-set then gets hard links to the files of that run's step of the same name, published under its own key. They hold too
-little for the data set, but a run that keeps everything asks for keys and sizes alone.
+set then gets hard links to the files of that run's step of the same name, published under its own key; skeletons, of
+which the run shows pictures, are zeros for all its tracklets. The other files hold too little for the data set, but a
+run that keeps everything asks for keys and sizes alone.
 """
 
 import argparse
@@ -25,8 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
+from flows.bench_filling import Walker
 from flows.config import load_config
 from flows.pipeline import STAGES, pipeline
 from flows.rebuild import TaskBuilder
@@ -43,7 +45,7 @@ from flows.scanning import current_index
 from flows.server import ServerSettings, ensure_server, stop_server
 from flows.steps import Step
 from flows.tasks import reference_artifact
-from storage.artifacts import MANIFEST, Artifact, Store
+from storage.artifacts import Artifact, Store
 from storage.demo import mars_size
 from storage.progress import Progress, silent
 from storage.settings import Settings
@@ -100,41 +102,6 @@ class EmptySettings(Settings):
 def run(inputs: Inputs, settings: EmptySettings, out_dir: Path, progress: Progress) -> None:
     """An almost empty stage."""
     (out_dir / "nothing").write_text("\n")
-
-
-@dataclass
-class Walker:
-    """A `Builder` that finds every step's artifact, or publishes links to the files of another run's step of its name.
-
-    Attributes:
-        store: to look in and to fill.
-        donors: label -> artifact of the other run.
-        artifacts: label -> artifact, of the steps so far.
-    """
-
-    store: Store
-    donors: Mapping[str, Artifact] = field(default_factory=dict)
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-
-    def one(self, step: Step) -> Artifact:
-        """Find or publish one step."""
-        return self.many([step])[0]
-
-    def many(self, steps: Sequence[Step]) -> list[Artifact]:
-        """Find or publish steps."""
-        for step in steps:
-            self.artifacts[step.label] = self.store.find(step.stage, step.key) or self._publish(step)
-        return [self.artifacts[step.label] for step in steps]
-
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        """Nothing was made."""
-        return ()
-
-    def _publish(self, step: Step) -> Artifact:
-        with self.store.staging(step.stage, step.key, resume=False) as folder:
-            shutil.copytree(self.donors[step.label].path, folder, copy_function=os.link, dirs_exist_ok=True)
-            (folder / MANIFEST).unlink()
-            return self.store.publish(folder, step.stage, step.key, step.facts, 0.0)
 
 
 @dataclass(frozen=True)
