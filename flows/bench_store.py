@@ -67,6 +67,15 @@ SMALLEST: dict[str, Any] = {
 SHARDS = {"train_shards": 32, "test_shards": 48}
 """Those of configs/mars.yaml."""
 
+WATCH = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1000]))
+sys.exit(code)
+"""
+"""Starts a command and says what it used; from a small process, since Linux counts the starting one's memory too."""
+
 console = Console(highlight=False, width=140)
 
 
@@ -188,21 +197,17 @@ def csip(command: str, config: Path, *options: str) -> Spent:
         SystemExit: it failed.
     """
     start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(  # noqa: S603 (our own module)
-            [sys.executable, "-m", "flows.cli", command, str(config), *options],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"COLUMNS": "1000"},
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-        output.seek(0)
-        text = output.read()
-    if process.returncode:
-        raise SystemExit(f"csip {command} {config} failed:\n{text}")
-    return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, text)
+    done = subprocess.run(  # noqa: S603 (our own module)
+        [sys.executable, "-c", WATCH, sys.executable, "-m", "flows.cli", command, str(config), *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "1000"},
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"csip {command} {config} failed:\n{done.stdout}{done.stderr}")
+    *output, used = done.stdout.splitlines(keepends=True)
+    return Spent(seconds, *json.loads(used), "".join(output))
 
 
 def empty_steps(store: Store) -> tuple[float, float]:
