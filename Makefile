@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training measure-poses experiments
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store measure-poses experiments
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,12 +42,17 @@ test-all: $(READY)  ## every test, the slow ones too
 FRAMES ?= ../shared/data/plaza
 WEIGHTS ?= ../shared/weights
 POSES ?= ../shared/data/pose3d
+# MARS's five lists
+PROTOCOL ?= ../shared/data/mars-protocol
 
 bench-extraction: $(READY)  ## extraction against mmpose's own ways (20 minutes; BENCH="--only 2d" for a part)
 	@$(BIN)/python -m flows.bench_extraction --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
 
 bench-training: $(READY)  ## training: speed, waiting, memory, and stage 1 against the naive way (5 minutes)
 	@$(BIN)/python -m flows.bench_training $(BENCH)
+
+bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 % and 100 % of MARS (10 minutes)
+	@$(BIN)/python -m flows.bench_store --protocol $(PROTOCOL) $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait

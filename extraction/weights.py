@@ -5,6 +5,7 @@ weights come from its model zoo; both may lie anywhere on this machine, or belon
 Neither torch nor mmpose is imported here, so that planning a run stays quick.
 """
 
+import ast
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -78,14 +79,18 @@ def find_config(name: str) -> Path:
 def config_files(path: Path) -> tuple[Path, ...]:
     """A config and every file that it inherits from, the config first."""
     found = [path]
-    if "_base_" not in path.read_text():
-        return (path,)
-    from mmengine.config import Config  # takes seconds, and this project's own configs inherit from nothing
-
-    for base in Config._get_base_files(str(path)):
-        base_path = Path(base) if Path(base).is_absolute() else path.parent / base
-        found += [file for file in config_files(base_path.resolve()) if file not in found]
+    for base in _bases(path):
+        found += [file for file in config_files((path.parent / base).resolve()) if file not in found]
     return tuple(found)
+
+
+def _bases(path: Path) -> list[str]:
+    """What a config assigns to `_base_`; read here, since mmengine would import torch for it."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
+            bases = ast.literal_eval(node.value)
+            return [bases] if isinstance(bases, str) else list(bases)
+    return []
 
 
 @dataclass(frozen=True)

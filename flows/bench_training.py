@@ -31,14 +31,17 @@ from storage.indexing import scan, write_index
 from storage.progress import silent
 from storage.settings import Settings
 from training.launch import write_job
-from training.loop import TrainerSettings
 from training.model_files import save_model
-from training.visual_encoder import EncoderSettings, VisualEncoder
+from training.settings.encoder import EncoderSettings
+from training.settings.features import FeatureSettings
+from training.settings.loop import TrainerSettings
+from training.settings.pretrain import PretrainSettings
+from training.visual_encoder import VisualEncoder
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 FEW = DemoSettings(train_identities=4, test_identities=2, cameras=2, tracklets=2, frames=8, distractors=0)
 # a batch of 8 clips, and not of 64, so that the naive way ends
-PUBLISHED = training.pretrain.PretrainSettings(epochs=3, batch=8, decode_workers=2, save_every=3)
+PUBLISHED = PretrainSettings(epochs=3, batch=8, decode_workers=2, save_every=3)
 QUIET = TrainerSettings(loggers=())
 console = Console(highlight=False, width=130)
 
@@ -56,7 +59,7 @@ class Case:
 
     name: str
     encoder: EncoderSettings
-    pretrain: training.pretrain.PretrainSettings
+    pretrain: PretrainSettings
     naive_epochs: int
 
 
@@ -94,7 +97,7 @@ class Bench:
         out.mkdir()
         inputs = training.features.Inputs(self.root, self.index, self.encoder(name, settings), settings)
         start = time.perf_counter()
-        training.features.run(inputs, training.features.FeatureSettings(), out, silent)
+        training.features.run(inputs, FeatureSettings(), out, silent)
         return out / "features.parquet", time.perf_counter() - start
 
     def train(self, name: str, module: Any, inputs: Any, settings: Settings) -> Mapping[str, float]:

@@ -22,13 +22,13 @@ from flows.settings_file import read_settings
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
 from storage.settings import Settings, neutral
-from training.embed import EmbedSettings
-from training.features import FeatureSettings
-from training.finetune import FinetuneSettings
-from training.loop import TrainerSettings
-from training.pretrain import PretrainSettings
-from training.visual import VisualSettings
-from training.visual_encoder import EncoderSettings
+from training.settings.embed import EmbedSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.features import FeatureSettings
+from training.settings.finetune import FinetuneSettings
+from training.settings.loop import TrainerSettings
+from training.settings.pretrain import PretrainSettings
+from training.settings.visual import VisualSettings
 
 
 class Config(Settings):

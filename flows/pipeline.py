@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import evaluation.report
 import extraction.extract
-import training.visual_encoder
 from flows.config import Config
 from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.indexing import PARTS, shard_names
+from training.settings.encoder import weight_files as encoder_files
 
 STAGES = (
     "index",
@@ -84,7 +84,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     )
 
     # the visual encoder: pretrained weights, or a small one trained on the training identities
-    encoder_weights = partial(training.visual_encoder.weight_files, config.encoder)
+    encoder_weights = partial(encoder_files, config.encoder)
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(
@@ -195,7 +195,7 @@ def check_weights(config: Config, until: str) -> None:
     if STAGES.index(until) >= STAGES.index("skeletons") and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
     if STAGES.index(until) >= STAGES.index("visual"):
-        training.visual_encoder.weight_files(config.encoder)
+        encoder_files(config.encoder)
 
 
 def truth_file(root: Path) -> Path | None:

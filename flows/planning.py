@@ -9,12 +9,12 @@ from typing import Any, Literal
 from flows.config import Config
 from flows.pipeline import pipeline
 from flows.reasons import changes, listed
+from flows.scanning import kept_index, last_index, trial_index
 from flows.steps import Step
-from flows.tasks import index_facts
 from storage.artifacts import Artifact, ArtifactFile, Store
-from storage.indexing import scan, write_index
 from storage.object_store import open_store
 from storage.progress import Progress, silent
+from storage.raw_changes import RawChanges, index_changes
 
 WAITS_SHOWN = 3
 Verdict = Literal["kept", "will run", "may run"]
@@ -44,10 +44,17 @@ class UnmadeFile(ArtifactFile):
 
 @dataclass
 class Planner:
-    """Looks every step up in the store and notes what would happen."""
+    """Looks every step up in the store and notes what would happen.
+
+    Attributes:
+        store: to look in.
+        lines: what was noted.
+        raw: shard -> what changed of its frames.
+    """
 
     store: Store
     lines: list[Line] = field(default_factory=list)
+    raw: Mapping[str, RawChanges] = field(default_factory=dict)
 
     def one(self, step: Step) -> Artifact:
         """Plan one step."""
@@ -81,7 +88,9 @@ class Planner:
         before = [a for a in self.store.all(step.stage) if a.manifest.get("part") == step.part]
         if not before:
             return "never made"
-        return "; ".join(changes(before[-1].manifest, step.facts)) or "made by an older version"
+        reason = "; ".join(changes(before[-1].manifest, step.facts)) or "made by an older version"
+        frames = str(self.raw.get(step.part, "")) if step.stage == "skeletons" else ""
+        return f"{reason}: {frames}" if frames else reason
 
 
 def _unmade(source: Any) -> list[str]:
@@ -103,21 +112,31 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
     if config.data.demo is not None and not config.data.root.exists():
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = open_store(config.store, config.workspace)
-    found = scan(config.data, store.root / "cache" / f"fingerprints-{config.name}.parquet", progress)
-    facts = index_facts(config.data, found, config.versions)
+    planner = Planner(store)
+    if index := kept_index(store, config, progress):
+        planner.lines.append(Line("index", "index", "kept", "nothing changed"))
+        pipeline(config, index, planner)
+        return planner.lines
     with tempfile.TemporaryDirectory() as folder:
         # an index is cheap to make: with it, the plan can say which shards changed
-        trial = Store(Path(folder))
-        with trial.staging("index", "trial", resume=False) as staged:
-            write_index(found, config.data, staged)
-            index = trial.publish(staged, "index", "trial", facts, 0.0)
-        planner = Planner(store)
+        index = trial_index(store, config, Path(folder), progress)
+        before = last_index(store, config)
         verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
-        before = store.all("index")
-        reason = "nothing changed" if verdict == "kept" else "the raw data changed" if before else "never made"
+        reason = "nothing changed" if verdict == "kept" else "never made"
+        if before and verdict == "will run":
+            planner.raw = index_changes(before, index)
+            reason = index_reason(before, index, planner.raw)
         planner.lines.append(Line("index", "index", verdict, reason))
         pipeline(config, index, planner)
     return planner.lines
+
+
+def index_reason(before: Artifact, now: Artifact, raw: Mapping[str, RawChanges]) -> str:
+    """Why an index is made anew: settings, code, and the first changed frames and tracklets."""
+    inputs = {name: before.manifest["inputs"].get(name) for name in ("raw", "missing")}  # told by `raw`, with names
+    told = changes(before.manifest, {**now.manifest, "inputs": {**now.manifest["inputs"], **inputs}})
+    frames = str(sum(raw.values(), RawChanges()))
+    return "; ".join([*told, *([frames] if frames else [])]) or "the raw data changed"
 
 
 def as_groups(lines: Sequence[Line]) -> list[tuple[str, Verdict, str, list[str]]]:

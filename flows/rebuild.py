@@ -16,15 +16,15 @@ from prefect.utilities.annotations import quote
 import storage.demo.dataset
 from flows.config import Config
 from flows.pipeline import STAGES, check_weights, pipeline
+from flows.scanning import current_index
 from flows.server import ServerLost, healthy
 from flows.showing import metric_rows as metric_rows  # the command line prints them
 from flows.showing import show
 from flows.steps import Step
-from flows.tasks import publish_index, reference_artifact, step_task
+from flows.tasks import reference_artifact, step_task
 from flows.telling import Told
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
-from storage.indexing import scan
 from storage.object_store import open_store
 from storage.runs import COMPLETED, RunRecord
 
@@ -136,9 +136,7 @@ def make_demo(config: Config) -> None:
 def index_data(config: Config, store: Store, run: str) -> dict[str, str]:
     """Scan the raw frames; publishes a new index if any byte, name or label of them changed."""
     with Told("index") as progress:
-        cache = store.root / "cache" / f"fingerprints-{config.name}.parquet"
-        found = scan(config.data, cache, progress)
-    return publish_index(store, config.data, found, config.versions, run)
+        return current_index(store, config, progress, run)
 
 
 def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:

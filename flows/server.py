@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
-
 from storage.errors import EnvironmentProblem
 from storage.settings import Settings, neutral
 
@@ -33,6 +31,8 @@ class ServerLost(EnvironmentProblem):
 
 def healthy(api_url: str) -> bool:
     """Whether a Prefect API answers at this address."""
+    import httpx  # only who runs needs it, not who plans
+
     try:
         return httpx.get(f"{api_url}/health", timeout=2, trust_env=False).json() is True
     except (httpx.HTTPError, ValueError):

@@ -4,14 +4,12 @@ Prefect's own record of a finished task is a small reference to an artifact. Rea
 deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied store, another run) is a hit.
 """
 
-import hashlib
 import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -20,19 +18,15 @@ from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
-from flows.code import code_digests
-from flows.libraries import Pins, installed_versions, library_versions
-from flows.steps import KEY_LENGTH, Step
+from flows.steps import Step
 from flows.telling import Told
-from storage.artifacts import Artifact, ArtifactFile, Store, digest_of
+from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.errors import DamagedError
-from storage.indexing import DataSettings, Scan, write_index
 from storage.object_store import open_store
 from storage.trainings import keep_training, take_training
 
 log = logging.getLogger("csip")
 REFERENCES = "references"
-INDEXING = "storage.indexing"
 
 
 class ArtifactRecords(WritableFileSystem):
@@ -108,6 +102,8 @@ def step_task(store: Store, stage: str, *, run: str = "", refresh: bool = False)
 
 def device() -> str:
     """The kind of device that stages use where they choose it themselves."""
+    import torch  # seconds and much memory, for nothing where every step is kept
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -160,44 +156,6 @@ def check_inputs(store: Store, step: Step) -> None:
                 where=store.path(artifact.stage, artifact.key),
                 fix="run again: it is made anew; if this happens again, check the disk",
             )
-
-
-def index_facts(settings: DataSettings, found: Scan, versions: Pins | None = None) -> dict[str, Any]:
-    """What an index is made from; its key is the digest of this."""
-    rows = hashlib.sha256()
-    for tracklet in found.tracklets:
-        rows.update(repr(vars(tracklet)).encode())
-    inputs = {"raw": rows.hexdigest(), "missing": digest_of(list(found.missing))}
-    if found.skeletons:
-        files = hashlib.sha256()
-        for tracklet in found.skeletons.tracklets:
-            files.update(repr(vars(tracklet)).encode())
-        inputs["skeleton files"] = digest_of([files.hexdigest(), list(found.skeletons.extra)])
-    return {
-        "part": "",
-        "settings": settings.key_fields(),
-        "inputs": inputs,
-        "weights": {},
-        "code": code_digests(INDEXING),
-        "libraries": library_versions(INDEXING, counted_as=versions),
-    }
-
-
-def publish_index(
-    store: Store, settings: DataSettings, scanned: Scan, versions: Pins | None = None, run: str = ""
-) -> dict[str, str]:
-    """Publish the index of scanned tracklets unless the same is there; a reference to it."""
-    facts = index_facts(settings, scanned, versions)
-    key = digest_of({"stage": "index", **facts})[:KEY_LENGTH]
-    with store.lock("index", key):
-        found = store.find("index", key)
-        if found is None:
-            start = time.monotonic()
-            with store.staging("index", key, resume=False) as folder:
-                write_index(scanned, settings, folder)
-                record = {**facts, "installed": installed_versions(INDEXING)}
-                store.publish(folder, "index", key, record, time.monotonic() - start, run=run)
-    return {"stage": "index", "key": key}
 
 
 def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:

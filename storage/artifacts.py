@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from storage import locks, manifests
+from storage.artifact_stamps import Stamp, read_stamps, stamp, write_stamps
 from storage.errors import StoreError
 from storage.manifests import MANIFEST, content_digest, file_digest
 from storage.manifests import digest_of as digest_of  # keys are digests too
-from storage.stamps import Stamp, read_stamps, stamp, write_stamps
 
 NEARLY_FULL = 1 << 20  # bytes
 DISK_ERRORS = {

@@ -1,116 +1,227 @@
-"""Fingerprints of frames by content, with a stat cache: a scan of unchanged data reads no bytes."""
+"""Fingerprints of frames by content, with a cache of stamps: a scan of unchanged data reads no bytes.
+
+All is columns: a million frames are a few arrays, compared at once, and never an object a frame.
+"""
 
 import hashlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from storage.errors import StoreError
 from storage.frames import frame_path
 from storage.progress import Progress, silent
-from storage.tables import read_table, write_table
+from storage.stamps import MISSING, WIDTH, Stamps, read_stamps, settled
 from storage.tracklets import Tracklet
 
-MISSING = "missing"
-FRAMES_AT_ONCE = 512
+DIGEST_BYTES = 16
+FRAMES_AT_ONCE, FRAMES_A_TASK = 1 << 15, 1 << 8
+READ_BYTES = 1 << 20
+UNSAFE = r"^/|^\.\.(/|$)|/\.\.(/|$)|\\|\x00"
+
+Digests = NDArray[np.uint8]
+"""(N, DIGEST_BYTES) blake2b of the frames' bytes; zeros for a frame that is missing."""
 
 CACHE = pa.schema(
     [
         pa.field("frame", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-        pa.field("mtime_ns", pa.int64(), nullable=False),
-        pa.field("inode", pa.int64(), nullable=False),
-        pa.field("digest", pa.string(), nullable=False),
+        pa.field("stamp", pa.list_(pa.int64(), WIDTH), nullable=False),
+        pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False),
     ],
-    metadata={"csip.schema": "fingerprints", "csip.version": "1", "csip.units": "mtime: ns"},
+    metadata={"csip.schema": "fingerprints", "csip.version": "2", "csip.units": "stamp: see storage.stamps"},
 )
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """What the file system says of a frame, and the digest of its bytes when it said so."""
+class Fingerprinted:
+    """What a scan of frames found.
 
-    size: int
-    mtime_ns: int
-    inode: int
-    digest: str
+    Attributes:
+        tracklets: as given, with the digest of their frames' bytes.
+        missing: frames that are not there.
+        digests: of all frames, in the tracklets' order.
+        cache_digest: names what the cache now holds, see `unchanged`.
+    """
+
+    tracklets: list[Tracklet]
+    missing: list[str]
+    digests: Digests
+    cache_digest: str
 
 
-def _digest(root: Path, frame: str, known: Stamp | None) -> Stamp:
-    path = frame_path(root, frame)
-    try:
-        stat = os.stat(path)
-        if known and (known.size, known.mtime_ns, known.inode) == (stat.st_size, stat.st_mtime_ns, stat.st_ino):
-            return known
-        content = path.read_bytes()
-    except OSError:
-        return Stamp(-1, -1, -1, MISSING)
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, digest)
+@dataclass(frozen=True)
+class Seen:
+    """The cache: frames as the last scan saw them, N of them."""
+
+    frames: pa.Array
+    stamps: Stamps
+    digests: Digests
 
 
 def fingerprint(
     root: Path, tracklets: Sequence[Tracklet], cache: Path, workers: int = 4, progress: Progress = silent
-) -> tuple[list[Tracklet], list[str]]:
-    """Tracklets with the digest of their frames' bytes, and the frames that are missing.
+) -> Fingerprinted:
+    """Fingerprint tracklets by their frames' bytes, of which only those with a new stamp are read.
 
     Args:
         root: data root.
         tracklets: from a reader; all their frame names must stay inside `root`.
-        cache: Parquet file of what was seen at the last scan; made and rewritten here.
+        cache: file of what was seen at the last scan; made and rewritten here. Names in it are relative: it serves a
+            data root that was moved.
         workers: reading threads.
         progress: told frames done of all frames.
 
     Raises:
         DataError: a frame name points outside the data root.
     """
-    known = _read_cache(cache)
-    frames = list(chain.from_iterable(t.frames for t in tracklets))
-    stamps: dict[str, Stamp] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(frames), FRAMES_AT_ONCE):
-            group = frames[start : start + FRAMES_AT_ONCE]
-            found = pool.map(lambda frame: _digest(root, frame, known.get(frame)), group)
-            stamps.update(zip(group, found, strict=True))
-            progress(len(stamps), len(frames), "frames")
-    if stamps != known:
-        _write_cache(cache, stamps)
-    stamped = []
-    for tracklet in tracklets:
-        whole = hashlib.blake2b(digest_size=16)
-        for frame in tracklet.frames:
-            whole.update(stamps[frame].digest.encode() + b"\n")
-        stamped.append(replace(tracklet, fingerprint=whole.hexdigest()))
-    return stamped, [frame for frame in frames if stamps[frame].digest == MISSING]
+    start = time.time_ns()
+    frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
+    _check_names(root, frames)
+    known, cache_digest = _read_cache(cache)
+    stamps = _read_stamps(root, frames, progress).copy()
+    before = _positions(frames, known.frames)
+    kept = np.flatnonzero(before >= 0)
+    kept = kept[(known.stamps[before[kept]] == stamps[kept]).all(axis=1)]
+    digests = np.zeros((len(frames), DIGEST_BYTES), np.uint8)
+    digests[kept] = known.digests[before[kept]]
+    fresh = np.setdiff1d(np.flatnonzero(stamps[:, 0] != MISSING), kept, assume_unique=True)
+    for position, digest in zip(fresh.tolist(), _read(root, frames, fresh, workers, progress), strict=True):
+        if digest:
+            digests[position] = np.frombuffer(digest, np.uint8)
+        else:
+            stamps[position] = MISSING
+    if len(kept) < len(frames) or not frames.equals(known.frames):
+        cache_digest = _write_cache(cache, Seen(frames, settled(stamps, start), digests))
+    missing = frames.take(pa.array(np.flatnonzero(stamps[:, 0] == MISSING))).to_pylist()
+    return Fingerprinted(_stamped(tracklets, digests), missing, digests, cache_digest)
 
 
-def _read_cache(cache: Path) -> dict[str, Stamp]:
+def unchanged(root: Path, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:
+    """Whether every frame has the stamp with which the cache of this digest remembers it."""
+    known, found = _read_cache(cache)
+    return found == cache_digest and np.array_equal(_read_stamps(root, known.frames, progress), known.stamps)
+
+
+def offsets_of(tracklets: Sequence[Tracklet]) -> NDArray[np.int64]:
+    """(N + 1,): tracklet i owns frames offsets[i]:offsets[i + 1] of all frames."""
+    return np.concatenate([[0], np.cumsum([len(t.frames) for t in tracklets], dtype=np.int64)])
+
+
+def _stamped(tracklets: Sequence[Tracklet], digests: Digests) -> list[Tracklet]:
+    whole = memoryview(np.ascontiguousarray(digests)).cast("B") if len(digests) else memoryview(b"")
+    bounds = (offsets_of(tracklets) * DIGEST_BYTES).tolist()
+    return [
+        replace(tracklet, fingerprint=hashlib.blake2b(whole[first:end], digest_size=DIGEST_BYTES).hexdigest())
+        for tracklet, first, end in zip(tracklets, bounds, bounds[1:], strict=False)
+    ]
+
+
+def _check_names(root: Path, frames: pa.Array) -> None:
+    unsafe = pc.match_substring_regex(frames, UNSAFE)
+    for name in frames.filter(unsafe).to_pylist():
+        frame_path(root, name)
+
+
+def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
+    """Where each frame stands among the known ones, -1 for a new one."""
+    if frames.equals(known):
+        return np.arange(len(frames))
+    return pc.fill_null(pc.index_in(frames, value_set=known), -1).to_numpy().astype(np.int64)
+
+
+def _read_stamps(root: Path, frames: pa.Array, progress: Progress) -> Stamps:
+    parts = [np.zeros((0, WIDTH), np.int64)]
+    for start in range(0, len(frames), FRAMES_AT_ONCE):
+        parts.append(read_stamps(root, frames.slice(start, FRAMES_AT_ONCE).to_pylist()))
+        progress(min(start + FRAMES_AT_ONCE, len(frames)), len(frames), "frames")
+    return np.concatenate(parts)
+
+
+def _digests(root: str, names: Sequence[str]) -> list[bytes]:
+    """Digest of each frame's bytes; empty for one that cannot be read."""
+    return [_digest(f"{root}/{name}") for name in names]
+
+
+def _digest(path: str) -> bytes:
+    # bare system calls: for small files, Python's own file objects cost more than reading and hashing
     try:
-        table = read_table(cache, CACHE)
-    except (StoreError, FileNotFoundError):
-        return {}  # a lost or damaged cache only costs reading the frames again
-    columns = [table[name].to_pylist() for name in CACHE.names]
-    return {frame: Stamp(*rest) for frame, *rest in zip(*columns, strict=True)}
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            whole = hashlib.blake2b(digest_size=DIGEST_BYTES)
+            while part := os.read(descriptor, READ_BYTES):
+                whole.update(part)
+            return whole.digest()
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return b""
 
 
-def _write_cache(cache: Path, stamps: dict[str, Stamp]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    fields = list(stamps.values())
-    table = pa.table(
-        {
-            "frame": list(stamps),
-            "size": [s.size for s in fields],
-            "mtime_ns": [s.mtime_ns for s in fields],
-            "inode": [s.inode for s in fields],
-            "digest": [s.digest for s in fields],
-        },
-        schema=CACHE,
+def _read(
+    root: Path, frames: pa.Array, positions: NDArray[np.int64], workers: int, progress: Progress
+) -> Iterator[bytes]:
+    names = frames.take(pa.array(positions))
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(names), FRAMES_AT_ONCE):
+            some = names.slice(start, FRAMES_AT_ONCE).to_pylist()
+            groups = [some[first : first + FRAMES_A_TASK] for first in range(0, len(some), FRAMES_A_TASK)]
+            yield from chain.from_iterable(pool.map(partial(_digests, str(root)), groups))
+            progress(start + len(some), len(names), "changed frames")
+
+
+def _read_cache(cache: Path) -> tuple[Seen, str]:
+    """What the last scan saw, and the digest of the file; nothing, and an empty digest, if there is no whole one."""
+    try:
+        content = cache.read_bytes()
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        table = None  # a lost or damaged cache only costs reading the frames again
+    if table is None or not table.schema.equals(CACHE) or table.schema.metadata != CACHE.metadata:
+        return _as_seen(CACHE.empty_table()), ""
+    return _as_seen(table), _name(content)
+
+
+def _as_seen(table: pa.Table) -> Seen:
+    frames, stamps, digests = (table[name].combine_chunks() for name in CACHE.names)
+    buffer = digests.buffers()[1]
+    whole = np.frombuffer(buffer, np.uint8, len(digests) * DIGEST_BYTES) if len(digests) else np.zeros(0, np.uint8)
+    return Seen(frames, stamps.flatten().to_numpy().reshape(-1, WIDTH), whole.reshape(-1, DIGEST_BYTES))
+
+
+def _write_cache(cache: Path, seen: Seen) -> str:
+    """Replace the cache as a whole; the digest of the new one."""
+    stamps = pa.FixedSizeListArray.from_arrays(pa.array(seen.stamps.ravel()), WIDTH)
+    bytes_of = [None, pa.py_buffer(seen.digests.tobytes())]
+    digests = pa.FixedSizeBinaryArray.from_buffers(CACHE.field("digest").type, len(seen.digests), bytes_of)
+    stream = pa.BufferOutputStream()
+    pq.write_table(
+        pa.table([seen.frames, stamps, digests], schema=CACHE),
+        stream,
+        compression="zstd",
+        use_dictionary=False,
+        write_page_checksum=True,
     )
-    fresh = cache.with_suffix(f".{os.getpid()}.new")
-    write_table(table, fresh)
-    fresh.replace(cache)
+    content = stream.getvalue()
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cache.with_name(f"{cache.name}.{uuid4().hex}.new")  # two runs at once may scan: each writes its own
+    try:
+        fresh.write_bytes(content)
+        os.replace(fresh, cache)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return _name(content)
+
+
+def _name(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 from pydantic import Field
 
 from storage.datasets import READERS
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError
-from storage.fingerprints import fingerprint
+from storage.fingerprints import Digests, fingerprint, offsets_of
 from storage.progress import Progress, silent
+from storage.schema import FRAME_DIGESTS
 from storage.settings import Settings, neutral
 from storage.skeleton_files import SkeletonFiles, files_table, find
 from storage.tables import shard_of, write_table
@@ -43,7 +45,7 @@ class DataSettings(Settings):
         description="Name of the folders with skeletons you already have, one JSON a frame; null: they are extracted.",
     )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
-    scan_workers: int = neutral(8, "Threads that read frames for their fingerprints.", ge=1)
+    scan_workers: int = neutral(4, "Threads that read changed frames; more for a slow disk or network.", ge=1)
 
 
 def part_of(split: str) -> str:
@@ -58,11 +60,15 @@ class Scan:
     Attributes:
         tracklets: with fingerprints.
         missing: frames that are listed but not there.
+        digests: of every frame, in the tracklets' order.
+        cache_digest: names the frames' stamps, see `storage.fingerprints.unchanged`.
         skeletons: files of skeletons that the user already has, where `data.skeletons` names them.
     """
 
     tracklets: tuple[Tracklet, ...]
     missing: tuple[str, ...]
+    digests: Digests
+    cache_digest: str
     skeletons: SkeletonFiles | None = None
 
 
@@ -78,9 +84,9 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             where=settings.root,
             fix="set data.root to where the raw frames are (csip run CONFIG --set data.root=PATH)",
         )
-    tracklets = READERS[settings.layout](settings.root)
-    stamped, missing = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
-    total = sum(len(t.frames) for t in tracklets)
+    tracklets = READERS[settings.layout].read(settings.root)
+    seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
+    stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:
         shown = "\n  ".join(missing[:10])
         raise DataError(
@@ -93,7 +99,7 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     if settings.skeletons:
         own_cache = cache.with_name(f"skeletons-{cache.name}")
         skeletons = find(settings.root, settings.skeletons, stamped, own_cache, settings.scan_workers, progress)
-    return Scan(tuple(stamped), tuple(missing), skeletons)
+    return Scan(tuple(stamped), tuple(missing), seen.digests, seen.cache_digest, skeletons)
 
 
 def shard_names(settings: DataSettings) -> list[str]:
@@ -105,10 +111,16 @@ def shard_names(settings: DataSettings) -> list[str]:
 def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     """Write one Parquet file a shard, and summary.json with the counts and what is worth knowing.
 
+    `<shard>.digests.parquet` holds the frames' own digests: nothing is made from them, they tell which frames changed.
     Where the user has skeletons, `<shard>.skeletons.parquet` names their files.
     """
+    bounds = (offsets_of(found.tracklets)).tolist()
+    own = {t.tracklet_id: found.digests[a:b] for t, a, b in zip(found.tracklets, bounds, bounds[1:], strict=False)}
     for name, rows in _shards(found.tracklets, settings).items():
         write_table(index_table(rows), out_dir / f"{name}.parquet")
+        ids = [t.tracklet_id for t in rows]
+        table = pa.table([ids, [own[i].tobytes() for i in ids]], schema=FRAME_DIGESTS)
+        write_table(table, out_dir / f"{name}.digests.parquet")
     if found.skeletons:
         for name, rows in _shards(found.skeletons.tracklets, settings).items():
             write_table(files_table(rows), out_dir / f"{name}.skeletons.parquet")

@@ -27,6 +27,13 @@ INDEX = _schema(
     ],
 )
 
+FRAME_DIGESTS = _schema(
+    "frame_digests",
+    1,
+    "digests: blake2b-128 of each frame's bytes, 16 bytes a frame of the index's tracklet; zeros for a missing frame",
+    [("tracklet_id", pa.string()), ("digests", pa.binary())],
+)
+
 SKELETONS = _schema(
     "skeletons",
     2,

@@ -69,8 +69,7 @@ def find(
         )
     named = [replace(t, frames=tuple(found.get(frame, "") for frame in t.frames)) for t in tracklets]
     there = [replace(t, frames=tuple(name for name in t.frames if name)) for t in named]
-    stamped, _ = fingerprint(root, there, cache, workers, progress)
-    prints = {t.tracklet_id: t.fingerprint for t in stamped}
+    prints = {t.tracklet_id: t.fingerprint for t in fingerprint(root, there, cache, workers, progress).tracklets}
     return SkeletonFiles(
         tuple(replace(t, fingerprint=prints[t.tracklet_id]) for t in named),
         tuple(frame for frame in frames if frame not in found),

@@ -36,8 +36,9 @@ class Tracklet:
 
 def index_table(tracklets: Iterable[Tracklet]) -> pa.Table:
     """Tracklets as an `INDEX` table, in the order given."""
-    rows = [vars(t) | {"frames": list(t.frames)} for t in tracklets]
-    return pa.Table.from_pylist(rows, schema=INDEX)
+    rows = list(tracklets)
+    columns = [pa.array([getattr(t, f.name) for t in rows], f.type) for f in INDEX]
+    return pa.table(columns, schema=INDEX)
 
 
 def stream_index(path: Path) -> Iterator[Tracklet]:

@@ -4,18 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from storage.progress import Progress
 from storage.schema import EMBEDDINGS
-from storage.settings import Settings, neutral
 from storage.tables import write_table
 from storage.tracklets import read_index
 from training.clips import FrameSource
@@ -23,22 +20,11 @@ from training.encoders import chosen_device, load_encoder
 from training.model_files import MODEL, load_part, load_tensors, read_description
 from training.reid_model import Features, ReidModel, embedding
 from training.sampling import dense_clips, segment_frames
-from training.skeleton_encoder import SkeletonSettings
-from training.visual_encoder import EncoderSettings
+from training.settings.embed import EmbedSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.skeleton import SkeletonSettings
 
 Embedder = Callable[[Tensor, Tensor], Tensor]
-
-
-class EmbedSettings(Settings):
-    """How a tracklet becomes one embedding."""
-
-    sampling: Literal["rrs", "dense"] = Field(
-        "dense", description="rrs: one clip, the first frame of each segment; dense: all frames as clips, averaged."
-    )
-    clip_length: int = Field(8, ge=1, description="T, frames of a clip.")
-    device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
-    batch_size: int = neutral(8, "Clips at once.", ge=1)
-    decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
 
 
 @dataclass(frozen=True)

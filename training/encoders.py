@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.model_files import MODEL, load_part, load_tensors, read_description
-from training.visual_encoder import EncoderSettings, VisualEncoder, load_clip, weight_files
+from training.settings.encoder import EncoderSettings, weight_files
+from training.visual_encoder import VisualEncoder, load_clip
 
 
 def chosen_device(name: str) -> torch.device:

@@ -5,20 +5,12 @@ from pathlib import Path
 
 from storage.progress import Progress
 from storage.schema import FEATURES
-from storage.settings import Settings, neutral
 from storage.tables import ragged_table, write_table
 from storage.tracklets import read_index
 from training.clips import FrameSource
 from training.encoders import chosen_device, frame_features, load_encoder
-from training.visual_encoder import EncoderSettings
-
-
-class FeatureSettings(Settings):
-    """How features are computed; nothing here changes them."""
-
-    device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
-    batch_size: int = neutral(64, "Frames at once.", ge=1)
-    decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
+from training.settings.encoder import EncoderSettings
+from training.settings.features import FeatureSettings
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from storage.settings import Settings
 from training.embed import embedding_width
 from training.model_files import MODEL, SETTINGS, load_part, load_tensors, read_description
 from training.reid_model import Features, ReidModel, embedding
-from training.skeleton_encoder import SkeletonSettings
-from training.visual_encoder import CLIP_MEAN, CLIP_STD, EncoderSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.skeleton import SkeletonSettings
+from training.visual_encoder import CLIP_MEAN, CLIP_STD
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
 TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons

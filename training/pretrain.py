@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from storage.progress import Progress
@@ -18,35 +17,15 @@ from training.clips import PerFrame, read_features, read_skeletons, read_trainin
 from training.distributed import gather, own_share, rank
 from training.launch import on_all_devices
 from training.loader import Batch, Steps
-from training.loop import LoopSettings, Task, TrainerSettings, train
+from training.loop import Task, train
 from training.losses import supcon
 from training.model_files import PROTOTYPES, save_model, save_tensors
 from training.prototypes import mean_prototypes
 from training.sampling import identity_batches, uniform_batches
 from training.schedules import warmup_cosine
-from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings
-
-
-class PretrainSettings(LoopSettings):
-    """Stage 1 (METHOD, section 3)."""
-
-    epochs: int = Field(120, ge=1, description="Epochs.")
-    sampler: Literal["identities", "uniform"] = Field(
-        "identities", description="Batches of identities x instances, or plainly shuffled."
-    )
-    batch: int = Field(64, ge=2, description="Clips of a batch.")
-    instances: int = Field(4, ge=2, description="Clips of each identity in a batch (sampler: identities).")
-    normalise: bool = Field(True, description="L2-normalise features before contrast; off is the reference's way.")
-    temperature: float = Field(0.07, gt=0, description="Temperature of the contrast; 1 in the reference.")
-    lr: float = Field(3.5e-4, gt=0, description="Learning rate.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs of linear warm-up.")
-    warmup_lr: float = Field(1e-5, ge=0, description="Learning rate at the start.")
-    final_lr: float = Field(1e-6, ge=0, description="Learning rate at the end of the cosine.")
-    flip: float = Field(
-        0.0, ge=0, le=1, description="Probability that a skeleton is mirrored (frozen features are not)."
-    )
-    skeleton: SkeletonSettings = Field(default_factory=SkeletonSettings, description="The skeleton encoder.")
+from training.settings.loop import TrainerSettings
+from training.settings.pretrain import PretrainSettings
+from training.skeleton_encoder import SkeletonEncoder
 
 
 @dataclass(frozen=True)

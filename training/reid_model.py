@@ -5,27 +5,17 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from storage.settings import Settings
 from training.distributed import gather
 from training.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.prototypes import PrototypeFusionUpdater
-from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.losses import LossSettings
+from training.settings.skeleton import SkeletonSettings
+from training.skeleton_encoder import SkeletonEncoder
 from training.temporal import TemporalModelling
-from training.visual_encoder import EncoderSettings, VisualEncoder
-
-
-class LossSettings(Settings):
-    """Weights of stage 2's losses (METHOD, section 4)."""
-
-    identity: float = Field(0.25, ge=0, description="Label-smoothed cross-entropy on each of the three features.")
-    triplet: float = Field(1.0, ge=0, description="Batch-hard triplet loss on each of the three features.")
-    prototype: float = Field(1.0, ge=0, description="Cross-entropy of the similarity to updated prototypes.")
-    frame: float = Field(0.1625, ge=0, description="Cross-entropy of frame features.")
-    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing.")
-    margin: float = Field(0.3, ge=0, description="Triplet margin.")
+from training.visual_encoder import VisualEncoder
 
 
 class Features(NamedTuple):

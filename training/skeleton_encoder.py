@@ -1,28 +1,13 @@
 """The skeleton graph transformer (SGT): joints of a clip to joint tokens and a sequence feature."""
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from storage.settings import Settings
 from storage.skeleton import EDGES, NUM_JOINTS
+from training.settings.skeleton import SkeletonSettings
 
 SCORE_LIMIT = 5.0
 SPREAD = 0.12  # standard deviation of joints from the mean skeleton, metres
-
-
-class SkeletonSettings(Settings):
-    """Sizes of the skeleton graph transformer."""
-
-    width: int = Field(512, description="Width of joint tokens inside the encoder.")
-    depth: int = Field(10, description="Transformer blocks.")
-    heads: int = Field(8, description="Attention heads.")
-    hidden: int = Field(1024, description="Hidden width of the feed-forward part.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in the blocks.")
-    eigenvectors: int = Field(10, ge=1, le=NUM_JOINTS - 1, description="Laplacian eigenvectors as position encoding.")
-    temporal: bool = Field(
-        False, description="Alternate joint and time attention, with a CLS token (the paper's text)."
-    )
 
 
 def laplacian_positions(count: int) -> Tensor:

@@ -6,38 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from storage.errors import SettingsError
 from storage.progress import Progress
-from training.augment import AugmentSettings, augmented, draw
+from training.augment import augmented, draw
 from training.clips import FrameSource, read_clips, read_training_set, sample_frames
 from training.loader import Batch, Steps
-from training.loop import LoopSettings, Task, TrainerSettings, train
+from training.loop import Task, train
 from training.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model_files import save_model
 from training.reid_model import Head
 from training.sampling import identity_batches
 from training.schedules import warmup_cosine
-from training.visual_encoder import EncoderSettings, VisualEncoder, fold_necks
-
-
-class VisualSettings(LoopSettings):
-    """Training of the small visual encoder."""
-
-    epochs: int = Field(40, ge=1, description="Epochs.")
-    clip_length: int = Field(4, ge=1, description="Frames of a clip.")
-    identities: int = Field(8, ge=2, description="Identities of a batch.")
-    instances: int = Field(4, ge=2, description="Clips of each identity in a batch.")
-    lr: float = Field(1e-3, gt=0, description="Learning rate.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay.")
-    warmup_epochs: int = Field(3, ge=0, description="Epochs of linear warm-up.")
-    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing.")
-    margin: float = Field(0.3, ge=0, description="Triplet margin.")
-    augment: AugmentSettings = Field(
-        default_factory=lambda: AugmentSettings(shift=6, colour=0.4), description="Augmentation of training clips."
-    )
+from training.settings.encoder import EncoderSettings
+from training.settings.loop import TrainerSettings
+from training.settings.visual import VisualSettings
+from training.visual_encoder import VisualEncoder, fold_necks
 
 
 @dataclass(frozen=True)

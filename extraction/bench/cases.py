@@ -65,4 +65,4 @@ def frames(data: Path | None, folder: Path) -> tuple[Path, list[Tracklet]]:
     if data is None:
         data = folder / "demo"
         make(DemoSettings(), data)
-    return data, READERS["mars"](data)
+    return data, READERS["mars"].read(data)

@@ -14,23 +14,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from storage.errors import DataError
 from storage.tracklets import JUNK_PID, Tracklet
 
-NEEDED = (
-    "bbox_train",
-    "bbox_test",
+LISTS = (
     "info/train_name.txt",
     "info/test_name.txt",
     "info/tracks_train_info.mat",
     "info/tracks_test_info.mat",
     "info/query_IDX.mat",
 )
+NEEDED = ("bbox_train", "bbox_test", *LISTS)
 FRAME_NAME = re.compile(r"(?P<pid>\d{4}|00-1)C(?P<camid>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)\.(jpg|jpeg|png)")
 SHOWN = 20
+
+
+def lists(root: Path) -> list[Path]:
+    """The files that `read` reads."""
+    return [root / name for name in LISTS]
 
 
 def read(root: Path) -> list[Tracklet]:
@@ -115,6 +118,8 @@ def _shared_identities(train: list[Tracklet], test: list[Tracklet]) -> list[int]
 
 
 def _matrix(path: Path, name: str) -> NDArray[np.int64]:
+    import scipy.io  # half a second, for nothing where the lists are as at the last scan
+
     try:
         contents = scipy.io.loadmat(path)
     except Exception as error:  # scipy raises many kinds for one cause: not a MATLAB file

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -249,6 +248,8 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
 
 
 def _save_mat(path: Path, name: str, matrix: NDArray[np.generic]) -> None:
+    import scipy.io  # half a second, and most runs only look whether the data set is there
+
     scipy.io.savemat(path, {name: matrix})
     content = path.read_bytes()
     path.write_bytes(MAT_HEADER + content[len(MAT_HEADER) :])  # scipy writes the time into the header

@@ -175,7 +175,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     data = SETTINGS["data"] | {"root": str(folder / "data")}
     config = make_config({**SETTINGS, "store": str(folder / "store"), "data": data})
     storage.demo.dataset.make(config.data.demo, config.data.root)
-    build = TracedBuilder(Store(config.store))
+    build = TracedBuilder(Store(Path(config.store)))
     pipeline(config, build_index(config, build), build)
 
     write_skeletons(config.data.root)

@@ -172,6 +172,17 @@ def test_a_library_that_counts_as_another_version_reruns_who_uses_it_and_the_pla
     assert any(line.reason.startswith("mmpose ") and line.reason.endswith(" -> 0.1") for line in lines)
 
 
+def test_the_plan_names_the_changed_frame_of_the_index_and_of_its_shard(
+    run: Callable[..., Result], first: Path
+) -> None:
+    run()
+    frame = frame_of(first, "test")
+    repaint(frame)
+    told = f"{frame.relative_to(first / 'data').as_posix()} changed"
+    lines = [line for line in plan(load_config(first / "config.yaml")) if line.verdict == "will run"]
+    assert [line.stage for line in lines if told in line.reason] == ["index", "skeletons"]
+
+
 def test_nothing_in_the_store_is_half_made_or_names_this_machine(run: Callable[..., Result], first: Path) -> None:
     result = run()
     for artifact in result.artifacts.values():

@@ -16,14 +16,14 @@ from pathlib import Path
 import storage.demo.dataset
 from extraction.extract import FILE_NAME
 from flows.config import Config
+from flows.scanning import publish_index
 from flows.steps import Step
-from flows.tasks import publish_index
 from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.errors import DataError
 from storage.indexing import scan
 from storage.settings import Settings
 from storage.trainings import WORK
-from training.loop import TrainerSettings
+from training.settings.loop import TrainerSettings
 
 TOLD_SECONDS = 20.0
 TRAINER = {"trainer": TrainerSettings(loggers=())}

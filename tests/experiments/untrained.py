@@ -8,7 +8,7 @@ from storage.progress import Progress
 from training.clips import read_features, read_training_set
 from training.model_files import save_model
 from training.pretrain import Inputs as Inputs
-from training.pretrain import PretrainSettings
+from training.settings.pretrain import PretrainSettings
 from training.skeleton_encoder import SkeletonEncoder
 
 

@@ -5,9 +5,9 @@ from rich.table import Table
 
 from flows.bench_training import FEW, Bench, Case, stage_1
 from flows.config import load_config
-from training.pretrain import PretrainSettings
-from training.skeleton_encoder import SkeletonSettings
-from training.visual_encoder import EncoderSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.pretrain import PretrainSettings
+from training.settings.skeleton import SkeletonSettings
 
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"
 

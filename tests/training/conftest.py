@@ -12,7 +12,7 @@ from storage.indexing import DataSettings, scan, write_index
 from storage.schema import SKELETONS
 from storage.tables import ragged_table, write_table
 from storage.tracklets import read_index
-from training.visual_encoder import EncoderSettings
+from training.settings.encoder import EncoderSettings
 
 if TYPE_CHECKING:
     from tests.training.stages import Stages

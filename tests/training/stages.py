@@ -7,8 +7,8 @@ from storage.progress import Progress, silent
 from storage.settings import Settings
 from tests.training.conftest import Small
 from training import features, finetune, pretrain, visual
-from training.loop import TrainerSettings
-from training.skeleton_encoder import SkeletonSettings
+from training.settings.loop import TrainerSettings
+from training.settings.skeleton import SkeletonSettings
 
 VISUAL = visual.VisualSettings(epochs=3, clip_length=2, identities=2, instances=2)
 PRETRAIN = pretrain.PretrainSettings(

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from storage.skeleton import mirror
-from training.augment import AugmentSettings, augmented, draw, mirror_skeletons, mirrored
+from training.augment import augmented, draw, mirror_skeletons, mirrored
+from training.settings.augment import AugmentSettings
 
 OFF = AugmentSettings(flip=0, shift=0, colour=0, erase=0)
 

@@ -25,12 +25,13 @@ from storage.tracklets import read_index
 from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
 from tests.training.stages import Stages
 from training.clips import FrameSource
-from training.embed import EmbedSettings, Inputs, load_embedder, run
+from training.embed import Inputs, load_embedder, run
 from training.export import FORMATS, TOLERANCE, export, largest_difference, write_checked
 from training.inference_model import ABOUT, About, Embed, load_inference_model
 from training.model_files import MODEL
 from training.sampling import segment_frames
-from training.visual_encoder import EncoderSettings
+from training.settings.embed import EmbedSettings
+from training.settings.encoder import EncoderSettings
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

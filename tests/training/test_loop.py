@@ -15,9 +15,11 @@ from storage.progress import silent
 from tests.training.stages import FINETUNE, FIRM, PRETRAIN, QUIET, Stages, digests
 from training import loop
 from training.loader import Batch, Steps
-from training.loop import SPEED, LoopSettings, Task, TrainerSettings, train
+from training.loop import SPEED, Task, train
 from training.model_files import HISTORY, MODEL, load_tensors
-from training.visual_encoder import EncoderSettings, VisualEncoder
+from training.settings.encoder import EncoderSettings
+from training.settings.loop import LoopSettings, TrainerSettings
+from training.visual_encoder import VisualEncoder
 
 LONGER = FINETUNE.model_copy(update={"epochs": 5, "refresh_every": 0, "milestones": (2, 4)})
 

@@ -6,14 +6,15 @@ import torch.nn.functional as F
 
 from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
 from training import visual_encoder
-from training.augment import AugmentSettings
-from training.embed import EmbedSettings
-from training.finetune import FinetuneSettings
-from training.pretrain import PretrainSettings
 from training.prototypes import PrototypeFusionUpdater
-from training.reid_model import LossSettings, ReidModel
-from training.skeleton_encoder import SkeletonSettings
-from training.visual_encoder import EncoderSettings
+from training.reid_model import ReidModel
+from training.settings.augment import AugmentSettings
+from training.settings.embed import EmbedSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.finetune import FinetuneSettings
+from training.settings.losses import LossSettings
+from training.settings.pretrain import PretrainSettings
+from training.settings.skeleton import SkeletonSettings
 
 
 def test_stage_1_has_the_published_defaults() -> None:

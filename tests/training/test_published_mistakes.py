@@ -24,14 +24,17 @@ from storage.tables import read_table, write_table
 from tests.training.conftest import Small
 from tests.training.stages import FINETUNE, PRETRAIN, QUIET, Stages, digests
 from training import clips, embed, finetune, pretrain
-from training.augment import AugmentSettings, augmented, draw, mirror_skeletons
+from training.augment import augmented, draw, mirror_skeletons
 from training.clips import read_skeletons, read_training_set
 from training.losses import supcon
 from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors
-from training.reid_model import LossSettings, ReidModel
-from training.skeleton_encoder import SkeletonEncoder, SkeletonSettings, sequence_features
+from training.reid_model import ReidModel
+from training.settings.augment import AugmentSettings
+from training.settings.encoder import EncoderSettings
+from training.settings.losses import LossSettings
+from training.settings.skeleton import SkeletonSettings
+from training.skeleton_encoder import SkeletonEncoder, sequence_features
 from training.temporal import TemporalModelling
-from training.visual_encoder import EncoderSettings
 
 TINY = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.5)
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.finetune import FinetuneSettings
-from training.pretrain import PretrainSettings
 from training.schedules import warmup_cosine, warmup_steps
+from training.settings.finetune import FinetuneSettings
+from training.settings.pretrain import PretrainSettings
 
 
 def test_stage_1_warms_up_and_follows_a_cosine_at_every_epoch() -> None:

@@ -16,7 +16,7 @@ from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
 from training.model_files import HISTORY
-from training.visual_encoder import EncoderSettings, weight_files
+from training.settings.encoder import EncoderSettings, weight_files
 
 
 class Interrupted(Exception):

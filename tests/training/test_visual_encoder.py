@@ -1,7 +1,8 @@
 import torch
 
 from training.reid_model import Head
-from training.visual_encoder import PROJECTED_NORM, EncoderSettings, VisualEncoder, fold_necks
+from training.settings.encoder import EncoderSettings
+from training.visual_encoder import PROJECTED_NORM, VisualEncoder, fold_necks
 
 SMALL = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 

@@ -16,11 +16,13 @@ from training.augment import draw_signs
 from training.clips import FrameSource, read_clips, read_skeletons, read_training_set, sample_frames
 from training.encoders import load_encoder
 from training.loader import Batch, Steps
-from training.loop import Task, TrainerSettings, train
-from training.pretrain import PretrainSettings, contrast
+from training.loop import Task, train
+from training.pretrain import contrast
 from training.sampling import identity_batches
+from training.settings.encoder import EncoderSettings
+from training.settings.loop import TrainerSettings
+from training.settings.pretrain import PretrainSettings
 from training.skeleton_encoder import SkeletonEncoder
-from training.visual_encoder import EncoderSettings
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -94,3 +95,11 @@ def test_the_real_protocol_has_the_published_counts(shared_data: Path, tmp_path:
     assert len({t.pid for t in tracklets if t.split == "query"}) == 626
     assert sum(t.pid == 0 for t in tracklets) == 3248
     assert sum(len(t.frames) for t in tracklets if t.split == "train") == 509_914
+
+
+def test_the_lists_are_all_that_is_read_besides_the_frames(make_mars: Make) -> None:
+    root = make_mars()
+    opened: set[str] = set()
+    sys.addaudithook(lambda event, args: opened.add(str(args[0])) if event == "open" else None)
+    mars.read(root)
+    assert {name for name in opened if name.startswith(str(root))} == {str(path) for path in mars.lists(root)}
