@@ -6,7 +6,6 @@ Modules are compared as syntax trees without docstrings, so comments and formatt
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
@@ -65,13 +64,15 @@ def reachable(module: str) -> tuple[str, ...]:
     return tuple(sorted(seen))
 
 
-def _imports(source: Path) -> Iterator[str]:
+@cache
+def _imports(source: Path) -> tuple[str, ...]:
+    found: list[str] = []
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 @cache
