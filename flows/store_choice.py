@@ -39,13 +39,20 @@ def open_store(config: Path | None, store: Path | None) -> Store:
 
     Raises:
         SettingsError: it is named twice, or the configuration cannot be read.
-        StoreError: there is none.
+        StoreError: there is none, or it is not in a folder.
     """
     if config and store:
         raise SettingsError("one store is looked at", where="CONFIG, --store", fix="give one of the two")
     # typed settings would import every stage, and torch with them; one name is all that is needed
-    folder = store or Path(str(read_settings(config).get("store", "store")) if config else "store")
-    if not (folder / "artifacts").is_dir():
+    address = str(store or (read_settings(config).get("store", "store") if config else "store"))
+    if "://" in address:
+        raise StoreError(
+            "this command looks at stores in a folder, and not yet at others",
+            where=address,
+            fix="copy the store to a folder and name that: --store PATH",
+        )
+    folder = Path(address)
+    if not folder.is_dir():
         raise StoreError(
             "there is no store here", where=folder, fix="name one: CONFIG or --store PATH; `csip run CONFIG` makes it"
         )

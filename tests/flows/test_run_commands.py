@@ -83,7 +83,8 @@ def test_many_runs_are_compared_in_blocks_that_fit(store: Store, monkeypatch: py
 
 
 def test_a_store_without_runs_says_so(tmp_path: Path) -> None:
-    assert "nothing has been run" in csip("runs", "--store", Store(tmp_path / "empty").root)
+    (tmp_path / "empty").mkdir()
+    assert "nothing has been run" in csip("runs", "--store", tmp_path / "empty")
 
 
 def test_a_section_that_one_run_leaves_out_is_one_setting() -> None:
