@@ -7,6 +7,8 @@ deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied 
 import json
 import logging
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +48,7 @@ class ArtifactRecords(WritableFileSystem):
         store = open_store(self.store, Path(self.workspace))
         if store.find(stage, key) is None:
             raise ValueError(f"no whole artifact {path}")
-        reference = store.root / REFERENCES / path
-        if not reference.exists():
-            reference.parent.mkdir(parents=True, exist_ok=True)
-            reference.write_text(json.dumps({"stage": stage, "key": key}))
+        _refer(store.root / REFERENCES / path, {"stage": stage, "key": key})
         return ResultRecordMetadata(storage_key=path, serializer=JSONSerializer()).dump_bytes()
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:
@@ -61,6 +60,17 @@ class ArtifactRecords(WritableFileSystem):
 
     async def awrite_path(self, path: str, content: bytes) -> None:
         """See `write_path`."""
+
+
+def _refer(path: Path, reference: dict[str, str]) -> None:
+    """Make sure that the file that Prefect reads next says this, whatever has become of it."""
+    with suppress(OSError, ValueError):
+        if json.loads(path.read_text()) == reference:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
+    fresh.write_text(json.dumps(reference))
+    fresh.replace(path)
 
 
 class StepKey(CachePolicy):

@@ -125,6 +125,8 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     finally:
         task.steps.close()
         runner.visualizer.close()
+        for handler in runner.logger.handlers:
+            handler.close()  # mmengine's log of this training, which it would leave open
     task.module.to("cpu")
     seconds, waited = time.perf_counter() - watch.start, task.steps.waited - watch.waited
     speed = Speed(watch.steps, watch.samples, seconds, waited) if watch.steps else Speed(0, 0, 0.0, 0.0)

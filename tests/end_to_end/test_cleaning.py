@@ -10,8 +10,8 @@ from flows.config import load_config
 from flows.rebuild import Result, rebuild
 from storage.artifacts import Store
 from storage.runs import records
-from tests.end_to_end.test_rebuild import SETTINGS
 from tests.flows.test_store_commands import csip
+from tests.small_run import SETTINGS
 from tests.storage.small_store import flip
 
 
