@@ -50,6 +50,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
     train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
     train_rows = [rows[s] for s in train]
+    labels = {shard: index.file(f"{shard}.labels.parquet") for shard in shards}
     frames = {"data_root": root}
     seeing = {"encoder_settings": config.encoder}
     seen_by = {"encoder": config.encoder.key_fields()}
@@ -77,7 +78,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
             "quality",
             "extraction.scoring",
             config.quality,
-            {"indexes": list(rows.values()), "skeletons": list(skeleton_files.values())},
+            {"indexes": list(labels.values()), "skeletons": list(skeleton_files.values())},
             {"truth": truth_file(root)},
             also={"truth": config.data.demo.key_fields() if config.data.demo else None},
         )
@@ -114,7 +115,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
         ]
     )
     learnt_from: Mapping[str, Any] = {
-        "indexes": train_rows,
+        "indexes": [labels[s] for s in train],
         "skeletons": [skeleton_files[s] for s in train],
         "features": [a.file("features.parquet") for a in features],
     }
@@ -128,7 +129,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
             "finetuned",
             "training.finetune",
             config.finetune,
-            {**learnt_from, "pretrained": pretrained, "encoder": encoder},
+            {**learnt_from, "indexes": train_rows, "pretrained": pretrained, "encoder": encoder},
             frames | seeing | trained,
             weights=encoder_weights,
             resumes=True,

@@ -1,5 +1,6 @@
 """A tracklet's frames with the skeletons that were extracted from them, as a picture."""
 
+import re
 from pathlib import Path
 
 from flows.config import Config, make_config
@@ -53,8 +54,9 @@ def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
 
 def _find(indexes: list[Artifact], tracklet_id: str) -> Tracklet | None:
     for index in reversed(indexes):
-        for path in sorted(index.path.glob("*.parquet")):
-            for tracklet in read_index(path):
+        shards = [name for name in index.manifest["files"] if re.fullmatch(r"\w+-\d+\.parquet", name)]
+        for name in shards:
+            for tracklet in read_index(index.path / name):
                 if tracklet.tracklet_id == tracklet_id:
                     return tracklet
     return None

@@ -6,7 +6,7 @@ frame can never make training run again.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +111,8 @@ def shard_names(settings: DataSettings) -> list[str]:
 def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     """Write one Parquet file a shard, and summary.json with the counts and what is worth knowing.
 
+    `<shard>.labels.parquet` is the same without fingerprints, for stages that read no frames: they need not run again
+    because of frames whose skeletons and features stayed the same.
     `<shard>.digests.parquet` holds the frames' own digests: nothing is made from them, they tell which frames changed.
     Where the user has skeletons, `<shard>.skeletons.parquet` names their files.
     """
@@ -118,6 +120,7 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     own = {t.tracklet_id: found.digests[a:b] for t, a, b in zip(found.tracklets, bounds, bounds[1:], strict=False)}
     for name, rows in _shards(found.tracklets, settings).items():
         write_table(index_table(rows), out_dir / f"{name}.parquet")
+        write_table(index_table(replace(t, fingerprint="") for t in rows), out_dir / f"{name}.labels.parquet")
         ids = [t.tracklet_id for t in rows]
         table = pa.table([ids, [own[i].tobytes() for i in ids]], schema=FRAME_DIGESTS)
         write_table(table, out_dir / f"{name}.digests.parquet")

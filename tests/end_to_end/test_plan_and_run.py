@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import make_config
+from flows.config import Config, make_config
 from flows.pipeline import STAGES
 from flows.planning import plan
 from flows.rebuild import rebuild
@@ -43,8 +43,9 @@ class World:
         self.overrides: dict[str, str] = {}
         self.rng = random.Random(1)
 
-    def config(self):
-        return make_config(small_settings(self.folder), [f"{k}={v}" for k, v in self.overrides.items()])
+    def config(self) -> Config:
+        overrides = {"data.max_missing_fraction": "0.5"} | self.overrides
+        return make_config(small_settings(self.folder), [f"{name}={value}" for name, value in overrides.items()])
 
     def setting(self) -> str:
         text = self.rng.choice(OVERRIDES).format(None, self.rng.randint(1, 3), b=self.rng.choice(["true", "false"]))
@@ -69,7 +70,6 @@ class World:
     def lost_frame(self) -> str:
         path = self.rng.choice(sorted((self.folder / "data").glob("bbox_*/*/*.jpg")))
         path.unlink()
-        self.overrides["data.max_missing_fraction"] = "0.5"
         return f"{path.name} is gone"
 
     def touched(self) -> str:
