@@ -20,6 +20,7 @@ from storage.demo.camera import Camera, seen, turned
 from storage.demo.crops import Crop, sample_bar, shoot, windows
 from storage.demo.motion import Style, gait, sample_styles
 from storage.errors import DataError
+from storage.locks import held
 from storage.progress import Progress, silent
 from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
@@ -156,20 +157,34 @@ def walk_crops(settings: DemoSettings, walk: Walk, view: View) -> tuple[list[Cro
 
 
 def make(settings: DemoSettings, root: Path, progress: Progress = silent) -> None:
-    """Make the data set in `root`, unless it is there already.
+    """Make the data set in `root`, unless it is there already; of several at once one makes it.
 
     Raises:
         DataError: `root` holds something else, or the demo of other settings.
     """
     version = SKELETONS.metadata[b"csip.version"].decode()
     wanted = json.dumps({**settings.key_fields(), "truth_version": version}, indent=2) + "\n"
+    if _is_there(root, wanted):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with held(root.with_name(f".{root.name}.lock"), f"the demo data set in {root.name}"):
+        if not _is_there(root, wanted):
+            _make(settings, root, wanted, progress)
+
+
+def _is_there(root: Path, wanted: str) -> bool:
+    """Whether the demo of these settings is there; another in its place is an error."""
     if root.exists() and any(root.iterdir()):
         marker = root / SETTINGS_FILE
         if marker.is_file() and marker.read_text() == wanted:
-            return
+            return True
         demo = "the demo data set of other settings or another version"
         what = demo if marker.is_file() else "something that is not the demo data set"
         raise DataError(f"the folder holds {what}", where=root, fix="delete it, or set another data.root")
+    return False
+
+
+def _make(settings: DemoSettings, root: Path, wanted: str, progress: Progress) -> None:
     staging = root.with_name(f".{root.name}.{os.getpid()}.new")
     try:
         _write(settings, staging, progress)

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import queue
 import signal
 import time
 from collections import Counter
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -18,17 +20,27 @@ from storage.locks import is_held
 from storage.runs import COMPLETED, DIED, records
 from tests.small_run import small_settings
 
+Answers: TypeAlias = "Queue[tuple[tuple[str, ...], dict[str, str]]]"
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["flows.rebuild", "flows.pipeline", "training.finetune", "extraction.extract"])
 
 
-def _work(config: Config, answers: "Queue[tuple[tuple[str, ...], dict[str, str]]]") -> None:
+def _work(config: Config, answers: "Answers") -> None:
     result = rebuild(config)
     answers.put((result.built, {label: artifact.digest for label, artifact in result.artifacts.items()}))
 
 
-def start(config: Config) -> tuple[BaseProcess, "Queue[tuple[tuple[str, ...], dict[str, str]]]"]:
-    answers: Queue[tuple[tuple[str, ...], dict[str, str]]] = FORKS.Queue()
+def answer(process: BaseProcess, answers: "Answers") -> tuple[tuple[str, ...], dict[str, str]]:
+    """What a run ended with; one that failed is not waited for."""
+    while True:
+        try:
+            return answers.get(timeout=1)
+        except queue.Empty:
+            assert process.is_alive(), f"a run ended with status {process.exitcode}"
+
+
+def start(config: Config) -> tuple[BaseProcess, "Answers"]:
+    answers: Answers = FORKS.Queue()
     process = FORKS.Process(target=_work, args=(config, answers))
     process.start()
     return process, answers
@@ -43,7 +55,7 @@ def test_runs_at_once_compute_each_key_once_and_agree(
     monkeypatch.setenv("PREFECT_API_URL", api)
     config = make_config(small_settings(tmp_path))
     started = [start(config) for _ in range(runs)]
-    ended = [answers.get(timeout=500) for _, answers in started]
+    ended = [answer(*one) for one in started]
     for process, _ in started:
         process.join()
 
@@ -73,7 +85,7 @@ def test_the_work_of_a_run_that_was_killed_is_taken_over_by_the_one_that_waits(
     time.sleep(1)  # until it waits, too
     os.kill(first.pid or 0, signal.SIGKILL)
 
-    built, digests = answers.get(timeout=500)
+    built, digests = answer(second, answers)
     second.join()
     assert "visual" in built
     assert "skeletons train-000" not in built, "what the first had finished is kept"
