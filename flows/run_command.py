@@ -4,21 +4,21 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from flows.config import Config
-from flows.server import ServerLost, ensure_server, server_again, ui_url
+from flows.server import ServerLost, ensure_server, kept_alive, ui_url
 
 
 def run_and_tell(
     config: Config, to: str | None, begin: str | None, force: tuple[str, ...], console: Console, lines: logging.Handler
 ) -> None:
-    """Bring everything up to date and print what was made; a server that dies on the way is started again.
+    """Bring everything up to date and print what was made; a local server that dies on the way is started again.
 
     Args:
         config: all settings.
@@ -39,20 +39,15 @@ def run_and_tell(
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.pipeline import STAGES
-    from flows.rebuild import Result, metric_rows, rebuild
-
-    def build() -> Result:
-        with temporary_settings({PREFECT_API_URL: api}), _step_bars(console, lines):
-            return rebuild(config, until=to or STAGES[-1], force=force, begin=begin)
+    from flows.rebuild import metric_rows, rebuild
 
     console.print(f"Prefect UI: {ui_url(api)}")
+    watched = kept_alive(config.server, api) if ours else nullcontext()
     try:
-        result = build()
+        with temporary_settings({PREFECT_API_URL: api}), _step_bars(console, lines), watched:
+            result = rebuild(config, until=to or STAGES[-1], force=force, begin=begin)
     except ServerLost as error:
-        console.print(f"[yellow]{escape(error.what)};[/] the run goes on once it is back, with what was finished")
-        if not server_again(config.server, api, ours=ours):
-            _leave(console, error)
-        result = build()
+        _leave(console, error)
     total = len(result.artifacts)
     console.print(
         f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
@@ -65,7 +60,7 @@ def run_and_tell(
     console.print(f"run:    {ui_url(api, result.flow_run_id)}")
 
 
-def _leave(console: Console, error: ServerLost) -> None:
+def _leave(console: Console, error: ServerLost) -> NoReturn:
     """End at once: Prefect would try for minutes to tell a server that is gone what it missed."""
     console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
     sys.stdout.flush()

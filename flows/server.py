@@ -1,18 +1,24 @@
 """The Prefect server that a run reports to: the one that is configured, or a local one started in the background."""
 
 import fcntl
+import logging
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import EnvironmentProblem
 from storage.settings import Settings, neutral
 
+log = logging.getLogger("csip")
 START_SECONDS = 60
-BACK_SECONDS = 60
+MISSED = 2
+"""So many questions in a row without an answer, and a server is dead."""
 PORTS_TRIED = 20
 
 
@@ -77,21 +83,28 @@ def local_server(settings: ServerSettings) -> str:
         return url
 
 
-def server_again(settings: ServerSettings, api_url: str, *, ours: bool) -> bool:
-    """After a server was lost: start our own again, or wait a minute for one that is configured.
+@contextmanager
+def kept_alive(settings: ServerSettings, api_url: str) -> Iterator[None]:
+    """Meanwhile, start the local server again if it dies: Prefect's clients find it at its old address."""
+    over = threading.Event()
 
-    Returns:
-        Whether a server answers at the same address, so that what was not told yet still can be.
+    def watch() -> None:
+        missed = 0
+        while not over.wait(1):
+            missed = 0 if healthy(api_url) else missed + 1
+            if missed >= MISSED:
+                log.warning("the Prefect server died; it is started again")
+                with suppress(EnvironmentProblem):
+                    local_server(settings)
+                missed = 0
 
-    Raises:
-        EnvironmentProblem: our own does not start.
-    """
-    if ours:
-        return local_server(settings) == api_url
-    deadline = time.monotonic() + BACK_SECONDS
-    while not healthy(api_url) and time.monotonic() < deadline:
-        time.sleep(1)
-    return healthy(api_url)
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def _start(home: Path, first_port: int) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.server import ServerSettings, ensure_server, stop_server
+from flows.server import ServerSettings, stop_server
 from storage.artifacts import Store
 from storage.runs import COMPLETED, records
 from tests.small_run import small_settings
 
 
-def start(folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
+def start(folder: Path) -> "subprocess.Popen[str]":
     settings = small_settings(folder) | {"server": {"port": 4470, "home": str(folder / "prefect")}}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return subprocess.Popen(
@@ -24,7 +24,7 @@ def start(folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | environment,
+        env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
     )
 
 
@@ -41,7 +41,7 @@ def wait_for(process: "subprocess.Popen[str]", path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_local_server_that_was_killed_is_started_again_and_the_run_completes(tmp_path: Path) -> None:
-    process = start(tmp_path, {})
+    process = start(tmp_path)
     try:
         wait_for(process, tmp_path / "store" / "artifacts" / "quality")
         kill_server(tmp_path)
@@ -50,25 +50,9 @@ def test_a_local_server_that_was_killed_is_started_again_and_the_run_completes(t
     finally:
         process.kill()
         stop_server(ServerSettings(home=tmp_path / "prefect"))
-    assert "stopped answering" in said
+    assert "the Prefect server died; it is started again" in said
     assert "steps ran" in said
-    for label in ("skeletons train-000", "quality", "finetuned", "report"):
-        assert said.count(f"{label} done in") == 1, said
+    done = [line[9:].partition(" done in ")[0] for line in said.splitlines() if " done in " in line]
+    assert {"skeletons train-000", "quality", "finetuned", "report"} <= set(done)
+    assert len(done) == len(set(done)), "nothing was done twice"
     assert records(Store(tmp_path / "store"))[-1]["status"] == COMPLETED
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_without_the_configured_server_a_run_ends_with_what_to_do_and_keeps_what_it_finished(tmp_path: Path) -> None:
-    server = ServerSettings(port=4480, home=tmp_path / "prefect")
-    process = start(tmp_path, {"PREFECT_API_URL": ensure_server(server)})
-    try:
-        wait_for(process, tmp_path / "store" / "artifacts" / "quality")
-        kill_server(tmp_path)
-        said = process.communicate(timeout=300)[0]
-    finally:
-        process.kill()
-        stop_server(server)
-    assert process.returncode == 1
-    assert "with a server that answers: what was finished is kept" in said
-    assert {"skeletons", "quality"} <= {stage for stage, _ in Store(tmp_path / "store").names()}
