@@ -215,7 +215,7 @@ def empty_steps(store: Store) -> tuple[float, float]:
     """Milliseconds of a step of the almost empty stage, submitted as every step is: one that runs, one that is kept."""
 
     def timed(numbers: range) -> float:
-        steps = [Step(STAGES[1], __name__, EmptySettings(), {}, part=f"{number}") for number in numbers]
+        steps = [Step(STAGES[1], "flows.bench_store", EmptySettings(), {}, part=f"{number}") for number in numbers]
         start = time.perf_counter()
         record = RunRecord(store, f"empty-{numbers}", {"name": "empty"})
         TaskBuilder(store, STAGES[-1], frozenset(), record).many(steps)
