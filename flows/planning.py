@@ -50,11 +50,13 @@ class Planner:
         store: to look in.
         lines: what was noted.
         raw: shard -> what changed of its frames.
+        found: stage -> part -> its newest artifact, of the stages that were looked through.
     """
 
     store: Store
     lines: list[Line] = field(default_factory=list)
     raw: Mapping[str, RawChanges] = field(default_factory=dict)
+    found: dict[str, Mapping[str | None, Artifact]] = field(default_factory=dict)
 
     def one(self, step: Step) -> Artifact:
         """Plan one step."""
@@ -85,12 +87,18 @@ class Planner:
         return Unmade(self.store, step.stage, "", step.label, {"files": {}})
 
     def _why(self, step: Step) -> str:
-        before = [a for a in self.store.all(step.stage) if a.manifest.get("part") == step.part]
-        if not before:
+        before = self._newest(step.stage).get(step.part)
+        if before is None:
             return "never made"
-        reason = "; ".join(changes(before[-1].manifest, step.facts)) or "made by an older version"
+        reason = "; ".join(changes(before.manifest, step.facts)) or "made by an older version"
         frames = str(self.raw.get(step.part, "")) if step.stage == "skeletons" else ""
         return f"{reason}: {frames}" if frames else reason
+
+    def _newest(self, stage: str) -> Mapping[str | None, Artifact]:
+        """The newest artifact of each part of a stage; looked for once, however many of its shards will run."""
+        if stage not in self.found:
+            self.found[stage] = {artifact.manifest.get("part"): artifact for artifact in self.store.all(stage)}
+        return self.found[stage]
 
 
 def _unmade(source: Any) -> list[str]:

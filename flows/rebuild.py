@@ -77,7 +77,6 @@ class TaskBuilder:
     record: RunRecord
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     built: dict[str, bool] = field(default_factory=dict)
-    started: float = field(default_factory=time.time)
 
     def one(self, step: Step) -> Artifact:
         """Build one step."""

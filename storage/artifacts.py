@@ -307,7 +307,12 @@ class Store:
             raise as_store_error(error, target) from error
         write_stamps(self._stamps(stage, key), {name: stamp(target / name) for name in files})
         manifest = manifests.read(text) or {}
-        return Artifact(self, stage, key, manifest["digest"], manifest)
+        artifact = Artifact(self, stage, key, manifest["digest"], manifest)
+        self._publish_files(artifact)
+        return artifact
+
+    def _publish_files(self, artifact: Artifact) -> None:
+        """Bring what now lies in the artifact's folder to where others find it: a store in a folder is there."""
 
     def put_text(self, name: str, text: str) -> None:
         """Write a small file of the store whole, in place of what was there, e.g. `runs/x.json`.

@@ -12,10 +12,9 @@ manifest when it arrives.
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import fsspec
 
@@ -163,29 +162,15 @@ class ObjectStore(Store):
         """Whether somebody holds the key's lease."""
         return is_leased(self.files, self._lease(stage, key), self.lease_seconds)
 
-    def publish(
-        self,
-        staged: Path,
-        stage: str,
-        key: str,
-        facts: Mapping[str, Any],
-        seconds: float,
-        device: str = "cpu",
-        run: str = "",
-    ) -> Artifact:
-        """Make a staged folder the artifact of (stage, key): the files, and then the manifest.
-
-        Raises:
-            StoreError: the stage made no file, or the store cannot be written.
-        """
-        artifact = super().publish(staged, stage, key, facts, seconds, device, run)
-        folder = self.path(stage, key)
+    def _publish_files(self, artifact: Artifact) -> None:
+        """Upload the files, and then the manifest."""
+        folder = self.path(artifact.stage, artifact.key)
         with _told(self.address):
             for name in artifact.manifest["files"]:
                 self._make_folder(self._file(artifact, name))
                 self.files.put_file(str(folder / name), self._file(artifact, name))
-            self.files.pipe_file(self._at("artifacts", stage, key, MANIFEST), (folder / MANIFEST).read_bytes())
-        return artifact
+            manifest = self._at("artifacts", artifact.stage, artifact.key, MANIFEST)
+            self.files.pipe_file(manifest, (folder / MANIFEST).read_bytes())
 
     def put_text(self, name: str, text: str) -> None:
         """Write a small object, in place of what was there."""

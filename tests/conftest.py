@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+import storage.stamps
 from flows.server import ServerSettings, ensure_server, stop_server
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -67,6 +68,12 @@ def make_mars(tmp_path: Path) -> Callable[..., Path]:
         return write_mars(tmp_path / "raw", train, test, queries)
 
     return make
+
+
+@pytest.fixture
+def settled_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were made just now count as settled, as if the clock had ticked since."""
+    monkeypatch.setattr(storage.stamps, "TICK_NS", -(10**12))
 
 
 @pytest.fixture

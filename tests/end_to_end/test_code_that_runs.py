@@ -23,35 +23,13 @@ from flows.steps import Step
 from storage.artifacts import Artifact, Store
 from storage.indexing import scan, write_index
 from storage.skeleton import JOINTS
+from tests import small_run
 
 ROOT = Path(__file__).parents[2]
 STAGE_PACKAGES = ("extraction", "training", "evaluation", "storage")
-SETTINGS = {
-    "name": "small",
-    "data": {
-        "train_shards": 1,
-        "test_shards": 1,
-        "demo": {
-            "train_identities": 4,
-            "test_identities": 4,
-            "cameras": 2,
-            "tracklets": 2,
-            "frames": 3,
-            "distractors": 1,
-        },
-    },
-    "encoder": {
-        "arch": "small",
-        "image_height": 32,
-        "image_width": 16,
-        "width": 16,
-        "depth": 1,
-        "heads": 2,
-        "projection": 8,
-    },
-    "visual": {"epochs": 1, "clip_length": 2, "identities": 4, "instances": 2},
-    "pretrain": {"epochs": 1, "clip_length": 2, "skeleton": {"width": 16, "depth": 1, "heads": 2, "hidden": 16}},
-    "finetune": {"epochs": 1, "clip_length": 2, "instances": 2, "refresh_every": 1},
+SETTINGS = small_run.SETTINGS | {
+    "data": small_run.SETTINGS["data"] | {"train_shards": 1, "test_shards": 1},
+    "finetune": small_run.SETTINGS["finetune"] | {"refresh_every": 1},
 }
 
 

@@ -19,12 +19,7 @@ from storage.progress import silent
 
 Make = Callable[..., Path]
 FRAME = "bbox_train/0001/0001C1T0001F002.jpg"
-
-
-@pytest.fixture(autouse=True)
-def _old_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that were made just now count as settled, as if the clock had ticked since."""
-    monkeypatch.setattr(storage.stamps, "TICK_NS", -(10**12))
+pytestmark = pytest.mark.usefixtures("settled_files")
 
 
 @pytest.fixture
