@@ -1,6 +1,7 @@
 """Versions of third-party libraries that can change results: those that a stage imports, and no others."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -72,7 +73,14 @@ def major_minor(full: str) -> str:
 
 def _installed(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
+        found = _version(name)
+        if found is not None:
+            yield name, found
+
+
+@cache  # of what this process imported, whatever is installed meanwhile; each look reads a file of metadata
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

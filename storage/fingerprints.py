@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.frames import frame_path
+from storage.many_stamps import read_many
 from storage.progress import Progress, silent
-from storage.stamps import MISSING, WIDTH, Stamps, read_stamps, settled
+from storage.stamps import MISSING, WIDTH, Stamps, settled
 from storage.tracklets import Tracklet
 
 DIGEST_BYTES = 16
@@ -89,7 +90,7 @@ def fingerprint(
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
     _check_names(root, frames)
     known, cache_digest = _read_cache(cache)
-    stamps = _read_stamps(root, frames, progress).copy()
+    stamps = read_many(root, frames, progress)
     before = _positions(frames, known.frames)
     kept = np.flatnonzero(before >= 0)
     kept = kept[(known.stamps[before[kept]] == stamps[kept]).all(axis=1)]
@@ -110,7 +111,7 @@ def fingerprint(
 def unchanged(root: Path, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:
     """Whether every frame has the stamp with which the cache of this digest remembers it."""
     known, found = _read_cache(cache)
-    return found == cache_digest and np.array_equal(_read_stamps(root, known.frames, progress), known.stamps)
+    return found == cache_digest and np.array_equal(read_many(root, known.frames, progress), known.stamps)
 
 
 def offsets_of(tracklets: Sequence[Tracklet]) -> NDArray[np.int64]:
@@ -138,14 +139,6 @@ def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
     if frames.equals(known):
         return np.arange(len(frames))
     return pc.fill_null(pc.index_in(frames, value_set=known), -1).to_numpy().astype(np.int64)
-
-
-def _read_stamps(root: Path, frames: pa.Array, progress: Progress) -> Stamps:
-    parts = [np.zeros((0, WIDTH), np.int64)]
-    for start in range(0, len(frames), FRAMES_AT_ONCE):
-        parts.append(read_stamps(root, frames.slice(start, FRAMES_AT_ONCE).to_pylist()))
-        progress(min(start + FRAMES_AT_ONCE, len(frames)), len(frames), "frames")
-    return np.concatenate(parts)
 
 
 def _digests(root: str, names: Sequence[str]) -> list[bytes]:
