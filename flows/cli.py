@@ -263,6 +263,10 @@ def _prepare_logging() -> logging.Handler:
     """Our lines on the terminal and in the Prefect UI; Prefect's own only in the UI."""
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "csip")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # a server that is away is told of once, by us, and not with every event that does not reach it
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    logging.raiseExceptions = False
     handler = RichHandler(
         console=console, show_path=False, show_level=False, omit_repeated_times=False, log_time_format="%X"
     )

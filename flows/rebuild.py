@@ -164,9 +164,9 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
         if not api or healthy(api):
             raise
         raise ServerLost(
-            "the Prefect server stopped answering while the run was going on",
+            "the Prefect server stopped answering while the run was going on, and does not know how it ended",
             where=api,
-            fix="run again, with a server that answers: what was finished is kept",
+            fix="run again, with a server that answers: what was finished is kept (`csip runs` lists it)",
         ) from error
 
 

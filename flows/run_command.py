@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.config import Config
-from flows.server import ServerLost, ensure_server, kept_alive, ui_url
+from flows.server import ServerLost, ensure_server, ui_url, watched
 
 
 def run_and_tell(
@@ -42,9 +42,12 @@ def run_and_tell(
     from flows.rebuild import metric_rows, rebuild
 
     console.print(f"Prefect UI: {ui_url(api)}")
-    watched = kept_alive(config.server, api) if ours else nullcontext()
     try:
-        with temporary_settings({PREFECT_API_URL: api}), _step_bars(console, lines), watched:
+        with (
+            temporary_settings({PREFECT_API_URL: api}),
+            _step_bars(console, lines),
+            watched(config.server, api, ours=ours),
+        ):
             result = rebuild(config, until=to or STAGES[-1], force=force, begin=begin)
     except ServerLost as error:
         _leave(console, error)

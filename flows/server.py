@@ -18,7 +18,9 @@ from storage.settings import Settings, neutral
 log = logging.getLogger("csip")
 START_SECONDS = 60
 MISSED = 2
-"""So many questions in a row without an answer, and a server is dead."""
+"""So many questions in a row without an answer, and the local server is dead."""
+PATIENCE = 10
+"""So many, and the run goes on without a configured server: it may be starting again."""
 PORTS_TRIED = 20
 
 
@@ -84,19 +86,39 @@ def local_server(settings: ServerSettings) -> str:
 
 
 @contextmanager
-def kept_alive(settings: ServerSettings, api_url: str) -> Iterator[None]:
-    """Meanwhile, start the local server again if it dies: Prefect's clients find it at its old address."""
+def watched(settings: ServerSettings, api_url: str, *, ours: bool) -> Iterator[None]:
+    """Meanwhile, start the local server again if it dies, and let nobody wait for a configured one that did.
+
+    Prefect's clients find the local one at its old address. While a configured server is silent, what is told to it is
+    not tried again (each of Prefect's requests would take a minute); that ends when it answers. For the clients of the
+    settings that are active here.
+
+    Args:
+        settings: of the local server.
+        api_url: of the server that is used.
+        ours: whether that is the local one.
+    """
+    from prefect.settings import get_current_settings
+
+    client = get_current_settings().client
+    retries = client.max_retries
     over = threading.Event()
 
     def watch() -> None:
         missed = 0
         while not over.wait(1):
             missed = 0 if healthy(api_url) else missed + 1
-            if missed >= MISSED:
+            if ours and missed >= MISSED:
                 log.warning("the Prefect server died; it is started again")
                 with suppress(EnvironmentProblem):
                     local_server(settings)
                 missed = 0
+            elif not ours and missed == PATIENCE:
+                log.warning("the Prefect server at %s does not answer; the run goes on without it", api_url)
+                client.max_retries = 0
+            elif not missed and client.max_retries != retries:
+                log.info("the Prefect server at %s answers again", api_url)
+                client.max_retries = retries
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
@@ -105,6 +127,7 @@ def kept_alive(settings: ServerSettings, api_url: str) -> Iterator[None]:
     finally:
         over.set()
         watching.join()
+        client.max_retries = retries
 
 
 def _start(home: Path, first_port: int) -> str:

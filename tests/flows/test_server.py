@@ -1,9 +1,15 @@
 import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.server import ServerSettings, ensure_server, healthy, ui_url
+import flows.server
+from flows.server import ServerSettings, ensure_server, healthy, ui_url, watched
 from storage.errors import EnvironmentProblem
 
 
@@ -22,6 +28,43 @@ def test_a_configured_server_that_does_not_answer_is_named(monkeypatch: pytest.M
         with pytest.raises(EnvironmentProblem, match="does not answer") as caught:
             ensure_server(ServerSettings(home=tmp_path))
         assert url in str(caught.value)
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+
+def wait_until(true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 30
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+def test_a_configured_server_that_falls_silent_is_not_waited_for_until_it_answers_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(flows.server, "PATIENCE", 1)
+    caplog.set_level("INFO", "csip")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 3}):
+        with watched(ServerSettings(home=tmp_path), url, ours=False):
+            assert wait_until(lambda: PREFECT_CLIENT_MAX_RETRIES.value() == 0)
+            with HTTPServer(("127.0.0.1", port), Healthy) as answering:
+                threading.Thread(target=answering.serve_forever, daemon=True).start()
+                assert wait_until(lambda: PREFECT_CLIENT_MAX_RETRIES.value() == 3)
+                answering.shutdown()
+            assert wait_until(lambda: PREFECT_CLIENT_MAX_RETRIES.value() == 0)
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == 3
+    assert f"the Prefect server at {url} does not answer; the run goes on without it" in caplog.messages
+    assert f"the Prefect server at {url} answers again" in caplog.messages
+    assert not list(tmp_path.iterdir()), "nobody starts a local server in its place"
 
 
 def test_the_page_of_a_flow_run() -> None:
