@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.pictures import PosedFrames, absent, pose_sheet
 from evaluation.schema import QUERIES, RANKS
+from storage.data_files import DataFiles
 from storage.frames import Frame, read_frame
 from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables import read_ragged, read_table
@@ -44,10 +45,10 @@ def small_data_uri(picture: Frame, most: int) -> str:
 
 def portrait(root: Path, tracklet: Tracklet | None) -> Frame:
     """The middle frame of a tracklet, or the readable one nearest to it; a crossed-out picture if there is none."""
-    frames = tracklet.frames if tracklet else ()
+    files, frames = DataFiles(root), tracklet.frames if tracklet else ()
     middle = len(frames) // 2
     for position in sorted(range(len(frames)), key=lambda p: (abs(p - middle), p)):
-        frame = read_frame(root, frames[position])
+        frame = read_frame(files, frames[position])
         if frame is not None:
             if frame.shape[0] <= TALLEST:
                 return frame
@@ -81,7 +82,7 @@ def posed_tracklets(
         shards: of each shard, its tracklets and its skeletons' file, rows in the same order; only the needed are read.
         frames: how many of a tracklet's frames, evenly spaced.
     """
-    pictures = {}
+    files, pictures = DataFiles(root), {}
     for tracklets, path in shards:
         chosen = [(row, tracklet) for row, tracklet in enumerate(tracklets) if tracklet.tracklet_id in wanted]
         if not chosen:
@@ -91,7 +92,7 @@ def posed_tracklets(
             count = len(tracklet.frames)
             shown = np.linspace(0, count - 1, min(frames, count)).round().astype(int)
             posed = PosedFrames(
-                [read_frame(root, tracklet.frames[t]) for t in shown],
+                [read_frame(files, tracklet.frames[t]) for t in shown],
                 **{column: skeletons.of(row, column)[shown] for column in SKELETON_SHAPES},
             )
             pictures[tracklet.tracklet_id] = pose_sheet(posed)

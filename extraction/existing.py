@@ -17,8 +17,8 @@ from pydantic import Field
 
 from extraction.filling import fillable, interpolate
 from extraction.poses import NO_PERSON, OK, UNREADABLE
+from storage.data_files import DataFiles
 from storage.errors import DataError
-from storage.frames import frame_path
 from storage.progress import Progress
 from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
@@ -68,7 +68,7 @@ def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Pro
     Raises:
         DataError: the skeletons are no people in the unit given; says which unit would fit.
     """
-    files = read_files(inputs.files)
+    files, data_files = read_files(inputs.files), DataFiles(inputs.data_root)
     total, done = sum(len(names) for names in files.values()), 0
     heights: list[NDArray[np.float64]] = []
     with (
@@ -79,7 +79,7 @@ def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Pro
             rows: dict[str, list[NDArray[Any]]] = {name: [] for name in SKELETONS.names[2:]}
             for tracklet in group:
                 names = files[tracklet.tracklet_id]
-                read = list(pool.map(lambda name: read_skeleton(inputs.data_root, name), names))
+                read = list(pool.map(lambda name: read_skeleton(data_files, name), names))
                 heights.append(height(read))
                 for name, values in columns(read, settings).items():
                     rows[name].append(values)
@@ -89,12 +89,12 @@ def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Pro
     _check_unit(np.concatenate([np.zeros(0), *heights]), settings.unit, inputs.data_root)
 
 
-def read_skeleton(root: Path, name: str) -> NDArray[np.float64] | None:
+def read_skeleton(files: DataFiles, name: str) -> NDArray[np.float64] | None:
     """(17, 3) as the file has it; all zeros where it says that nobody was found; None where it says nothing of use."""
     if not name:
         return None
     try:
-        found = json.loads(frame_path(root, name).read_bytes())["keypoints"]
+        found = json.loads(files.read(name))["keypoints"]
         skeleton = np.asarray(found, np.float64)
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from extraction.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
+from storage.data_files import DataFiles
 from storage.frames import read_bytes
 from storage.progress import Progress
 from storage.schema import SKELETONS
@@ -136,7 +137,7 @@ def make_stream(settings: ExtractionSettings, data_root: Path) -> "Stream":
     on_cpu = models.estimator.device.type == "cpu"
     return Stream(
         models,
-        partial(read_bytes, data_root),
+        partial(read_bytes, DataFiles(data_root)),
         Thresholds(settings.min_score, settings.no_person_score, settings.max_gap),
         settings.batch_size or (BATCH_ON_CPU if on_cpu else BATCH_ON_GPU),
         settings.decode_workers,

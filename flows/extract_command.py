@@ -16,6 +16,7 @@ from evaluation.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.weights import PROJECT
 from flows.progress_bar import progress_bar
+from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.folders import folder_tracklets
 from storage.frames import read_frame
@@ -111,7 +112,8 @@ def draw(tracklet: Tracklet, columns: dict[str, np.ndarray], root: Path, target:
         DataError: the picture cannot be written.
     """
     chosen = np.unique(np.linspace(0, len(tracklet.frames) - 1, SHOWN_FRAMES).round().astype(int))
-    frames = [read_frame(root, tracklet.frames[i]) for i in chosen]
+    files = DataFiles(root)
+    frames = [read_frame(files, tracklet.frames[i]) for i in chosen]
     posed = PosedFrames(frames, **{name: values[chosen] for name, values in columns.items()})
     target.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(target), pose_sheet(posed)):

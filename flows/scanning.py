@@ -18,7 +18,8 @@ from flows.code import code_digests
 from flows.config import Config
 from flows.libraries import installed_versions, library_versions
 from flows.steps import KEY_LENGTH
-from storage.artifacts import Artifact, Store, digest_of, file_digest
+from storage.artifacts import Artifact, Store, digest_of
+from storage.data_files import DataFiles, archive_stamps
 from storage.datasets import READERS
 from storage.fingerprints import unchanged
 from storage.indexing import Scan, scan, write_index
@@ -125,11 +126,14 @@ def origin(config: Config) -> str | None:
     if settings.skeletons:
         return None
     try:
-        lists = [file_digest(path) for path in READERS[settings.layout].lists(settings.root)]
+        files, reader = DataFiles(settings.root), READERS[settings.layout]
+        lists = [hashlib.sha256(files.read(name)).hexdigest() for name in reader.lists]
+        names = [digest_of(files.names(folder)) for folder in reader.folders]
+        archives = archive_stamps(settings.root)
     except OSError:
         return None
     versions = library_versions(INDEXING, counted_as=config.versions)
-    return digest_of([lists, settings.key_fields(), code_digests(INDEXING), versions])
+    return digest_of([lists, names, archives, settings.key_fields(), code_digests(INDEXING), versions])
 
 
 def _remember(store: Store, config: Config, before: str | None, found: Scan, key: str) -> None:

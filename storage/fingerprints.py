@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.frames import frame_path
+from storage.data_files import DataFiles, archive_stamps, check_name
 from storage.many_stamps import read_many
 from storage.progress import Progress, silent
 from storage.stamps import MISSING, WIDTH, Stamps, settled
@@ -28,7 +28,6 @@ from storage.tracklets import Tracklet
 
 DIGEST_BYTES = 16
 FRAMES_AT_ONCE, FRAMES_A_TASK = 1 << 15, 1 << 8
-READ_BYTES = 1 << 20
 UNSAFE = r"^/|^\.\.(/|$)|/\.\.(/|$)|\\|\x00"
 
 Digests = NDArray[np.uint8]
@@ -88,16 +87,17 @@ def fingerprint(
     """
     start = time.time_ns()
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-    _check_names(root, frames)
+    _check_names(frames)
     known, cache_digest = _read_cache(cache)
-    stamps = read_many(root, frames, progress)
+    files = DataFiles(root)
+    stamps = _stamps(files, frames, progress)
     before = _positions(frames, known.frames)
     kept = np.flatnonzero(before >= 0)
     kept = kept[(known.stamps[before[kept]] == stamps[kept]).all(axis=1)]
     digests = np.zeros((len(frames), DIGEST_BYTES), np.uint8)
     digests[kept] = known.digests[before[kept]]
     fresh = np.setdiff1d(np.flatnonzero(stamps[:, 0] != MISSING), kept, assume_unique=True)
-    for position, digest in zip(fresh.tolist(), _read(root, frames, fresh, workers, progress), strict=True):
+    for position, digest in zip(fresh.tolist(), _read(files, frames, fresh, workers, progress), strict=True):
         if digest:
             digests[position] = np.frombuffer(digest, np.uint8)
         else:
@@ -111,7 +111,15 @@ def fingerprint(
 def unchanged(root: Path, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:
     """Whether every frame has the stamp with which the cache of this digest remembers it."""
     known, found = _read_cache(cache)
-    return found == cache_digest and np.array_equal(read_many(root, known.frames, progress), known.stamps)
+    if found != cache_digest:
+        return False
+    stamps = read_many(root, known.frames, progress)
+    # of an archive that is as it was, every member is
+    archives = np.array([times for _, _, *times in archive_stamps(root)], np.int64).reshape(-1, WIDTH - 1)
+    lost = np.flatnonzero(stamps[:, 0] == MISSING)
+    same = (known.stamps[lost, None, 1:] == archives).all(axis=2).any(axis=1)
+    stamps[lost[same]] = known.stamps[lost[same]]
+    return np.array_equal(stamps, known.stamps)
 
 
 def offsets_of(tracklets: Sequence[Tracklet]) -> NDArray[np.int64]:
@@ -128,10 +136,10 @@ def _stamped(tracklets: Sequence[Tracklet], digests: Digests) -> list[Tracklet]:
     ]
 
 
-def _check_names(root: Path, frames: pa.Array) -> None:
+def _check_names(frames: pa.Array) -> None:
     unsafe = pc.match_substring_regex(frames, UNSAFE)
     for name in frames.filter(unsafe).to_pylist():
-        frame_path(root, name)
+        check_name(name)
 
 
 def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
@@ -141,35 +149,40 @@ def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
     return pc.fill_null(pc.index_in(frames, value_set=known), -1).to_numpy().astype(np.int64)
 
 
-def _digests(root: str, names: Sequence[str]) -> list[bytes]:
+def _stamps(files: DataFiles, frames: pa.Array, progress: Progress) -> Stamps:
+    """Stamps of loose files, and of members of archives: their bytes, and the archive's times and inode."""
+    stamps = read_many(files.root, frames, progress)
+    archives = archive_stamps(files.root)
+    lost = np.flatnonzero(stamps[:, 0] == MISSING)
+    if archives and len(lost):
+        archive, sizes = files.rows(frames.take(pa.array(lost)))
+        there = archive >= 0
+        times = np.array([times for _, _, *times in archives], np.int64)
+        stamps[lost[there]] = np.column_stack([sizes[there], times[archive[there]]])
+    return stamps
+
+
+def _digests(files: DataFiles, names: Sequence[str]) -> list[bytes]:
     """Digest of each frame's bytes; empty for one that cannot be read."""
-    return [_digest(f"{root}/{name}") for name in names]
+    return [_digest(files, name) for name in names]
 
 
-def _digest(path: str) -> bytes:
-    # bare system calls: for small files, Python's own file objects cost more than reading and hashing
+def _digest(files: DataFiles, name: str) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            whole = hashlib.blake2b(digest_size=DIGEST_BYTES)
-            while part := os.read(descriptor, READ_BYTES):
-                whole.update(part)
-            return whole.digest()
-        finally:
-            os.close(descriptor)
+        return hashlib.blake2b(files.read(name), digest_size=DIGEST_BYTES).digest()
     except OSError:
         return b""
 
 
 def _read(
-    root: Path, frames: pa.Array, positions: NDArray[np.int64], workers: int, progress: Progress
+    files: DataFiles, frames: pa.Array, positions: NDArray[np.int64], workers: int, progress: Progress
 ) -> Iterator[bytes]:
     names = frames.take(pa.array(positions))
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(names), FRAMES_AT_ONCE):
             some = names.slice(start, FRAMES_AT_ONCE).to_pylist()
             groups = [some[first : first + FRAMES_A_TASK] for first in range(0, len(some), FRAMES_A_TASK)]
-            yield from chain.from_iterable(pool.map(partial(_digests, str(root)), groups))
+            yield from chain.from_iterable(pool.map(partial(_digests, files), groups))
             progress(start + len(some), len(names), "changed frames")
 
 

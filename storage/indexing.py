@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
+from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError
@@ -22,10 +23,9 @@ from storage.schema import FRAME_DIGESTS
 from storage.settings import Settings, neutral
 from storage.skeleton_files import SkeletonFiles, files_table, find
 from storage.tables import shard_of, write_table
-from storage.tracklets import DISTRACTOR_PID, Tracklet, index_table
+from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet, index_table
 
 PARTS = ("train", "test")
-SPLITS = ("train", "query", "gallery")
 SHOWN = 50
 
 
@@ -78,13 +78,13 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     Raises:
         DataError: the folder is missing, incomplete or contradicts itself, or too many frames are missing.
     """
-    if not settings.root.is_dir():
+    if not settings.root.exists():
         raise DataError(
-            "the data set's folder does not exist",
+            "the data set is not there",
             where=settings.root,
-            fix="set data.root to where the raw frames are (csip run CONFIG --set data.root=PATH)",
+            fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    tracklets = READERS[settings.layout].read(settings.root)
+    tracklets = READERS[settings.layout].read(DataFiles(settings.root), 0)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:

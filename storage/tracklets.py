@@ -9,6 +9,7 @@ import pyarrow as pa
 from storage.schema import INDEX
 from storage.tables import read_table, stream_table
 
+SPLITS = ("train", "query", "gallery")
 DISTRACTOR_PID = 0
 JUNK_PID = -1
 

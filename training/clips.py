@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.frames import Frame, read_frame
 from storage.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
@@ -137,7 +138,7 @@ class FrameSource:
     """
 
     def __init__(self, root: Path, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
-        self.root, self.size, self.workers = root, size, workers
+        self.files, self.size, self.workers = DataFiles(root), size, workers
         self.room = cache_megabytes * 1_000_000 // (3 * size[0] * size[1])
         self.kept: dict[str, NDArray[np.uint8] | None] = {}
 
@@ -156,7 +157,7 @@ class FrameSource:
         return [self.kept[name] if name in self.kept else fresh[name] for name in names]
 
     def _decode(self, name: str) -> NDArray[np.uint8] | None:
-        frame = read_frame(self.root, name)
+        frame = read_frame(self.files, name)
         return None if frame is None else resized(frame, *self.size)
 
     def clips(self, clips: Sequence[Sequence[str]]) -> list[NDArray[np.uint8] | None]:

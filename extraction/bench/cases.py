@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from extraction.extract import EstimatorSettings, LifterSettings
 from extraction.pose_model import build
 from extraction.weights import find_config
+from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.demo.dataset import DemoSettings, make
 from storage.tracklets import Tracklet
@@ -65,4 +66,4 @@ def frames(data: Path | None, folder: Path) -> tuple[Path, list[Tracklet]]:
     if data is None:
         data = folder / "demo"
         make(DemoSettings(), data)
-    return data, READERS["mars"].read(data)
+    return data, READERS["mars"].read(DataFiles(data), 0)

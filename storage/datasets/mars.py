@@ -11,11 +11,12 @@ Rows of pid -1 (junk) are dropped; pid 0 (distractors) stay in the gallery.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.data_files import DataFiles
+from storage.datasets.checks import RESTORE, checked, matrix_of, need, text_of
 from storage.errors import DataError
 from storage.tracklets import JUNK_PID, Tracklet
 
@@ -28,52 +29,25 @@ LISTS = (
 )
 NEEDED = ("bbox_train", "bbox_test", *LISTS)
 FRAME_NAME = re.compile(r"(?P<pid>\d{4}|00-1)C(?P<camid>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)\.(jpg|jpeg|png)")
-SHOWN = 20
 
 
-def lists(root: Path) -> list[Path]:
-    """The files that `read` reads."""
-    return [root / name for name in LISTS]
-
-
-def read(root: Path) -> list[Tracklet]:
+def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     """The tracklets of a MARS folder: train, query, then gallery; frames in the order of the name lists.
 
     Raises:
         DataError: files are missing, or the lists contradict themselves; every contradiction is listed at once.
     """
-    missing = [name for name in NEEDED if not (root / name).exists()]
-    if missing:
-        raise DataError(
-            f"this is not a complete MARS folder: {', '.join(missing)} missing",
-            where=root,
-            fix="set data.root to the folder that holds bbox_train, bbox_test and info",
-        )
-    queries = {int(row) for row in _matrix(root / "info/query_IDX.mat", "query_IDX").ravel()}
+    need(files, NEEDED, "MARS", "set data.root to the folder that holds bbox_train, bbox_test and info")
+    queries = {int(row) for row in _rows(files, "info/query_IDX.mat", "query_IDX").ravel()}
     problems: list[str] = []
-    train = list(_split(root, "train", set(), problems))
-    test = list(_split(root, "test", queries, problems))
-    problems += [f"identity {pid} is in both train and test" for pid in _shared_identities(train, test)]
-    seen: set[str] = set()
-    for tracklet in train + test:
-        if tracklet.tracklet_id in seen:
-            problems.append(f"{tracklet.tracklet_id}: listed twice")
-        seen.add(tracklet.tracklet_id)
-    if problems:
-        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise DataError(
-            f"the data set contradicts itself in {len(problems)} places:\n  " + "\n  ".join(problems[:SHOWN]) + more,
-            where=root / "info",
-            fix="restore the original info files, or correct the rows named",
-        )
-    order = {"query": 0, "gallery": 1}
-    return train + sorted(test, key=lambda tracklet: order[tracklet.split])
+    train = list(_split(files, "train", set(), problems))
+    test = list(_split(files, "test", queries, problems))
+    return checked(files, train + test, problems)
 
 
-def _split(root: Path, part: str, queries: set[int], problems: list[str]) -> Iterator[Tracklet]:
-    names_file = root / f"info/{part}_name.txt"
-    names = names_file.read_text().split()
-    rows = _matrix(root / f"info/tracks_{part}_info.mat", f"track_{part}_info")
+def _split(files: DataFiles, part: str, queries: set[int], problems: list[str]) -> Iterator[Tracklet]:
+    names = text_of(files, f"info/{part}_name.txt").split()
+    rows = _rows(files, f"info/tracks_{part}_info.mat", f"track_{part}_info")
     if rows.ndim != 2 or rows.shape[1] != 4:
         problems.append(f"tracks_{part}_info.mat: expected rows of (first, last, pid, camid), found shape {rows.shape}")
         return
@@ -81,7 +55,7 @@ def _split(root: Path, part: str, queries: set[int], problems: list[str]) -> Ite
     for number, (first, last, pid, camid) in enumerate(rows.tolist(), start=1):
         label = f"tracks_{part}_info.mat row {number}"
         if not 1 <= first <= last <= len(names):
-            problems.append(f"{label}: frames {first} to {last} are not lines of {names_file.name} (1 to {len(names)})")
+            problems.append(f"{label}: frames {first} to {last} are not lines of {part}_name.txt (1 to {len(names)})")
             continue
         if pid == JUNK_PID:
             continue
@@ -113,19 +87,8 @@ def _contradictions(frames: list[str], pid: int, camid: int) -> str | None:
     return None
 
 
-def _shared_identities(train: list[Tracklet], test: list[Tracklet]) -> list[int]:
-    return sorted({t.pid for t in train} & {t.pid for t in test})
-
-
-def _matrix(path: Path, name: str) -> NDArray[np.int64]:
-    import scipy.io  # half a second, for nothing where the lists are as at the last scan
-
-    try:
-        contents = scipy.io.loadmat(path)
-    except Exception as error:  # scipy raises many kinds for one cause: not a MATLAB file
-        raise DataError(
-            f"cannot be read as a MATLAB file: {error}", where=path, fix="restore it from the data set's archive"
-        ) from error
-    if name not in contents:
-        raise DataError(f"holds no variable {name!r}", where=path, fix="restore it from the data set's archive")
-    return np.asarray(contents[name]).astype(np.int64)
+def _rows(files: DataFiles, name: str, variable: str) -> NDArray[np.int64]:
+    values = np.asarray(matrix_of(files, name, variable))
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
+    return values.astype(np.int64)

@@ -6,6 +6,7 @@ import pytest
 
 from extraction.existing import ExistingSettings, Inputs, read_skeleton, run
 from extraction.poses import NO_PERSON, OK, UNREADABLE
+from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.progress import silent
 from storage.schema import SKELETON_SHAPES, SKELETONS
@@ -87,4 +88,4 @@ def test_short_gaps_are_filled_and_marked_and_keep_their_status(tmp_path):
 
 def test_a_name_that_leads_out_of_the_data_root_is_refused(tmp_path):
     with pytest.raises(DataError, match="outside the data root"):
-        read_skeleton(tmp_path, "../secret.json")
+        read_skeleton(DataFiles(tmp_path), "../secret.json")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import storage.fingerprints
 import storage.stamps
+from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.errors import DataError
 from storage.fingerprints import Fingerprinted, fingerprint, unchanged
@@ -26,16 +27,16 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     digest = storage.fingerprints._digest
 
-    def counted(path: str) -> bytes:
-        names.append(Path(path).name)
-        return digest(path)
+    def counted(files: DataFiles, name: str) -> bytes:
+        names.append(Path(name).name)
+        return digest(files, name)
 
     monkeypatch.setattr(storage.fingerprints, "_digest", counted)
     return names
 
 
 def scan(root: Path, cache: Path) -> Fingerprinted:
-    return fingerprint(root, mars.read(root), cache)
+    return fingerprint(root, mars.read(DataFiles(root)), cache)
 
 
 def prints(root: Path, cache: Path) -> dict[str, str]:

@@ -3,7 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from storage.frames import read_frame, read_frames
+from storage.data_files import DataFiles
+from storage.frames import read_frame
 
 
 def test_broken_frames_are_none_and_keep_their_place(tmp_path: Path) -> None:
@@ -13,7 +14,7 @@ def test_broken_frames_are_none_and_keep_their_place(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
 
     names = ["good.png", "empty.jpg", "text.jpg", "missing.jpg", "good.png"]
-    frames = list(read_frames(tmp_path, names, ahead=2))
+    frames = [read_frame(DataFiles(tmp_path), name) for name in names]
 
     assert [f is None for f in frames] == [False, True, True, True, False]
     np.testing.assert_array_equal(frames[0], image)
@@ -23,6 +24,6 @@ def test_colour_frames_are_blue_green_red(tmp_path: Path) -> None:
     image = np.zeros((8, 4, 3), np.uint8)
     image[..., 0] = 255
     cv2.imwrite(str(tmp_path / "blue.png"), image)
-    frame = read_frame(tmp_path, "blue.png")
+    frame = read_frame(DataFiles(tmp_path), "blue.png")
     assert frame is not None
     assert tuple(frame[0, 0]) == (255, 0, 0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.errors import DataError
 
@@ -14,7 +15,7 @@ Make = Callable[..., Path]
 
 
 def test_splits_follow_the_info_files_and_junk_is_dropped(make_mars: Make) -> None:
-    tracklets = mars.read(make_mars())
+    tracklets = mars.read(DataFiles(make_mars()))
 
     assert [(t.tracklet_id, t.split, t.pid, t.camid) for t in tracklets] == [
         ("0001C1T0001", "train", 1, 1),
@@ -34,7 +35,7 @@ def test_every_missing_file_is_named_at_once(make_mars: Make) -> None:
     (root / "info/train_name.txt").unlink()
 
     with pytest.raises(DataError, match=r"info/train_name.txt, info/query_IDX.mat missing"):
-        mars.read(root)
+        mars.read(DataFiles(root))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_tracklet_that_contradicts_its_row_is_named(make_mars: Make, frame: st
     names.write_text(names.read_text().replace("0001C1T0001F002.jpg", frame, 1))
 
     with pytest.raises(DataError, match="row 1") as caught:
-        mars.read(root)
+        mars.read(DataFiles(root))
     assert says in caught.value.what
 
 
@@ -66,20 +67,20 @@ def test_contradictions_are_listed_together(make_mars: Make) -> None:
     scipy.io.savemat(root / "info/tracks_train_info.mat", {"track_train_info": rows})
 
     with pytest.raises(DataError, match="in 3 places"):
-        mars.read(root)
+        mars.read(DataFiles(root))
 
 
 def test_an_identity_in_both_train_and_test_is_refused(make_mars: Make) -> None:
     root = make_mars(train=[("0003", 1, 5, (1, 2))])
     with pytest.raises(DataError, match="identity 3 is in both train and test"):
-        mars.read(root)
+        mars.read(DataFiles(root))
 
 
 def test_a_damaged_mat_file_is_named(make_mars: Make) -> None:
     root = make_mars()
     (root / "info/tracks_test_info.mat").write_bytes(b"not a matrix")
     with pytest.raises(DataError, match="cannot be read as a MATLAB file") as caught:
-        mars.read(root)
+        mars.read(DataFiles(root))
     assert "tracks_test_info.mat" in str(caught.value)
 
 
@@ -88,7 +89,7 @@ def test_the_real_protocol_has_the_published_counts(shared_data: Path, tmp_path:
     (tmp_path / "bbox_train").mkdir()
     (tmp_path / "bbox_test").mkdir()
 
-    tracklets = mars.read(tmp_path)
+    tracklets = mars.read(DataFiles(tmp_path))
 
     assert Counter(t.split for t in tracklets) == {"train": 8298, "query": 1980, "gallery": 9330}
     assert len({t.pid for t in tracklets if t.split == "train"}) == 625
@@ -101,5 +102,5 @@ def test_the_lists_are_all_that_is_read_besides_the_frames(make_mars: Make) -> N
     root = make_mars()
     opened: set[str] = set()
     sys.addaudithook(lambda event, args: opened.add(str(args[0])) if event == "open" else None)
-    mars.read(root)
-    assert {name for name in opened if name.startswith(str(root))} == {str(path) for path in mars.lists(root)}
+    mars.read(DataFiles(root))
+    assert {name for name in opened if name.startswith(str(root))} == {str(root / name) for name in mars.LISTS}

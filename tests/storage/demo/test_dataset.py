@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.demo.crops import rendered_crops
 from storage.demo.dataset import DemoSettings, make
@@ -39,7 +40,7 @@ def test_another_seed_makes_other_people(demo: Path, tmp_path: Path) -> None:
 
 
 def test_the_reader_takes_it_as_mars(demo: Path) -> None:
-    tracklets = mars.read(demo)
+    tracklets = mars.read(DataFiles(demo))
     pids = {split: {t.pid for t in tracklets if t.split == split} for split in ("train", "query", "gallery")}
     assert pids == {"train": {1, 2}, "query": {3, 4}, "gallery": {0, 3, 4}}
     assert sum(t.split == "query" for t in tracklets) == 4
@@ -50,10 +51,10 @@ def test_the_reader_takes_it_as_mars(demo: Path) -> None:
 def test_every_frame_is_there_with_its_true_joints(demo: Path) -> None:
     truth = read_ragged([demo / "truth/skeletons.parquet"], SKELETONS, SKELETON_SHAPES)
     position = truth.position()
-    for tracklet in mars.read(demo):
+    for tracklet in mars.read(DataFiles(demo)):
         values = truth.rows(position[tracklet.tracklet_id])
         assert values.stop - values.start == len(tracklet.frames)
-        assert all(read_frame(demo, frame) is not None for frame in tracklet.frames)
+        assert all(read_frame(DataFiles(demo), frame) is not None for frame in tracklet.frames)
     assert not truth.values["keypoints_3d"][:, 0].any()
     points = truth.values["keypoints_2d"]
     inside = ((points > 0) & (points < [SMALL.width, SMALL.height])).all(axis=-1)

@@ -6,6 +6,7 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.demo import mars_size
 from storage.demo.dataset import DemoSettings
@@ -44,7 +45,7 @@ def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_whole_of_it_has_the_lists_of_the_protocol(protocol: Path, tmp_path: Path) -> None:
     assert mars_size.make(protocol, 1.0, tmp_path / "data") == 16
-    found = mars.read(tmp_path / "data")
+    found = mars.read(DataFiles(tmp_path / "data"))
     for part in ROWS:
         ours, theirs = (folder / f"{part}_name.txt" for folder in (tmp_path / "data/info", protocol))
         assert ours.read_text() == theirs.read_text()
@@ -55,7 +56,7 @@ def test_the_whole_of_it_has_the_lists_of_the_protocol(protocol: Path, tmp_path:
 
 def test_a_part_of_it_is_a_whole_data_set_of_whole_identities(protocol: Path, tmp_path: Path) -> None:
     mars_size.make(protocol, 0.5, tmp_path / "data")
-    assert [(t.tracklet_id, t.split, len(t.frames)) for t in mars.read(tmp_path / "data")] == [
+    assert [(t.tracklet_id, t.split, len(t.frames)) for t in mars.read(DataFiles(tmp_path / "data"))] == [
         ("0005C1T0002", "train", 1),
         ("0007C1T0003", "train", 2),
         ("0002C1T0004", "query", 1),
