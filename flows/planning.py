@@ -76,7 +76,7 @@ class Planner:
             return self._note(step, "may run", f"depends on what becomes of {listed(waits, WAITS_SHOWN)}")
         found, problems = self.store.examine(step.stage, step.key)
         if problems:
-            return self._note(step, "will run", "its artifact is damaged: " + ", ".join(problems))
+            return self._note(step, "will run", damaged(problems))
         if found:
             self.lines.append(Line(step.label, step.stage, "kept", "nothing changed"))
             return found
@@ -99,6 +99,11 @@ class Planner:
         if stage not in self.found:
             self.found[stage] = {artifact.manifest.get("part"): artifact for artifact in self.store.all(stage)}
         return self.found[stage]
+
+
+def damaged(problems: Sequence[str]) -> str:
+    """The reason of a step whose artifact is there, but not whole."""
+    return "its artifact is damaged: " + ", ".join(problems)
 
 
 def _unmade(source: Any) -> list[str]:
@@ -131,7 +136,10 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
         before = last_index(store, config)
         verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
         reason = "nothing changed" if verdict == "kept" else "never made"
-        if before and verdict == "will run":
+        _, problems = store.examine("index", index.key)
+        if problems:
+            verdict, reason = "will run", damaged(problems)
+        elif before and verdict == "will run":
             planner.raw = index_changes(before, index)
             reason = index_reason(before, index, planner.raw)
         planner.lines.append(Line("index", "index", verdict, reason))

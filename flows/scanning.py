@@ -52,12 +52,13 @@ def trial_index(store: Store, config: Config, folder: Path, progress: Progress) 
     before = origin(config)
     found = scan(config.data, _cache(store, config), progress)
     facts = index_facts(config, found)
-    if store.find("index", index_key(facts)):
-        _remember(store, config, before, found, index_key(facts))
+    key = index_key(facts)
+    if store.find("index", key):
+        _remember(store, config, before, found, key)
     trial = Store(folder)
-    with trial.staging("index", "trial", resume=False) as staged:
+    with trial.staging("index", key, resume=False) as staged:
         write_index(found, config.data, staged)
-        return trial.publish(staged, "index", "trial", facts, 0.0)
+        return trial.publish(staged, "index", key, facts, 0.0)
 
 
 def kept_index(store: Store, config: Config, progress: Progress) -> Artifact | None:
