@@ -4,16 +4,18 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import evaluation.report
+import evaluation.splits
 import extraction.extract
 from flows.config import Config
 from flows.steps import Step
 from storage.artifacts import Artifact
-from storage.indexing import PARTS, shard_names
+from storage.indexing import BOTH, PARTS, shard_names, shard_sizes
 from training.settings.encoder import weight_files as encoder_files
 
 STAGES = (
@@ -27,6 +29,7 @@ STAGES = (
     "embeddings",
     "metrics",
     "report",
+    "splits",
 )
 
 
@@ -43,32 +46,63 @@ class Builder(Protocol):
         """What was built or kept so far, for the report: stage, artifact, key, seconds, device, made."""
 
 
-def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
-    """From the index of a data set to the report of an evaluated model."""
+@dataclass(frozen=True)
+class Made:
+    """What one walk through the pipeline ends with.
+
+    Attributes:
+        results: model -> its metrics.
+        report: of all of it.
+    """
+
+    results: Mapping[str, Artifact]
+    report: Artifact
+
+
+def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:
+    """From the index of a data set to the report of an evaluated model.
+
+    Args:
+        config: of one split of the data set.
+        index: of that split.
+        build: turns steps into artifacts.
+        group: what this walk is called where there are several; steps that all of them share are told without it.
+    """
     root = config.data.root
     shards = shard_names(config.data)
     rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
-    train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
+    train, test = (shard_names(config.data, part) for part in PARTS)
     train_rows = [rows[s] for s in train]
     labels = {shard: index.file(f"{shard}.labels.parquet") for shard in shards}
+    unlabelled = {shard: index.file(f"{shard}.frames.parquet") for shard in shards}
     frames = {"data_root": root}
     seeing = {"encoder_settings": config.encoder}
     seen_by = {"encoder": config.encoder.key_fields()}
     trained = {"trainer": config.trainer}
     trained_by = {"trainer": config.trainer.key_fields()}
-    step = partial(Step, versions=config.versions)
+    step = partial(Step, versions=config.versions, group=group)
+    shared = partial(Step, versions=config.versions, group="" if BOTH in shard_sizes(config.data) else group)
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
     pose_weights = partial(extraction.extract.weight_files, config.extraction)
     if config.data.skeletons:
         files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
         making = [
-            step("skeletons", "extraction.existing", config.existing, {"index": rows[s], "files": files[s]}, frames, s)
+            shared(
+                "skeletons",
+                "extraction.existing",
+                config.existing,
+                {"index": unlabelled[s], "files": files[s]},
+                frames,
+                s,
+            )
             for s in shards
         ]
     else:
         making = [
-            step("skeletons", "extraction.extract", config.extraction, {"index": rows[s]}, frames, s, pose_weights)
+            shared(
+                "skeletons", "extraction.extract", config.extraction, {"index": unlabelled[s]}, frames, s, pose_weights
+            )
             for s in shards
         ]
     skeletons = build.many(making)
@@ -101,11 +135,11 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
         )
     features = build.many(
         [
-            step(
+            (step if encoder else shared)(
                 "features",
                 "training.features",
                 config.features,
-                {"index": rows[s], "encoder": encoder},
+                {"index": unlabelled[s], "encoder": encoder},
                 frames | seeing,
                 s,
                 encoder_weights,
@@ -168,7 +202,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
         )
 
     histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
-    return build.one(
+    report = build.one(
         step(
             "report",
             "evaluation.report",
@@ -183,6 +217,27 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
             },
             frames | {"lineage": build.lineage()},
             weights=lambda: {"template": evaluation.report.TEMPLATE},
+        )
+    )
+    return Made(results, report)
+
+
+def mean_of_splits(config: Config, splits: Mapping[str, Made], build: Builder) -> Artifact:
+    """The mean and the deviation of what the splits of a data set came to."""
+    return build.one(
+        Step(
+            "splits",
+            "evaluation.splits",
+            config.report,
+            {
+                "metrics": {
+                    f"{title}, {split}": result.file("metrics.json")
+                    for split, made in splits.items()
+                    for title, result in made.results.items()
+                }
+            },
+            weights=lambda: {"template": evaluation.splits.TEMPLATE},
+            versions=config.versions,
         )
     )
 

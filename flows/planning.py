@@ -2,15 +2,15 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from flows.config import Config
-from flows.pipeline import pipeline
 from flows.reasons import changes, listed
 from flows.scanning import kept_index, last_index, trial_index
 from flows.steps import Step
+from flows.walking import walk
 from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.object_store import open_store
 from storage.progress import Progress, silent
@@ -126,25 +126,34 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = open_store(config.store, config.workspace)
     planner = Planner(store)
-    if index := kept_index(store, config, progress):
-        planner.lines.append(Line("index", "index", "kept", "nothing changed"))
-        pipeline(config, index, planner)
-        return planner.lines
     with tempfile.TemporaryDirectory() as folder:
-        # an index is cheap to make: with it, the plan can say which shards changed
-        index = trial_index(store, config, Path(folder), progress)
-        before = last_index(store, config)
-        verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
-        reason = "nothing changed" if verdict == "kept" else "never made"
-        _, problems = store.examine("index", index.key)
-        if problems:
-            verdict, reason = "will run", damaged(problems)
-        elif before and verdict == "will run":
-            planner.raw = index_changes(before, index)
-            reason = index_reason(before, index, planner.raw)
-        planner.lines.append(Line("index", "index", verdict, reason))
-        pipeline(config, index, planner)
+
+        def find_index(config: Config, split: str) -> Artifact:
+            index, line = _plan_index(config, store, Path(folder) / split, planner, progress)
+            planner.lines.append(replace(line, label=f"{split} index".strip()))
+            return index
+
+        walk(config, find_index, planner)
     return planner.lines
+
+
+def _plan_index(
+    config: Config, store: Store, folder: Path, planner: Planner, progress: Progress
+) -> tuple[Artifact, Line]:
+    if index := kept_index(store, config, progress):
+        return index, Line("index", "index", "kept", "nothing changed")
+    # an index is cheap to make: with it, the plan can say which shards changed
+    index = trial_index(store, config, folder, progress)
+    before = last_index(store, config)
+    verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
+    reason = "nothing changed" if verdict == "kept" else "never made"
+    _, problems = store.examine("index", index.key)
+    if problems:
+        verdict, reason = "will run", damaged(problems)
+    elif before and verdict == "will run":
+        planner.raw = index_changes(before, index)
+        reason = index_reason(before, index, planner.raw)
+    return index, Line("index", "index", verdict, reason)
 
 
 def index_reason(before: Artifact, now: Artifact, raw: Mapping[str, RawChanges]) -> str:

@@ -15,7 +15,7 @@ from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
-from flows.pipeline import STAGES, check_weights, pipeline
+from flows.pipeline import STAGES, check_weights
 from flows.scanning import current_index
 from flows.server import ServerLost, healthy
 from flows.showing import metric_rows as metric_rows  # the command line prints them
@@ -23,6 +23,7 @@ from flows.showing import show
 from flows.steps import Step
 from flows.tasks import reference_artifact, step_task
 from flows.telling import Told
+from flows.walking import Reached, walk
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
 from storage.object_store import open_store
@@ -52,12 +53,8 @@ class Result:
     @property
     def report(self) -> Path | None:
         """The report's file, if the run went that far."""
-        made = self.artifacts.get("report")
+        made = self.artifacts.get("splits") or self.artifacts.get("report")
         return made.path / "report.html" if made else None
-
-
-class Reached(Exception):
-    """The stage that the run should stop after is complete."""
 
 
 @dataclass
@@ -192,13 +189,17 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
 
 def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
     """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again."""
+
+    def find_index(config: Config, split: str) -> Artifact:
+        label = f"{split} index".strip()
+        index = reference_artifact(store, index_data(config, quote(store), build.record.run))
+        build.record.hold([(label, index.stage, index.key)])
+        build.note(label, index)
+        return index
+
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            found = index_data(config, quote(store), build.record.run)
-            index = reference_artifact(store, found)
-            build.record.hold([("index", index.stage, index.key)])
-            build.note("index", index)
-            pipeline(config, index, build)
+            walk(config, find_index, build)
         except Reached:
             log.info("stopped after %s, as asked", build.until)
         except DamagedError as error:

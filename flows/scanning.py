@@ -156,7 +156,8 @@ def _memory(store: Store, config: Config) -> dict[str, str] | None:
 
 
 def _memory_path(store: Store, config: Config) -> Path:
-    return store.root / "cache" / f"index-{config.name}.json"
+    split = f"-{config.data.split}" if config.data.split else ""
+    return store.root / "cache" / f"index-{config.name}{split}.json"
 
 
 def _cache(store: Store, config: Config) -> Path:

@@ -33,7 +33,7 @@ def show(result: "Result", data_root: Path) -> None:
         data_root: folder of the raw data set, for the pictures.
     """
     create_table_artifact(step_rows(result), key="steps", description="What ran and what was kept")
-    artifacts = result.artifacts
+    artifacts = of_one_split(result.artifacts)
     if "index" in artifacts:
         counts = _read_json(artifacts["index"], "summary.json")["splits"]
         table = [{"split": split, **row} for split, row in counts.items()]
@@ -63,6 +63,8 @@ def step_rows(result: "Result") -> list[dict[str, Any]]:
 
 def metric_rows(result: "Result") -> list[dict[str, Any]]:
     """MAP and CMC of each evaluated model, and of chance, one row each."""
+    if "splits" in result.artifacts:
+        return split_rows(_read_json(result.artifacts["splits"], "splits.json")["models"])
     rows = []
     chance = None
     for name, title in (("visual", "visual encoder alone"), ("finetuned", "after finetuning")):
@@ -73,6 +75,22 @@ def metric_rows(result: "Result") -> list[dict[str, Any]]:
         rows.append({"model": title, "mAP": metrics["mAP"], **_cmc(metrics)})
         chance = {"model": "chance", "mAP": metrics["chance"]["mAP"], **_cmc(metrics["chance"])}
     return [*rows, chance] if chance else rows
+
+
+def split_rows(models: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Mean and deviation over the splits of each model, and of chance, one row each."""
+    rows = []
+    for model, found in models.items():
+        name = model[0].lower() + model[1:]
+        rows.append({"model": f"{name}, mean of {len(found['splits'])} splits", **found["mean"]})
+        rows.append({"model": f"{name}, deviation", **found["deviation"]})
+    chance = next(iter(models.values()))["chance"]
+    return [*rows, {"model": "chance", **chance}]
+
+
+def of_one_split(artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The artifacts of a run as labelled without splits: those of the first split where there are several."""
+    return {label.removeprefix("split 0 "): a for label, a in artifacts.items()}
 
 
 def _cmc(metrics: Mapping[str, Any]) -> dict[str, float]:

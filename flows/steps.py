@@ -35,6 +35,7 @@ class Step:
         resumes: whether the stage is a training, which continues from saved states of its own.
         also: other values that enter the key.
         versions: libraries that count with another version than is installed.
+        group: which of several walks through the pipeline it belongs to, e.g. `split 3`; for a person only.
     """
 
     stage: str
@@ -47,11 +48,12 @@ class Step:
     resumes: bool = False
     also: Mapping[str, Any] = field(default_factory=dict)
     versions: Pins = field(default_factory=dict)
+    group: str = ""
 
     @property
     def label(self) -> str:
-        """How a person reads it: `skeletons train-003`."""
-        return f"{self.stage} {self.part}".strip()
+        """How a person reads it: `skeletons train-003`, `split 3 finetuned`."""
+        return f"{self.group} {self.stage} {self.part}".strip().replace("  ", " ")
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The `index` stage: a raw data set as tracklets with fingerprints, cut into shards, with its counts.
 
 Shards of training tracklets and of test tracklets (query and gallery) are kept apart, so that a change in a test
-frame can never make training run again.
+frame can never make training run again. Where a data set has several splits, a tracklet is now in training and now in
+test: there, shards hold both, and are the same for all splits, so that skeletons are extracted once.
 """
 
 import json
@@ -16,7 +17,7 @@ from pydantic import Field
 from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.demo.dataset import DemoSettings
-from storage.errors import DataError
+from storage.errors import DataError, SettingsError
 from storage.fingerprints import Digests, fingerprint, offsets_of
 from storage.progress import Progress, silent
 from storage.schema import FRAME_DIGESTS
@@ -26,6 +27,7 @@ from storage.tables import shard_of, write_table
 from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet, index_table
 
 PARTS = ("train", "test")
+BOTH = "all"
 SHOWN = 50
 
 
@@ -34,7 +36,13 @@ class DataSettings(Settings):
 
     root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
     layout: Literal["mars"] = Field("mars", description="How the folder is laid out.")
-    train_shards: int = Field(8, ge=1, description="Shards of the training tracklets.")
+    split: int | Literal["all"] = Field(
+        0,
+        description="Which split of a layout that has several (from 0); all: a model for each, and their mean.",
+    )
+    train_shards: int = Field(
+        8, ge=1, description="Shards of the training tracklets; of all tracklets where a layout has several splits."
+    )
     test_shards: int = Field(8, ge=1, description="Shards of the query and gallery tracklets.")
     max_missing_fraction: float = Field(
         0.01, ge=0, le=1, description="Stop at the index if more of the listed frames than this are not there."
@@ -84,7 +92,10 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             where=settings.root,
             fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    tracklets = READERS[settings.layout].read(DataFiles(settings.root), 0)
+    reader = READERS[settings.layout]
+    tracklets = reader.read(DataFiles(settings.root), chosen_split(settings))
+    if reader.splits > 1:  # what is remembered of the frames then serves all splits
+        tracklets = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_id)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:
@@ -102,17 +113,58 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     return Scan(tuple(stamped), tuple(missing), seen.digests, seen.cache_digest, skeletons)
 
 
-def shard_names(settings: DataSettings) -> list[str]:
-    """`train-000`, ..., `test-000`, ...: the shards of the index, and of everything made shard by shard."""
-    sizes = {"train": settings.train_shards, "test": settings.test_shards}
-    return [f"{part}-{number:03d}" for part in PARTS for number in range(sizes[part])]
+def chosen_split(settings: DataSettings) -> int:
+    """The one split that is asked for.
+
+    Raises:
+        SettingsError: there is no such split.
+    """
+    there = READERS[settings.layout].splits
+    if settings.split == "all" or not 0 <= settings.split < there:
+        raise SettingsError(
+            f"the layout {settings.layout} has {there} split{'s' if there > 1 else ''}, and no split {settings.split}",
+            where="data.split",
+            fix=f"0 to {there - 1}, or all" if there > 1 else "leave data.split out",
+        )
+    return settings.split
+
+
+def splits(settings: DataSettings) -> list[DataSettings]:
+    """The settings of each split that is asked for: `all` stands for every one that the layout has.
+
+    Raises:
+        SettingsError: there is no such split.
+    """
+    if settings.split == "all":
+        return [settings.model_copy(update={"split": split}) for split in range(READERS[settings.layout].splits)]
+    chosen_split(settings)
+    return [settings]
+
+
+def shard_sizes(settings: DataSettings) -> dict[str, int]:
+    """How many shards there are of each part: training and test tracklets, or all of them together."""
+    if READERS[settings.layout].splits > 1:
+        return {BOTH: settings.train_shards}
+    return dict(zip(PARTS, (settings.train_shards, settings.test_shards), strict=True))
+
+
+def shard_names(settings: DataSettings, part: str | None = None) -> list[str]:
+    """`train-000`, ..., `test-000`, ...: the shards of the index, and of everything made shard by shard.
+
+    Args:
+        settings: of the data set.
+        part: only those that hold its tracklets.
+    """
+    names = {kind: [f"{kind}-{i:03d}" for i in range(size)] for kind, size in shard_sizes(settings).items()}
+    return [name for kind in names if part in (None, kind) or kind == BOTH for name in names[kind]]
 
 
 def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     """Write one Parquet file a shard, and summary.json with the counts and what is worth knowing.
 
     `<shard>.labels.parquet` is the same without fingerprints, for stages that read no frames: they need not run again
-    because of frames whose skeletons and features stayed the same.
+    because of frames whose skeletons and features stayed the same. `<shard>.frames.parquet` is the same without labels,
+    for stages that look at frames alone: they need not run again for another split, or a corrected label.
     `<shard>.digests.parquet` holds the frames' own digests: nothing is made from them, they tell which frames changed.
     Where the user has skeletons, `<shard>.skeletons.parquet` names their files.
     """
@@ -121,6 +173,7 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     for name, rows in _shards(found.tracklets, settings).items():
         write_table(index_table(rows), out_dir / f"{name}.parquet")
         write_table(index_table(replace(t, fingerprint="") for t in rows), out_dir / f"{name}.labels.parquet")
+        write_table(index_table(unlabelled(t) for t in rows), out_dir / f"{name}.frames.parquet")
         ids = [t.tracklet_id for t in rows]
         table = pa.table([ids, [own[i].tobytes() for i in ids]], schema=FRAME_DIGESTS)
         write_table(table, out_dir / f"{name}.digests.parquet")
@@ -132,12 +185,17 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
 
 
 def _shards(tracklets: Iterable[Tracklet], settings: DataSettings) -> dict[str, list[Tracklet]]:
-    sizes = {"train": settings.train_shards, "test": settings.test_shards}
+    sizes = shard_sizes(settings)
     shards: dict[str, list[Tracklet]] = {name: [] for name in shard_names(settings)}
     for tracklet in tracklets:
-        part = part_of(tracklet.split)
+        part = BOTH if BOTH in sizes else part_of(tracklet.split)
         shards[f"{part}-{shard_of(tracklet.tracklet_id, sizes[part]):03d}"].append(tracklet)
     return shards
+
+
+def unlabelled(tracklet: Tracklet) -> Tracklet:
+    """The tracklet's frames and what they hold, without who it is and what it is for."""
+    return replace(tracklet, split="", pid=0, camid=0)
 
 
 def summary(found: Scan, layout: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
     Raises:
         DataError: fewer than two identities: nothing to tell apart.
     """
-    tracklets = tuple(sorted(read_index(list(indexes)), key=lambda t: t.tracklet_id))
+    training = (t for t in read_index(list(indexes)) if t.split == "train")
+    tracklets = tuple(sorted(training, key=lambda t: t.tracklet_id))
     pids = tuple(sorted({t.pid for t in tracklets}))
     if len(pids) < 2:
         raise DataError(

@@ -29,7 +29,14 @@ Embedder = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data root, a test shard of the index, the model's folder or None (CLIP alone), the encoder's settings."""
+    """What is embedded, and by what.
+
+    Attributes:
+        data_root: folder of the frames.
+        index: a shard, of which the query and gallery tracklets are embedded.
+        model: its folder, or None (CLIP alone).
+        encoder_settings: which encoder that is.
+    """
 
     data_root: Path
     index: Path
@@ -47,7 +54,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     embed, shape = load_embedder(inputs.model, inputs.encoder_settings, device)
     size = (shape.image_height, shape.image_width)
     source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)
-    tracklets = read_index(inputs.index)
+    tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
     rows, blank = [], []
     for number, tracklet in enumerate(tracklets, start=1):
         length = len(tracklet.frames)

@@ -59,7 +59,7 @@ def repaint(path: Path) -> None:
 def test_the_first_run_makes_everything_and_a_report(run: Callable[..., Result], first: Path) -> None:
     result = run()
     stages = {artifact.stage for artifact in result.artifacts.values()}
-    assert stages == set(STAGES)
+    assert stages == set(STAGES) - {"splits"}, "the data set has one split"
     assert result.report is not None
     page = result.report.read_text()
     assert page.count("data:image/") > 10

@@ -1,6 +1,7 @@
 """Precisely which steps run after each kind of change of the raw data."""
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -134,6 +135,21 @@ def test_a_byte_of_a_training_frame_that_shows_in_no_pixel_does_not_pretrain_aga
 
 def test_skeletons_that_are_extracted_anew_and_stay_the_same_train_nothing(run: Callable[..., Result]) -> None:
     assert set(run(force=["skeletons"]).built) == {f"skeletons {shard}" for shard in TRAIN + TEST}
+
+
+def test_packing_the_frames_into_archives_runs_nothing(run: Callable[..., Result], folder: Path) -> None:
+    root = folder / "data"
+    shutil.make_archive(str(root / "bbox_train"), "zip", root, "bbox_train")
+    shutil.make_archive(str(root / "bbox_test"), "tar", root, "bbox_test")
+    for part in ("bbox_train", "bbox_test"):
+        (root / part).rename(folder / part)
+    try:
+        assert run().built == ()
+        # and what must be made again is the same, from the archives
+        assert set(run(force=["skeletons", "visual"]).built) == {"visual", *(f"skeletons {s}" for s in TRAIN + TEST)}
+    finally:
+        for part in ("bbox_train", "bbox_test"):
+            (folder / part).rename(root / part)
 
 
 def test_moving_the_data_renaming_it_and_copying_the_store_run_nothing(

@@ -1,0 +1,78 @@
+"""The `splits` stage: the mean and the deviation of what the splits of one data set came to, as JSON and as a page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from evaluation.report import ReportSettings
+from storage.errors import DataError
+from storage.progress import Progress, silent
+
+TEMPLATE = Path(__file__).parent / "templates" / "splits.html"
+FILE_NAME, PAGE = "splits.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """metrics.json of each model on each split: `<model>, <split>` -> file."""
+
+    metrics: Mapping[str, Path]
+
+
+def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progress = silent) -> None:
+    """Write splits.json and report.html.
+
+    Raises:
+        DataError: the splits were not measured by the same protocol.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, path in inputs.metrics.items():
+        model, _, split = name.rpartition(", ")
+        found.setdefault(model, {})[split] = json.loads(path.read_text())
+    protocols = [metrics["protocol"] for splits in found.values() for metrics in splits.values()]
+    if any(protocol != protocols[0] for protocol in protocols):
+        raise DataError("the splits were measured by different protocols", fix="run all of them with one configuration")
+    summary = {"protocol": protocols[0], "models": {model: over_splits(splits) for model, splits in found.items()}}
+    (out_dir / FILE_NAME).write_text(json.dumps(summary, indent=2) + "\n")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string(TEMPLATE.read_text()).render(title=settings.title, **summary)
+    (out_dir / PAGE).write_text(page)
+    progress(1, 1)
+
+
+def over_splits(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The metrics of one model on each split, their mean and their deviation.
+
+    Args:
+        splits: split -> its metrics.json.
+
+    Returns:
+        `splits`: split -> metric -> value; `mean` and `deviation`: metric -> value, of what is no chance; `chance`:
+        metric -> mean. The deviation is that of a sample (divided by N - 1), None of a single split.
+    """
+    rows = {split: _flat(metrics) for split, metrics in splits.items()}
+    return {
+        "splits": rows,
+        "mean": _over(list(rows.values()), np.mean),
+        "deviation": _over(list(rows.values()), _deviation),
+        "chance": _over([_flat(metrics["chance"]) for metrics in splits.values()], np.mean),
+        "queries": {split: metrics["counted_queries"] for split, metrics in splits.items()},
+    }
+
+
+def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {"mAP": metrics["mAP"], **{f"Rank-{rank}": value for rank, value in metrics["cmc"].items()}}
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _over(rows: Sequence[Mapping[str, float]], statistic: Any) -> dict[str, Any]:
+    over = {name: statistic([row[name] for row in rows]) for name in rows[0]}
+    return {name: None if value is None else float(value) for name, value in over.items()}

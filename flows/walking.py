@@ -1,0 +1,73 @@
+"""Through the pipeline once, or once for each split of a data set that has several, and then to their mean."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.config import Config
+from flows.pipeline import Builder, Made, mean_of_splits, pipeline
+from flows.steps import Step
+from storage.artifacts import Artifact
+from storage.indexing import splits
+
+
+class Reached(Exception):
+    """The stage that a builder should stop after is complete."""
+
+
+@dataclass
+class Once:
+    """A `Builder` that passes a step on once, however many splits share it.
+
+    Attributes:
+        build: what it passes steps on to.
+        made: stage and key -> artifact.
+    """
+
+    build: Builder
+    made: dict[tuple[str, str], Artifact] = field(default_factory=dict)
+
+    def one(self, step: Step) -> Artifact:
+        """Build one step."""
+        return self.many([step])[0]
+
+    def many(self, steps: Sequence[Step]) -> list[Artifact]:
+        """Build what has not been built."""
+        fresh = [step for step in steps if (step.stage, step.key) not in self.made]
+        if fresh:
+            names = [(step.stage, step.key) for step in fresh]
+            self.made |= zip(names, self.build.many(fresh), strict=True)
+        return [self.made[step.stage, step.key] for step in steps]
+
+    def lineage(self) -> tuple[dict[str, Any], ...]:
+        """As the builder says."""
+        return self.build.lineage()
+
+
+def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: Builder) -> None:
+    """Build every step of a configuration.
+
+    Args:
+        config: see `flows.config.load_config`.
+        find_index: the index of one split, told what the split is called (empty if there is one only).
+        build: turns steps into artifacts.
+
+    Raises:
+        Reached: the builder stops early, in every split.
+        CsipError: as stages and `find_index` do.
+    """
+    chosen = [config.model_copy(update={"data": data}) for data in splits(config.data)]
+    if len(chosen) == 1:
+        pipeline(chosen[0], find_index(chosen[0], ""), build)
+        return
+    once, found, reached = Once(build), dict[str, Made](), Reached()
+    for each in chosen:
+        name = f"split {each.data.split}"
+        index = find_index(each, name)
+        try:
+            found[name] = pipeline(each, index, once, name)
+        except Reached as error:
+            reached = error
+    if len(found) < len(chosen):
+        raise reached
+    mean_of_splits(config, found, build)
