@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store measure-poses experiments
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives measure-poses experiments
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -53,6 +53,9 @@ bench-training: $(READY)  ## training: speed, waiting, memory, and stage 1 again
 
 bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 % and 100 % of MARS (10 minutes)
 	@$(BIN)/python -m flows.bench_store --protocol $(PROTOCOL) $(BENCH)
+
+bench-archives: $(READY)  ## reading frames from archives beside loose files (2 minutes)
+	@$(BIN)/python -m flows.bench_archives --data $(FRAMES) $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from storage.archives import OUTSIDE
 from storage.data_files import DataFiles, archive_stamps, check_name
 from storage.many_stamps import read_many
 from storage.progress import Progress, silent
@@ -28,7 +29,6 @@ from storage.tracklets import Tracklet
 
 DIGEST_BYTES = 16
 FRAMES_AT_ONCE, FRAMES_A_TASK = 1 << 15, 1 << 8
-UNSAFE = r"^/|^\.\.(/|$)|/\.\.(/|$)|\\|\x00"
 
 Digests = NDArray[np.uint8]
 """(N, DIGEST_BYTES) blake2b of the frames' bytes; zeros for a frame that is missing."""
@@ -137,7 +137,7 @@ def _stamped(tracklets: Sequence[Tracklet], digests: Digests) -> list[Tracklet]:
 
 
 def _check_names(frames: pa.Array) -> None:
-    unsafe = pc.match_substring_regex(frames, UNSAFE)
+    unsafe = pc.match_substring_regex(frames, OUTSIDE)
     for name in frames.filter(unsafe).to_pylist():
         check_name(name)
 
