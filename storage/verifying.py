@@ -109,7 +109,7 @@ def drop(store: Store, findings: Findings) -> tuple[list[Checked], list[Checked]
             if now and now.problems:
                 store.discard(checked.stage, checked.key)
                 gone.append(checked)
-    for name in findings.records:
+    for name in {*findings.records} & {*unreadable(store)}:  # a run may have written its own anew
         store.remove(f"runs/{name}")
     return gone, busy
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,12 +197,19 @@ def test_a_look_up_is_one_request_once_the_manifest_is_known(tmp_path: Path, mon
     store = ObjectStore(f"memory://{tmp_path.name}-requests", tmp_path / "one")
     made = publish(store)
     assert store.find("stage", "k1") == made
-    asked = []
-    for name in ("find", "cat_file", "info", "ls", "exists"):
+    asked: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
         request = getattr(store.files, name)
-        monkeypatch.setattr(
-            store.files, name, lambda *a, name=name, request=request, **k: asked.append(name) or request(*a, **k)
-        )
+
+        def ask(*args: Any, **options: Any) -> Any:
+            asked.append(name)
+            return request(*args, **options)
+
+        return ask
+
+    for name in ("find", "cat_file", "info", "ls", "exists"):
+        monkeypatch.setattr(store.files, name, counted(name))
     assert ObjectStore(store.address, tmp_path / "one").find("stage", "k1") == made
     assert asked == ["find"]
 
