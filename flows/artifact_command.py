@@ -52,8 +52,11 @@ def show_artifact(
 
     with told_plainly():
         folder = Path(name).resolve()
-        if not config and not store and folder.is_dir() and folder.parents[1].name == "artifacts":
-            store = folder.parents[2]  # a folder of a store says which store
+        if not config and not store:  # a folder of a store says which store
+            if "://" in name:
+                store = name.partition("/artifacts/")[0]
+            elif folder.is_dir() and folder.parents[1].name == "artifacts":
+                store = str(folder.parents[2])
         held = open_store(config, store)
         about = describe(held, find(held, name))
         if as_json:
@@ -76,6 +79,8 @@ def find(store: Store, name: str) -> Name:
     folder = Path(name).resolve()
     if folder.parents and folder.is_relative_to((store.root / "artifacts").resolve()) and folder.is_dir():
         name = f"{folder.parent.name}/{folder.name}"
+    elif "://" in name:
+        name = name.removeprefix(f"{store.address}/artifacts/").rstrip("/")
     labels: dict[str, Name] = {}
     for record in records(store):
         labels |= {label: (entry["stage"], entry["key"]) for label, entry in record["artifacts"].items()}
@@ -83,7 +88,7 @@ def find(store: Store, name: str) -> Name:
         if labels[name] not in there:
             raise DataError(
                 f"the newest run with {name} has not made it, or it has left the store since",
-                where=store.path(*labels[name]),
+                where=store.where(*labels[name]),
                 fix="`csip run CONFIG` makes it",
             )
         return labels[name]
@@ -103,7 +108,7 @@ def describe(store: Store, name: Name) -> dict[str, Any]:
     if artifact is None:
         raise StoreError(
             f"this artifact cannot be read: {', '.join(problems) or 'it has just left the store'}",
-            where=store.path(*name),
+            where=store.where(*name),
             fix="`csip verify --drop` takes it out of the store, and `csip run CONFIG` makes it again",
         )
     manifest = artifact.manifest
@@ -117,7 +122,7 @@ def describe(store: Store, name: Name) -> dict[str, Any]:
         "part": manifest.get("part", ""),
         "key": artifact.key,
         "digest": artifact.digest,
-        "folder": str(store.path(*name)),
+        "folder": store.where(*name),
         "problems": problems,
         "files": [{"name": file, **entry} for file, entry in manifest["files"].items()],
         "made": manifest["made"],
@@ -141,7 +146,7 @@ def _unclear(store: Store, name: str, found: Sequence[Name], labels: Mapping[str
     what = f"{len(parts or found)} artifacts are called so" if parts or found else "there is no such artifact"
     more = [f"and {len(candidates) - MOST} more"] if len(candidates) > MOST else []
     listed = "\n  ".join([f"{what}: {name}", *candidates[:MOST], *more])
-    return DataError(listed, where=store.root, fix="name one of these, or a key, or the folder of an artifact")
+    return DataError(listed, where=store.address, fix="name one of these, or a key, or the folder of an artifact")
 
 
 def _inputs(

@@ -18,7 +18,7 @@ from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
 from flows.libraries import LIBRARIES
 from flows.server import ServerSettings
-from flows.settings_file import read_settings
+from flows.settings_file import WORKSPACE, read_settings
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
 from storage.settings import Settings, neutral
@@ -39,7 +39,7 @@ class Config(Settings):
         "store", "The artifact store: a folder, or an address that fsspec understands, e.g. s3://bucket/folder."
     )
     workspace: Path = neutral(
-        Path("~/.cache/csip/stores"), "Folder on this machine for what is made for, and read from, a store elsewhere."
+        WORKSPACE, "Folder on this machine for what is made for, and read from, a store elsewhere."
     )
     workers: int = neutral(1, "Shards worked on at once; on a GPU machine, one a GPU.", ge=1)
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)

@@ -136,7 +136,8 @@ def _compare(store: Store, label: str, before: Mapping[str, str] | None, now: Ma
         return Compared(label, there["stage"], "only now" if now else "only before", "")
     if before["key"] == now["key"]:
         return Compared(label, now["stage"], "the same", "")
-    old, new = (contents.read_manifest(store, (entry["stage"], entry["key"])) for entry in (before, now))
+    names = [(entry["stage"], entry["key"]) for entry in (before, now)]
+    old, new = contents.read_manifests(store, names).values()
     digests = [entry.get("digest") or (manifest or {}).get("digest") for entry, manifest in ((before, old), (now, new))]
     verdict: Verdict = "same content" if digests[0] and digests[0] == digests[1] else "other content"
     return Compared(label, now["stage"], verdict, _reason(old, new))

@@ -7,6 +7,9 @@ import yaml
 
 from storage.errors import SettingsError
 
+WORKSPACE = Path("~/.cache/csip/stores")
+"""The setting `workspace`, where none is given."""
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings that a YAML file holds.

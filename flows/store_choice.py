@@ -13,7 +13,8 @@ from rich.progress import Progress as Bars
 from rich.segment import Segments
 from rich.table import Table
 
-from flows.settings_file import read_settings
+import storage.object_store
+from flows.settings_file import WORKSPACE, read_settings
 from storage.artifacts import Store
 from storage.errors import SettingsError, StoreError
 from storage.progress import Progress
@@ -29,34 +30,32 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A YAML file, whose store is looked at.", show_default=False)
 ]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", metavar="PATH", help="The store to look at; store/ by default.")
+    str | None,
+    typer.Option("--store", metavar="PATH", help="The store to look at, a path or an address; store/ by default."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
 
-def open_store(config: Path | None, store: Path | None) -> Store:
+def open_store(config: Path | None, store: str | None) -> Store:
     """The store that a command line names, which must be there: looking makes none.
 
     Raises:
         SettingsError: it is named twice, or the configuration cannot be read.
-        StoreError: there is none, or it is not in a folder.
+        StoreError: there is none.
     """
     if config and store:
         raise SettingsError("one store is looked at", where="CONFIG, --store", fix="give one of the two")
-    # typed settings would import every stage, and torch with them; one name is all that is needed
-    address = str(store or (read_settings(config).get("store", "store") if config else "store"))
-    if "://" in address:
+    # typed settings would import every stage, and torch with them; two names are all that is needed
+    settings = read_settings(config) if config else {}
+    address = str(store or settings.get("store", "store"))
+    held = storage.object_store.open_store(address, Path(settings.get("workspace", WORKSPACE)))
+    if not held.exists():
         raise StoreError(
-            "this command looks at stores in a folder, and not yet at others",
-            where=address,
-            fix="copy the store to a folder and name that: --store PATH",
+            "there is no store here",
+            where=held.address,
+            fix="name one: CONFIG or --store PATH; `csip run CONFIG` makes it",
         )
-    folder = Path(address)
-    if not folder.is_dir():
-        raise StoreError(
-            "there is no store here", where=folder, fix="name one: CONFIG or --store PATH; `csip run CONFIG` makes it"
-        )
-    return Store(folder)
+    return held
 
 
 def table(*columns: str) -> Table:

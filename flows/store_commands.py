@@ -21,7 +21,7 @@ from flows.store_choice import (
 )
 from storage import contents
 from storage.artifacts import Store
-from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Thing
+from storage.garbage import ARTIFACT, COPY, DISCARDED, HALF, RUN, STAGING, TEMPORARY, TRAINING, Thing
 from storage.sweeping import Sweep
 from storage.verifying import Findings
 from storage.verifying import drop as drop_damaged
@@ -32,6 +32,9 @@ KINDS = {
     STAGING: "unfinished work",
     TRAINING: "states of trainings",
     DISCARDED: "deletions that were interrupted",
+    HALF: "uploads and deletions that were interrupted",
+    COPY: "copies on this machine",
+    TEMPORARY: "files that were being written",
     RUN: "records of runs",
 }
 

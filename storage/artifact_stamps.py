@@ -14,6 +14,9 @@ from pathlib import Path
 Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in ns, inode."""
 
+Listing = dict[str, tuple[int, str]]
+"""Files by their path below a folder: size in bytes, and what tells a file from one that took its place."""
+
 
 def stamp(path: Path) -> Stamp:
     """What the file system says of a file now.
@@ -23,6 +26,18 @@ def stamp(path: Path) -> Stamp:
     """
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def files_below(folder: Path) -> Listing:
+    """All files below a folder; without those that vanish while it is read."""
+    found: Listing = {}
+    # os.walk passes over folders that vanish, and Path.rglob raises
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with suppress(OSError):
+                stat = path.lstat()
+                found[path.relative_to(folder).as_posix()] = (stat.st_size, f"{stat.st_mtime_ns} {stat.st_ino}")
+    return found
 
 
 def read_stamps(path: Path) -> dict[str, Stamp]:

@@ -15,77 +15,27 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from storage import locks, manifests
-from storage.artifact_stamps import Stamp, read_stamps, stamp, write_stamps
-from storage.errors import StoreError
+from storage.artifact import Artifact
+from storage.artifact import ArtifactFile as ArtifactFile
+from storage.artifact_stamps import Listing, Stamp, read_stamps, stamp, write_stamps
+from storage.errors import DISK_ERRORS, StoreError, as_store_error
 from storage.manifests import MANIFEST, content_digest, file_digest
 from storage.manifests import digest_of as digest_of  # keys are digests too
+from storage.small_files import SmallFiles
 
 NEARLY_FULL = 1 << 20  # bytes
-DISK_ERRORS = {
-    errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
-    errno.EDQUOT: "free some of your quota and run again; finished artifacts are kept",
-    errno.EROFS: "the store is on a read-only file system; set another with --set store=PATH",
-    errno.EACCES: "you may not write here; set another store with --set store=PATH",
-    errno.EIO: "the disk reports errors; move the store to a sound one with --set store=PATH",
-}
+DISCARDED = "discarded-"
+"""How folders in `staging` begin that hold what has left the store."""
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A published artifact.
-
-    Attributes:
-        store: where it is kept.
-        stage: the stage that made it.
-        key: digest of what it is made from.
-        digest: digest of its files' names and bytes.
-        manifest: the manifest's contents.
-    """
-
-    store: "Store" = field(compare=False, repr=False)
-    stage: str
-    key: str
-    digest: str
-    manifest: Mapping[str, Any] = field(compare=False, repr=False)
-
-    @property
-    def path(self) -> Path:
-        """Its folder on this machine, with all of its files."""
-        return self.store.fetch(self, self.manifest["files"])
-
-    def file(self, name: str) -> "ArtifactFile":
-        """One file of the artifact, with the digest of that file alone."""
-        entry = self.manifest["files"].get(name)
-        if entry is None:
-            where = f"{self.stage}/{self.key}"
-            raise StoreError(
-                f"the artifact holds no file {name!r}", where=where, fix="run the stage again with --force"
-            )
-        return ArtifactFile(self, name, entry["sha256"])
-
-
-@dataclass(frozen=True)
-class ArtifactFile:
-    """One file of a published artifact, usable as an input of its own."""
-
-    artifact: Artifact
-    name: str
-    digest: str
-
-    @property
-    def path(self) -> Path:
-        """The file on this machine."""
-        return self.artifact.store.fetch(self.artifact, [self.name]) / self.name
-
-
-class Store:
+class Store(SmallFiles):
     """A folder of artifacts; looking at it makes and changes nothing.
 
     Args:
@@ -97,7 +47,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.address = str(root)
         self._checked: set[tuple[str, str, str, Stamp]] = set()
 
@@ -118,6 +68,10 @@ class Store:
     def path(self, stage: str, key: str) -> Path:
         """Where the artifact of a stage and key lies, or would lie, on this machine."""
         return self.root / "artifacts" / stage / key
+
+    def where(self, stage: str, key: str) -> str:
+        """Where the store itself keeps an artifact, or would, for a person to read."""
+        return f"{self.address}/artifacts/{stage}/{key}"
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The published artifact, or None if there is none or it is visibly damaged."""
@@ -152,12 +106,36 @@ class Store:
 
     def all(self, stage: str | None = None) -> list[Artifact]:
         """Every artifact that is not visibly damaged, oldest first."""
-        found = [self.find(*name) for name in self.names(stage)]
-        return sorted((a for a in found if a), key=lambda a: (a.manifest["made"]["at"], a.key))
+        found = [artifact for artifact, problems in self._examined(stage) if artifact and not problems]
+        return sorted(found, key=lambda a: (a.manifest["made"]["at"], a.key))
 
     def names(self, stage: str | None = None) -> list[tuple[str, str]]:
         """Stage and key of all that lies where artifacts do, sound or not; sorted."""
         return sorted((p.parent.name, p.name) for p in (self.root / "artifacts").glob(f"{stage or '*'}/*"))
+
+    def lying(self) -> dict[tuple[str, str], Listing]:
+        """The files of all that `names` names."""
+        return {(stage, key): self.listing(f"artifacts/{stage}/{key}") for stage, key in self.names()}
+
+    def half(self) -> dict[tuple[str, str], Listing]:
+        """Files that lie where artifacts do and that no manifest names yet or any more; in a folder that is damage."""
+        return {}
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Stage and key of copies on this machine of what is not in the store."""
+        return []
+
+    def place(self, artifact: Artifact, name: str) -> str:
+        """Where, below an artifact's folder, one of its files lies."""
+        return name
+
+    def length(self, artifact: Artifact, name: str) -> int:
+        """Bytes of one of the artifact's files in the store.
+
+        Raises:
+            OSError: there is none.
+        """
+        return (self.path(artifact.stage, artifact.key) / name).stat().st_size
 
     def damage(self, artifact: Artifact) -> list[str]:
         """Names of the artifact's files whose bytes are not what was published; reads every byte."""
@@ -195,16 +173,32 @@ class Store:
         Raises:
             StoreError: the store cannot be written.
         """
+        delete = self.withdraw(stage, key)
+        if delete:
+            delete()
+
+    def withdraw(self, stage: str, key: str) -> Callable[[], None] | None:
+        """Take an artifact out of sight, at once for all who look; what is returned deletes it. None if there is none.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        delete = self.set_aside(self.path(stage, key))
+        if delete:
+            self._stamps(stage, key).unlink(missing_ok=True)
+        return delete
+
+    def set_aside(self, folder: Path) -> Callable[[], None] | None:
+        """As `withdraw`, for any folder of the store on this machine."""
+        aside = self.root / "staging" / f"{DISCARDED}{uuid.uuid4().hex}"
         try:
-            aside = self.root / "staging" / f"discarded-{uuid.uuid4().hex}"
             aside.parent.mkdir(exist_ok=True)
-            self.path(stage, key).rename(aside)
+            folder.rename(aside)
         except FileNotFoundError:
-            return
+            return None
         except OSError as error:
-            raise as_store_error(error, self.path(stage, key)) from error
-        self._stamps(stage, key).unlink(missing_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
+            raise as_store_error(error, folder) from error
+        return partial(shutil.rmtree, aside, ignore_errors=True)
 
     @contextmanager
     def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:
@@ -225,6 +219,10 @@ class Store:
     def is_locked(self, stage: str, key: str) -> bool:
         """Whether somebody holds the key's lock."""
         return self._lock(stage, key).exists() and locks.is_held(self._lock(stage, key))
+
+    def locked(self, names: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of these keys whose lock somebody holds."""
+        return frozenset(name for name in names if self.is_locked(*name))
 
     @contextmanager
     def staging(self, stage: str, key: str, *, resume: bool) -> Iterator[Path]:
@@ -314,40 +312,15 @@ class Store:
     def _publish_files(self, artifact: Artifact) -> None:
         """Bring what now lies in the artifact's folder to where others find it: a store in a folder is there."""
 
-    def put_text(self, name: str, text: str) -> None:
-        """Write a small file of the store whole, in place of what was there, e.g. `runs/x.json`.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        path = self.root / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-            fresh.write_text(text)
-            fresh.replace(path)
-        except OSError as error:
-            raise as_store_error(error, path) from error
-
-    def texts(self, folder: str, suffix: str) -> list[bytes]:
-        """The bytes of all small files of a folder whose names end so, in the order of their names."""
-        found = []
-        for path in sorted((self.root / folder).glob(f"*{suffix}")):
-            with suppress(FileNotFoundError):  # `csip gc` of another process has just deleted it
-                found.append(path.read_bytes())
-        return found
+    def _examined(self, stage: str | None) -> list[tuple[Artifact | None, list[str]]]:
+        """What `examine` says of every name."""
+        return [self.examine(*name) for name in self.names(stage)]
 
     def _stamps(self, stage: str, key: str) -> Path:
         return self.root / "cache" / "stamps" / f"{stage}.{key}.json"
 
     def _lock(self, stage: str, key: str) -> Path:
         return self.root / "locks" / f"{stage}.{key}.lock"
-
-
-def as_store_error(error: OSError, where: object) -> StoreError:
-    """What a user can do about an error of the operating system."""
-    fix = DISK_ERRORS.get(error.errno or 0, "check the disk, then run again; finished artifacts are kept")
-    return StoreError(f"the artifact store cannot be written: {error.strerror or error}", where=where, fix=fix)
 
 
 def _read_manifest(folder: Path, key: str) -> tuple[dict[str, Any] | None, str]:

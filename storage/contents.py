@@ -1,33 +1,31 @@
 """What lies in the folders of a store, by name: read without looking at any artifact's bytes, and changed by none."""
 
-import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from storage import manifests
-from storage.artifacts import Store
+from storage.artifact_stamps import Listing, files_below
+from storage.artifacts import DISCARDED, Store
 from storage.lineage import Manifest, Name
 
-DISCARDED = "discarded-"
-TRACES = ("cache/stamps", "references")
+TRACES = ("cache/stamps", "cache/manifests", "references")
 """Folders with a small file `<stage>.<key>` an artifact, which means nothing once the artifact is gone."""
+
+WRITTEN = ("cache", "runs", *TRACES)
+"""Folders in which files are written under another name, `*.new`, and renamed at once."""
+AT_ONCE = 3600.0  # seconds
 
 State = tuple[int, int]
 """Time of the last change in ns and inode of a folder: another one where it was made anew."""
 
 
 def read_manifests(store: Store, names: Iterable[Name]) -> dict[Name, Manifest | None]:
-    """The manifests of artifacts; None where there is none that can be read."""
-    return {name: read_manifest(store, name) for name in names}
-
-
-def read_manifest(store: Store, name: Name) -> Manifest | None:
-    """An artifact's manifest, without a look at its other files; None where there is none that can be read."""
-    try:
-        return manifests.read((store.path(*name) / manifests.MANIFEST).read_bytes())
-    except OSError:
-        return None
+    """The manifests of artifacts, without a look at their other files; None where there is none that can be read."""
+    paths = {(stage, key): f"artifacts/{stage}/{key}/{manifests.MANIFEST}" for stage, key in names}
+    texts = store.read(paths.values())
+    return {name: manifests.read(texts.get(path, b"")) for name, path in paths.items()}
 
 
 def label_of(name: Name, manifest: Manifest | None) -> str:
@@ -60,6 +58,16 @@ def traces(store: Store) -> dict[Path, Name]:
     return found
 
 
+def temporary(store: Store) -> list[str]:
+    """Files of this machine that were being written when their writer was killed, as paths below the store."""
+    found = []
+    for path in sorted(path for folder in WRITTEN for path in (store.root / folder).glob("*.new")):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - AT_ONCE:
+                found.append(path.relative_to(store.root).as_posix())
+    return found
+
+
 def state(folder: Path) -> State | None:
     """What tells a folder from one that took its place later; None where there is none."""
     try:
@@ -71,17 +79,15 @@ def state(folder: Path) -> State | None:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; those that vanish meanwhile count nothing."""
-    total = 0
-    for file in [path] if path.is_file() else files_below(path):
+    if path.is_file():
         with suppress(OSError):
-            total += file.lstat().st_size
-    return total
+            return path.lstat().st_size
+    return total(files_below(path))
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder; none of those that vanish while it is read."""
-    # os.walk passes over folders that vanish, and Path.rglob raises
-    return [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+def total(files: Listing) -> int:
+    """Bytes of the files of a listing."""
+    return sum(size for size, _ in files.values())
 
 
 def _names(folder: Path) -> list[Name]:

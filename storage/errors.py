@@ -1,5 +1,15 @@
 """The one family of errors that a user is meant to read: what happened, where, and what to do."""
 
+import errno
+
+DISK_ERRORS = {
+    errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
+    errno.EDQUOT: "free some of your quota and run again; finished artifacts are kept",
+    errno.EROFS: "the store is on a read-only file system; set another with --set store=PATH",
+    errno.EACCES: "you may not write here; set another store with --set store=PATH",
+    errno.EIO: "the disk reports errors; move the store to a sound one with --set store=PATH",
+}
+
 
 class CsipError(Exception):
     """A problem that the person running the pipeline can act on.
@@ -47,3 +57,9 @@ class DamagedError(StoreError):
 
 class EnvironmentProblem(CsipError):
     """This machine lacks something that the run needs (a server, a device, disk, network)."""
+
+
+def as_store_error(error: OSError, where: object) -> StoreError:
+    """What a user can do about an error of the operating system."""
+    fix = DISK_ERRORS.get(error.errno or 0, "check the disk, then run again; finished artifacts are kept")
+    return StoreError(f"the artifact store cannot be written: {error.strerror or error}", where=where, fix=fix)

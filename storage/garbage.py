@@ -13,6 +13,7 @@ from storage.runs import COMPLETED, RUNNING
 from storage.trainings import lineage_of, training_lock
 
 ARTIFACT, STAGING, DISCARDED, TRAINING, RUN = "artifact", "staging", "discarded", "training", "run"
+HALF, COPY, TEMPORARY = "half", "copy", "temporary"
 
 
 @dataclass(frozen=True, order=True)
@@ -20,9 +21,10 @@ class Thing:
     """Something in a store that can go.
 
     Attributes:
-        kind: artifact, staging (unfinished work), discarded (left the store before), training (kept states) or run.
+        kind: artifact, staging (unfinished work), discarded (left the store before), training (kept states), run, half
+            (an artifact's files without a manifest), copy (on this machine) or temporary (a file under another name).
         stage: its stage; of a run, the name of its configuration.
-        key: its key, lineage, folder or id.
+        key: its key, lineage, folder, file or id.
     """
 
     kind: str
@@ -39,6 +41,9 @@ class Contents:
         records: of runs, in the order in which they began.
         staging: stage and key of unfinished work.
         discarded: what was being deleted already.
+        half: stage and key of files in an object store that no manifest names.
+        copies: stage and key of copies on this machine of what is not in the store.
+        temporary: files whose writer was killed before it gave them their names.
         trainings: stage and lineage of kept states.
         locked: stage and name of every lock that somebody holds.
     """
@@ -47,6 +52,9 @@ class Contents:
     records: Sequence[Mapping[str, Any]] = ()
     staging: Collection[Name] = ()
     discarded: Collection[str] = ()
+    half: Collection[Name] = ()
+    copies: Collection[Name] = ()
+    temporary: Collection[str] = ()
     trainings: Collection[Name] = ()
     locked: Collection[Name] = frozenset()
 
@@ -90,6 +98,14 @@ def decide(held: Contents, keep: int) -> Decision:
         put(STAGING, name, why, "no run that stays goes on with it")
     for folder in held.discarded:
         put(DISCARDED, ("", folder), "", "it has left the store already")
+    for file in held.temporary:
+        put(TEMPORARY, ("", file), "", "its writer was killed")
+    for name in held.half:
+        put(HALF, name, "it is being made" if name in held.locked else "", "no manifest names these files")
+    for name in held.copies:
+        why = "a run that stays makes or needs it" if name in needed else ""
+        why = why or ("it is being made" if name in held.locked else "")
+        put(COPY, name, why, "it is not in the store")
 
     kept = {name: held.manifests[name] for name in needed | made_from if name in held.manifests}
     lineages = {(stage, lineage_of(stage, manifest)) for (stage, _), manifest in kept.items() if manifest}

@@ -29,7 +29,7 @@ def content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def written(manifest: Mapping[str, Any]) -> str:
-    """The text of a manifest, with its seal.
+    """The text of a manifest, or of another mapping of plain values, with its seal.
 
     The seal is worked out from what is read back, so that values which JSON has no type for do not break it.
     """

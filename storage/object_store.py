@@ -12,22 +12,25 @@ manifest when it arrives.
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import fsspec
+from typing import Any
 
 from storage import manifests
-from storage.artifacts import Artifact, Store, as_store_error
-from storage.errors import CsipError, DamagedError, EnvironmentProblem, StoreError
+from storage.artifact_stamps import Listing
+from storage.artifacts import Artifact, Store
+from storage.errors import DamagedError, StoreError, as_store_error
 from storage.leases import SECONDS, is_leased, leased
 from storage.manifests import MANIFEST, file_digest
+from storage.remote_files import RemoteFiles
+from storage.small_files import SmallFiles
 
 BLOCK = 1 << 22  # bytes
 
 
-class ObjectStore(Store):
+class ObjectStore(RemoteFiles, Store):
     """Artifacts at an address that fsspec understands, e.g. s3://bucket/folder.
 
     Args:
@@ -40,45 +43,42 @@ class ObjectStore(Store):
     """
 
     def __init__(self, address: str, workspace: Path, lease_seconds: float = SECONDS) -> None:
-        own = hashlib.sha256(address.encode()).hexdigest()[:12]
-        super().__init__(workspace / own)
-        self.address, self.lease_seconds = address, lease_seconds
-        try:
-            # listings must be fresh: others publish while this process looks
-            self.files, self.base = fsspec.core.url_to_fs(address, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise EnvironmentProblem(
-                f"this address cannot be used: {error}",
-                where=address,
-                fix="install what speaks it, e.g. pip install csip-reid[s3] or csip-reid[gcs]",
-            ) from error
+        Store.__init__(self, workspace / hashlib.sha256(address.encode()).hexdigest()[:12])
+        RemoteFiles.__init__(self, address)
+        self.lease_seconds = lease_seconds
 
     def examine(self, stage: str, key: str) -> tuple[Artifact | None, list[str]]:
         """The published artifact, if there is one, and what is wrong with it, file by file; compares sizes."""
-        with _told(self.address):
-            try:
-                text = self.files.cat_file(self._at("artifacts", stage, key, MANIFEST))
-            except FileNotFoundError:
-                return None, []
-            manifest = manifests.read(text)
-            if manifest is None or manifest.get("key") != key:
-                return None, [f"{MANIFEST} is not what was written"]
-            sizes = self._sizes(self._at("artifacts", stage, key, manifest["digest"]))
-        problems = []
-        for name, entry in manifest["files"].items():
-            if name not in sizes:
-                problems.append(f"{name} is missing")
-            elif sizes[name] != entry["size"]:
-                problems.append(f"{name} has {sizes[name]} bytes in place of {entry['size']}")
-        return Artifact(self, stage, key, manifest["digest"], manifest), problems
+        return self._compare(stage, key, self.listing(f"artifacts/{stage}/{key}"))
 
     def names(self, stage: str | None = None) -> list[tuple[str, str]]:
-        """Stage and key of all that lies where artifacts do, sound or not; sorted."""
-        top = self._at("artifacts", *([stage] if stage else []))
-        with _told(self.address):
-            found = self._sizes(top)
-        parts = ((f"{stage}/{name}" if stage else name).split("/") for name in found)
-        return sorted({(part[0], part[1]) for part in parts if len(part) > 2})
+        """Stage and key of all that has a manifest, sound or not; sorted."""
+        return sorted(self.lying(stage))
+
+    def lying(self, stage: str | None = None) -> dict[tuple[str, str], Listing]:
+        """The files of all that `names` names; one request."""
+        return {name: files for name, files in self._folders(stage).items() if MANIFEST in files}
+
+    def half(self) -> dict[tuple[str, str], Listing]:
+        """Files without a manifest: they are being uploaded, or that or their deletion was interrupted."""
+        return {name: files for name, files in self._folders().items() if MANIFEST not in files}
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Stage and key of copies on this machine of what is not in the store."""
+        return sorted({*Store.names(self)} - self._folders().keys())
+
+    def place(self, artifact: Artifact, name: str) -> str:
+        """Where, below an artifact's folder, one of its files lies."""
+        return f"{artifact.digest}/{name}"
+
+    def length(self, artifact: Artifact, name: str) -> int:
+        """Bytes of one of the artifact's files in the store.
+
+        Raises:
+            OSError: there is none.
+        """
+        with self._told():
+            return int(self.files.size(self._file(artifact, name)))
 
     def damage(self, artifact: Artifact) -> list[str]:
         """Names of the artifact's files whose bytes are not what was published; reads every byte of the original."""
@@ -86,7 +86,7 @@ class ObjectStore(Store):
         for name, entry in artifact.manifest["files"].items():
             digest = hashlib.sha256()
             try:
-                with _told(self.address), self.files.open(self._file(artifact, name), "rb") as stream:
+                with self._told(), self.files.open(self._file(artifact, name), "rb") as stream:
                     while block := stream.read(BLOCK):
                         digest.update(block)
             except FileNotFoundError:
@@ -123,7 +123,7 @@ class ObjectStore(Store):
             fresh = self.root / "staging" / f"fetched-{uuid.uuid4().hex}"
             try:
                 fresh.parent.mkdir(parents=True, exist_ok=True)
-                with _told(self.address):
+                with self._told():
                     self.files.get_file(self._file(artifact, name), str(fresh))
                 if file_digest(fresh) != entry["sha256"]:
                     raise FileNotFoundError
@@ -141,16 +141,18 @@ class ObjectStore(Store):
                 fresh.unlink(missing_ok=True)
         return folder
 
-    def discard(self, stage: str, key: str) -> None:
-        """Take an artifact out of the store: its manifest first."""
-        folder = self._at("artifacts", stage, key)
-        with _told(self.address):
-            for path in (f"{folder}/{MANIFEST}", folder):
-                try:
-                    self.files.rm(path, recursive=True)
-                except FileNotFoundError:
-                    continue
-        super().discard(stage, key)
+    def withdraw(self, stage: str, key: str) -> Callable[[], None]:
+        """Take an artifact out of sight, its manifest first; what is returned deletes its files."""
+        delete_copy = super().withdraw(stage, key)
+        self.remove(f"artifacts/{stage}/{key}/{MANIFEST}")
+
+        def delete() -> None:
+            with suppress(FileNotFoundError), self._told():
+                self.files.rm(self._at("artifacts", stage, key), recursive=True)
+            if delete_copy:
+                delete_copy()
+
+        return delete
 
     @contextmanager
     def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:
@@ -162,64 +164,71 @@ class ObjectStore(Store):
         """Whether somebody holds the key's lease."""
         return is_leased(self.files, self._lease(stage, key), self.lease_seconds)
 
+    def locked(self, names: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of these keys whose lease somebody holds: most have none, and all that have one are watched at once."""
+        there = self.listing("leases")
+        asked = [(stage, key) for stage, key in names if f"{stage}.{key}.json" in there]
+        with ThreadPoolExecutor(max(1, len(asked))) as threads:
+            held = threads.map(lambda name: self.is_locked(*name), asked)
+            return frozenset(name for name, answer in zip(asked, held, strict=True) if answer)
+
     def _publish_files(self, artifact: Artifact) -> None:
         """Upload the files, and then the manifest."""
         folder = self.path(artifact.stage, artifact.key)
-        with _told(self.address):
+        with self._told():
             for name in artifact.manifest["files"]:
                 self._make_folder(self._file(artifact, name))
                 self.files.put_file(str(folder / name), self._file(artifact, name))
             manifest = self._at("artifacts", artifact.stage, artifact.key, MANIFEST)
             self.files.pipe_file(manifest, (folder / MANIFEST).read_bytes())
 
-    def put_text(self, name: str, text: str) -> None:
-        """Write a small object, in place of what was there."""
-        with _told(self.address):
-            self._make_folder(self._at(name))
-            self.files.pipe_file(self._at(name), text.encode())
+    def _examined(self, stage: str | None) -> list[tuple[Artifact | None, list[str]]]:
+        return [self._compare(*name, files) for name, files in sorted(self.lying(stage).items())]
 
-    def texts(self, folder: str, suffix: str) -> list[bytes]:
-        """The bytes of all small objects below a folder whose names end so, in the order of their names."""
-        with _told(self.address):
-            return [
-                self.files.cat_file(self._at(folder, name))
-                for name in sorted(self._sizes(self._at(folder)))
-                if name.endswith(suffix)
-            ]
+    def _compare(self, stage: str, key: str, files: Listing) -> tuple[Artifact | None, list[str]]:
+        """What `examine` says of an artifact, from the listing of its folder."""
+        if MANIFEST not in files:
+            return None, []
+        manifest = self._manifest(stage, key, files[MANIFEST][1])
+        if manifest is None or manifest.get("key") != key:
+            return None, [f"{MANIFEST} is not what was written"]
+        artifact = Artifact(self, stage, key, manifest["digest"], manifest)
+        problems = []
+        for name, entry in manifest["files"].items():
+            size, _ = files.get(self.place(artifact, name), (None, ""))
+            if size is None:
+                problems.append(f"{name} is missing")
+            elif size != entry["size"]:
+                problems.append(f"{name} has {size} bytes in place of {entry['size']}")
+        return artifact, problems
 
-    def _at(self, *parts: str) -> str:
-        return "/".join([self.base.rstrip("/"), *parts])
+    def _manifest(self, stage: str, key: str, mark: str) -> dict[str, Any] | None:
+        """The manifest that lies there; kept on this machine, under what the service says of the object."""
+        kept = f"cache/manifests/{stage}.{key}.{mark}"
+        manifest = manifests.read(SmallFiles.read(self, [kept]).get(kept, b""))
+        if manifest is None:
+            original = f"artifacts/{stage}/{key}/{MANIFEST}"
+            text = self.read([original]).get(original, b"")
+            manifest = manifests.read(text)
+            if manifest:
+                with suppress(StoreError):  # where nothing can be kept, it is read again the next time
+                    SmallFiles.put_text(self, kept, text.decode())
+        return manifest
+
+    def _folders(self, stage: str | None = None) -> dict[tuple[str, str], Listing]:
+        """What lies below each stage and key."""
+        found: dict[tuple[str, str], Listing] = {}
+        for path, entry in self.listing(f"artifacts/{stage}" if stage else "artifacts").items():
+            parts = (f"{stage}/{path}" if stage else path).split("/", 2)
+            if len(parts) == 3:
+                found.setdefault((parts[0], parts[1]), {})[parts[2]] = entry
+        return found
 
     def _file(self, artifact: Artifact, name: str) -> str:
-        return self._at("artifacts", artifact.stage, artifact.key, artifact.digest, name)
+        return self._at("artifacts", artifact.stage, artifact.key, self.place(artifact, name))
 
     def _lease(self, stage: str, key: str) -> str:
         return self._at("leases", f"{stage}.{key}.json")
-
-    def _sizes(self, folder: str) -> dict[str, int]:
-        """Size of every object below a folder, by its path from there."""
-        found = self.files.find(folder, detail=True)
-        return {path.removeprefix(f"{folder}/"): info["size"] for path, info in found.items()}
-
-    def _make_folder(self, path: str) -> None:
-        """Only local files need folders; on an object store making one could mean making a bucket."""
-        if "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,)):
-            self.files.makedirs(self.files._parent(path), exist_ok=True)
-
-
-@contextmanager
-def _told(address: str) -> Iterator[None]:
-    """Errors of a network and of a service as errors of the store."""
-    try:
-        yield
-    except (CsipError, FileNotFoundError, FileExistsError):
-        raise
-    except Exception as error:  # each service has its own exceptions
-        raise StoreError(
-            f"the store does not do what it must: {type(error).__name__}: {error}",
-            where=address,
-            fix="check the address, the network and your credentials, and run again; finished artifacts are kept",
-        ) from error
 
 
 def open_store(address: str, workspace: Path) -> Store:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from storage import manifests
 from storage.artifacts import Artifact, Store
 
 HOLDING = ("gc", "holding")
@@ -80,21 +81,26 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        self.store.put_text(f"runs/{self.run}.json", json.dumps(self.content, indent=1) + "\n")
+        self.store.put_text(f"runs/{self.run}.json", manifests.written(self.content))
+
+
+def read_records(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of all runs, in the order in which they began, and the names of the files that are damaged."""
+    names = [f"runs/{name}" for name in sorted(store.listing("runs")) if name.endswith(".json")]
+    found, damaged = [], []
+    for name, text in store.read(names).items():
+        try:
+            record = manifests.read(text) or _unsealed(text)
+            _ = record["name"], record["status"], record["artifacts"].values()
+            found.append(((record["started"], record["run"]), record))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            damaged.append(name.removeprefix("runs/"))
+    return [record for _, record in sorted(found, key=lambda pair: pair[0])], damaged
 
 
 def unreadable(store: Store) -> list[str]:
-    """Names of the files in `runs` that should be records of runs and cannot be read as such."""
-    found = []
-    for path in sorted((store.root / "runs").glob("*.json")):
-        try:
-            record = json.loads(path.read_bytes())
-            _ = record["started"], record["run"], record["name"], record["status"], record["artifacts"].values()
-        except FileNotFoundError:  # another process has just deleted it
-            continue
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            found.append(path.name)
-    return found
+    """Names of the files in `runs` that should be records of runs and do not hold what was written."""
+    return read_records(store)[1]
 
 
 def records(store: Store) -> list[dict[str, Any]]:
@@ -102,14 +108,26 @@ def records(store: Store) -> list[dict[str, Any]]:
 
     A run whose process is gone without a word has the status `died`.
     """
-    found = []
-    for text in store.texts("runs", ".json"):
-        try:
-            record = json.loads(text)
-            order = (record["started"], record["run"])
-        except (ValueError, TypeError, KeyError):
-            continue
-        if record["status"] == RUNNING and not store.is_locked("run", record["run"]):
-            record["status"] = DIED
-        found.append((order, record))
-    return [record for _, record in sorted(found, key=lambda pair: pair[0])]
+    return with_status(store, read_records(store)[0])
+
+
+def with_status(store: Store, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records, where those of processes that are gone without a word have the status `died`."""
+    found = list(found)
+    going = store.locked([("run", record["run"]) for record in found if record["status"] == RUNNING])
+    return [
+        record | {"status": DIED} if record["status"] == RUNNING and ("run", record["run"]) not in going else record
+        for record in found
+    ]
+
+
+def _unsealed(text: bytes) -> dict[str, Any]:
+    """A record from before records were sealed.
+
+    Raises:
+        ValueError: it is none: it has what a sealed one has.
+    """
+    record: dict[str, Any] = json.loads(text)
+    if {manifests.SEAL, "format"} & record.keys():
+        raise ValueError("its seal is broken")
+    return record

@@ -9,17 +9,39 @@ lock that nobody else sees. They are a few hundred bytes each.
 """
 
 import shutil
-import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from storage import contents
-from storage.artifacts import Store, as_store_error
+from storage.artifacts import Store
 from storage.errors import StoreError
-from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Contents, Thing, decide, names_in
+from storage.garbage import (
+    ARTIFACT,
+    COPY,
+    DISCARDED,
+    RUN,
+    STAGING,
+    TEMPORARY,
+    TRAINING,
+    Contents,
+    Thing,
+    decide,
+    names_in,
+)
 from storage.lineage import Name
 from storage.progress import Progress, silent
-from storage.runs import HOLDING, records, unreadable
+from storage.runs import HOLDING, read_records, with_status
 from storage.trainings import training_lock
+
+ON_THIS_MACHINE = {
+    STAGING: "staging",
+    DISCARDED: "staging",
+    TRAINING: "trainings",
+    COPY: "artifacts",
+    TEMPORARY: "",
+}
+"""Kinds of things that lie in folders of this machine, whatever the store -> the folder; others lie in the store."""
 
 
 class Sweep:
@@ -43,41 +65,34 @@ class Sweep:
     def __init__(self, store: Store, keep: int) -> None:
         self.store = store
         # names first and records last: what is published meanwhile is not among the names, and so not touched
-        names, staged, states = store.names(), contents.staged(store), contents.trainings(store)
-        manifests = contents.read_manifests(store, names)
-        locks = {*names, *staged, *((stage, training_lock(lineage)) for stage, lineage in states)}
-        bad = unreadable(store)
-        if bad:
-            raise StoreError(
-                f"what some runs need is not known, as their records cannot be read: {', '.join(bad)}",
-                where=store.root / "runs",
-                fix="`csip verify --drop` takes them out; what only they need goes with the next gc",
-            )
+        copies, half, self._lying = store.copies(), store.half(), store.lying()
+        staged, states = contents.staged(store), contents.trainings(store)
+        manifests = contents.read_manifests(store, self._lying)
+        locks = {*self._lying, *half, *copies, *staged, *((stage, training_lock(lineage)) for stage, lineage in states)}
+        self._runs = store.listing("runs")
         self.held = Contents(
             manifests,
-            records(store),
+            with_status(store, self._records()),
             staged,
             contents.discarded(store),
+            half,
+            copies,
+            contents.temporary(store),
             states,
-            frozenset(name for name in locks if store.is_locked(*name)),
+            store.locked(locks),
         )
+        self._lying |= half  # what was published between the two listings has changed, and so stays
         self.decision = decide(self.held, keep)
         things = [*self.decision.goes, *self.decision.stays]
-        self.sizes = {thing: contents.size(self.path(thing)) for thing in things}
-        self._states = {thing: contents.state(self.path(thing)) for thing in things}
+        self.sizes = {thing: self._size(thing) for thing in things}
+        self._states = {thing: contents.state(self.path(thing)) for thing in things if thing.kind in ON_THIS_MACHINE}
         self._dropped = {thing.key for thing in self.decision.goes if thing.kind == RUN}
         self._seen: tuple[object, set[Name]] = (None, set())
 
     def path(self, thing: Thing) -> Path:
-        """Where a thing lies."""
-        root = self.store.root
-        return {
-            ARTIFACT: root / "artifacts" / thing.stage / thing.key,
-            STAGING: root / "staging" / thing.stage / thing.key,
-            DISCARDED: root / "staging" / thing.key,
-            TRAINING: root / "trainings" / thing.stage / thing.key,
-            RUN: root / "runs" / f"{thing.key}.json",
-        }[thing.kind]
+        """Where a thing lies on this machine."""
+        folder = ON_THIS_MACHINE[thing.kind]
+        return self.store.root / folder / thing.stage / thing.key
 
     def delete(self, progress: Progress = silent) -> list[Thing]:
         """Delete what goes, and return what did; the rest has been made anew since, or a run has begun to use it.
@@ -93,55 +108,72 @@ class Sweep:
                 if self._delete(thing):
                     done.append(thing)
                 progress(number, len(goes))
-            for path, name in contents.traces(self.store).items():
-                if not self.store.path(*name).exists():
+            traces = contents.traces(self.store)
+            there = set(self.store.names())
+            for path, name in traces.items():
+                if name not in there:
                     path.unlink(missing_ok=True)
         return done
 
     def _delete(self, thing: Thing) -> bool:
-        path = self.path(thing)
         if thing.kind == DISCARDED:
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(self.path(thing), ignore_errors=True)
+            return True
+        if thing.kind == TEMPORARY:
+            self.path(thing).unlink(missing_ok=True)
             return True
         if thing.kind == RUN:
             if self.store.is_locked(RUN, thing.key):  # it is going on
                 return False
-            path.unlink(missing_ok=True)
+            self.store.remove(f"runs/{thing.key}.json")
             return True
         lock = (thing.stage, training_lock(thing.key) if thing.kind == TRAINING else thing.key)
         if self.store.is_locked(*lock):
             return False
         with self.store.lock(*lock, "csip gc"):
-            aside = self._set_aside(thing)
-            if aside:
-                shutil.rmtree(aside, ignore_errors=True)
-            return aside is not None
+            delete = self._withdraw(thing)
+            if delete:
+                delete()
+            return delete is not None
 
-    def _set_aside(self, thing: Thing) -> Path | None:
-        """Take a thing out of sight if it is what was found and still nobody's; where it is then, else None."""
-        path = self.path(thing)
-        aside = self.store.root / "staging" / f"{contents.DISCARDED}{uuid.uuid4().hex}"
+    def _withdraw(self, thing: Thing) -> Callable[[], None] | None:
+        """Take a thing out of sight if it is what was found and still nobody's; what then deletes it, else None."""
         with self.store.lock(*HOLDING, "csip gc"):
-            if contents.state(path) != self._states[thing] or self._is_needed(thing):
-                return None
-            try:
-                path.rename(aside)
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise as_store_error(error, path) from error
-        return aside
+            if thing.kind in ON_THIS_MACHINE:
+                same = contents.state(self.path(thing)) == self._states[thing]
+                return self.store.set_aside(self.path(thing)) if same and not self._is_needed(thing) else None
+            same = self.store.listing(f"artifacts/{thing.stage}/{thing.key}") == self._lying[thing.stage, thing.key]
+            # who needs half of an artifact makes all of it anew
+            needed = thing.kind == ARTIFACT and self._is_needed(thing)
+            return self.store.withdraw(thing.stage, thing.key) if same and not needed else None
 
     def _is_needed(self, thing: Thing) -> bool:
         if thing.kind == TRAINING:
             # whoever has an artifact of this stage still to make may be copying any of the kept states
-            return any(name[0] == thing.stage and not self.store.path(*name).exists() for name in self._needed())
+            there = self.store.names(thing.stage)
+            return any(name[0] == thing.stage and name not in there for name in self._needed())
         return (thing.stage, thing.key) in self._needed()
 
     def _needed(self) -> set[Name]:
         """What runs hold by now, without those whose records go; read again only if a record changed."""
-        folder = self.store.root / "runs"
-        now = sorted((path.name, contents.state(path)) for path in folder.glob("*.json"))
+        now = self.store.listing("runs")
         if now != self._seen[0]:
-            self._seen = (now, names_in(r for r in records(self.store) if r["run"] not in self._dropped))
+            self._seen = (now, names_in(r for r in self._records() if r["run"] not in self._dropped))
         return self._seen[1]
+
+    def _records(self) -> list[dict[str, Any]]:
+        found, damaged = read_records(self.store)
+        if damaged:
+            raise StoreError(
+                f"what some runs need is not known, as their records cannot be read: {', '.join(damaged)}",
+                where=f"{self.store.address}/runs",
+                fix="`csip verify --drop` takes them out; what only they need goes with the next gc",
+            )
+        return found
+
+    def _size(self, thing: Thing) -> int:
+        if thing.kind in ON_THIS_MACHINE:
+            return contents.size(self.path(thing))
+        if thing.kind == RUN:
+            return self._runs.get(f"{thing.key}.json", (0, ""))[0]
+        return contents.total(self._lying[thing.stage, thing.key])

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 from storage import contents, manifests
 from storage.artifacts import Artifact, Store
-from storage.lineage import Name
 from storage.manifests import MANIFEST
 from storage.progress import Progress, silent
 from storage.runs import unreadable
@@ -65,12 +63,11 @@ def verify(store: Store, progress: Progress = silent) -> Findings:
         store: changed in nothing.
         progress: told of bytes.
     """
-    names = store.names()
-    sizes = {name: contents.size(store.path(*name)) for name in names}
+    sizes = {name: contents.total(files) for name, files in store.lying().items()}
     total, done = sum(sizes.values()), 0
     found: list[Checked] = []
     with ThreadPoolExecutor(THREADS) as threads:
-        reading = {threads.submit(verify_artifact, store, *name): name for name in names}
+        reading = {threads.submit(verify_artifact, store, *name): name for name in sizes}
         try:
             for read in as_completed(reading):
                 checked = read.result()
@@ -86,10 +83,10 @@ def verify(store: Store, progress: Progress = silent) -> Findings:
 def verify_artifact(store: Store, stage: str, key: str) -> Checked | None:
     """Read every byte of what lies at a stage and key; None where nothing does."""
     while True:
-        before = contents.state(store.path(stage, key))
+        before = store.listing(f"artifacts/{stage}/{key}")
         checked = _read(store, stage, key)
         # what is published anew while it is read looks damaged and is not
-        if checked is None or not checked.problems or contents.state(store.path(stage, key)) == before:
+        if checked is None or not checked.problems or store.listing(f"artifacts/{stage}/{key}") == before:
             return checked
 
 
@@ -112,26 +109,23 @@ def drop(store: Store, findings: Findings) -> tuple[list[Checked], list[Checked]
             if now and now.problems:
                 store.discard(checked.stage, checked.key)
                 gone.append(checked)
-    for name in findings.records:
-        (store.root / "runs" / name).unlink(missing_ok=True)
+    for name in {*findings.records} & {*unreadable(store)}:  # a run may have written its own anew
+        store.remove(f"runs/{name}")
     return gone, busy
 
 
 def _read(store: Store, stage: str, key: str) -> Checked | None:
-    folder = store.path(stage, key)
     artifact, problems = store.examine(stage, key)
     if artifact is None:
         about = " ".join(problems).removeprefix(f"{MANIFEST} ").removeprefix(f"{MANIFEST}: ")
         return Checked(stage, key, stage, 0, 0, ((MANIFEST, about),)) if problems else None
     files = artifact.manifest["files"]
-    wrong = [(name, _wrong(artifact, folder, name)) for name in store.damage(artifact)]
-    try:
-        # the same values in other bytes (1E-05 for 1e-05) pass the seal, and are not what was written
-        if (folder / MANIFEST).read_text() != manifests.written(artifact.manifest):
-            wrong.append((MANIFEST, "is not what was written"))
-    except (OSError, ValueError):
+    wrong = [(name, _wrong(artifact, name)) for name in store.damage(artifact)]
+    original = f"artifacts/{stage}/{key}/{MANIFEST}"
+    # the same values in other bytes (1E-05 for 1e-05) pass the seal, and are not what was written
+    if store.read([original]).get(original) != manifests.written(artifact.manifest).encode():
         wrong.append((MANIFEST, "is not what was written"))
-    extra = {path.relative_to(folder).as_posix() for path in contents.files_below(folder)}
+    own = {MANIFEST, *(store.place(artifact, name) for name in files)}
     return Checked(
         stage,
         key,
@@ -139,22 +133,27 @@ def _read(store: Store, stage: str, key: str) -> Checked | None:
         len(files) + 1,
         sum(entry["size"] for entry in files.values()),
         tuple(wrong),
-        tuple(sorted(extra - files.keys() - {MANIFEST})),
+        tuple(sorted(store.listing(f"artifacts/{stage}/{key}").keys() - own)),
     )
 
 
-def _wrong(artifact: Artifact, folder: Path, name: str) -> str:
+def _wrong(artifact: Artifact, name: str) -> str:
     entry = artifact.manifest["files"][name]
     try:
-        size = (folder / name).stat().st_size
+        size = artifact.store.length(artifact, name)
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return f"cannot be read: {error.strerror or 'it is gone'}"
     if size != entry["size"]:
         return f"has {size} bytes in place of {entry['size']}"
     return "does not hold the bytes that were published"
 
 
 def _leftovers(store: Store) -> Iterator[tuple[str, int]]:
-    folders: list[Name] = [name for name in contents.staged(store) if not store.is_locked(*name)]
-    for path in [*("/".join(name) for name in folders), *contents.discarded(store)]:
+    staged, half = contents.staged(store), store.half()
+    busy = store.locked([*staged, *half])
+    folders = ["/".join(name) for name in staged if name not in busy]
+    for path in [*folders, *contents.discarded(store)]:
         yield f"staging/{path}", contents.size(store.root / "staging" / path)
+    for name, files in half.items():
+        if name not in busy:
+            yield f"artifacts/{'/'.join(name)}", contents.total(files)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.storage.conftest import open_again as open_again
+
 
 @pytest.fixture
 def counting_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:

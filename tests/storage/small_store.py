@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.artifacts import Artifact, Store
+from storage.object_store import ObjectStore
 from storage.runs import COMPLETED, RunRecord
 
 
@@ -48,10 +49,37 @@ def names(store: Store) -> set[str]:
     return {found.key for found in store.all()}
 
 
+def original(artifact: Artifact, name: str) -> str:
+    """Where the store itself keeps a file of an artifact, as a path below the store."""
+    return f"artifacts/{artifact.stage}/{artifact.key}/{artifact.store.place(artifact, name)}"
+
+
+def rewrite(store: Store, path: str, content: bytes) -> None:
+    """Put other bytes in the place of a file of a store of any kind."""
+    if isinstance(store, ObjectStore):
+        store._make_folder(store._at(path))
+        store.files.pipe_file(store._at(path), content)
+    else:
+        (store.root / path).write_bytes(content)
+
+
+def flip_in(store: Store, path: str) -> None:
+    """Change one bit in the middle of a file of a store of any kind."""
+    if not isinstance(store, ObjectStore):
+        flip(store.root / path)
+        return
+    rewrite(store, path, flipped(store.read([path])[path]))
+
+
 def flip(path: Path, bit: int = 0) -> None:
     """Change one bit in the middle of a file, as a bad disk would: size and time stay."""
     stat = path.stat()
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1 << bit
-    path.write_bytes(content)
+    path.write_bytes(flipped(path.read_bytes(), bit))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def flipped(content: bytes, bit: int = 0) -> bytes:
+    """The same bytes, but for one bit in the middle."""
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1 << bit
+    return bytes(changed)

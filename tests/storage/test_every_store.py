@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from storage.artifacts import Artifact, Store
 from storage.errors import DamagedError, StoreError
 from storage.object_store import ObjectStore
 from storage.runs import COMPLETED, DIED, RUNNING, RunRecord, records
+from tests.storage.small_store import original, rewrite
 
 Open = Callable[..., Store]
 FACTS = {"settings": {}, "inputs": {}}
@@ -23,29 +25,6 @@ def publish(store: Store, text: str = "content", key: str = "k1") -> Artifact:
         (folder / "data.txt").write_text(text)
         (folder / "sub" / "more.txt").write_text("more")
         return store.publish(folder, "stage", key, FACTS, 1.0)
-
-
-def original(store: Store, artifact: Artifact, name: str) -> Path | str:
-    """Where the store itself keeps a file, for harm."""
-    if isinstance(store, ObjectStore):
-        return store._file(artifact, name)
-    return artifact.path / name
-
-
-def rewrite(store: Store, artifact: Artifact, name: str, content: bytes) -> None:
-    where = original(store, artifact, name)
-    if isinstance(where, Path):
-        where.write_bytes(content)
-    else:
-        store.files.pipe_file(where, content)
-
-
-def remove(store: Store, artifact: Artifact, name: str) -> None:
-    where = original(store, artifact, name)
-    if isinstance(where, Path):
-        where.unlink()
-    else:
-        store.files.rm_file(where)
 
 
 def test_what_was_published_is_found_by_others(store: Store, open_again: Open) -> None:
@@ -75,13 +54,11 @@ def test_an_artifact_made_anew_replaces_the_one_before(store: Store, open_again:
 def test_visible_damage_is_named_and_the_artifact_made_again(store: Store, open_again: Open, harm: str) -> None:
     made = publish(store)
     if harm == "removed":
-        remove(store, made, "data.txt")
+        store.remove(original(made, "data.txt"))
     elif harm == "shorter":
-        rewrite(store, made, "data.txt", b"cont")
-    elif isinstance(store, ObjectStore):
-        store.files.pipe_file(store._at("artifacts", "stage", "k1", "manifest.json"), b'{"half": ')
+        rewrite(store, original(made, "data.txt"), b"cont")
     else:
-        (made.path / "manifest.json").write_bytes(b'{"half": ')
+        rewrite(store, "artifacts/stage/k1/manifest.json", b'{"half": ')
     other = open_again("elsewhere")
     assert other.find("stage", "k1") is None
     assert ("manifest.json" if harm == "manifest" else "data.txt") in other.examine("stage", "k1")[1][0]
@@ -91,7 +68,7 @@ def test_visible_damage_is_named_and_the_artifact_made_again(store: Store, open_
 
 def test_other_bytes_of_the_same_size_are_found_when_they_are_read(store: Store, open_again: Open) -> None:
     made = publish(store)
-    rewrite(store, made, "data.txt", b"Content")
+    rewrite(store, original(made, "data.txt"), b"Content")
     assert open_again("elsewhere").damage(made) == ["data.txt"]
     assert open_again("elsewhere").check(made, made.manifest["files"]) == ["data.txt"]
 
@@ -198,3 +175,65 @@ def test_a_holder_that_works_for_long_keeps_its_lease(tmp_path: Path) -> None:
         assert not entered.wait(1.5)
     waiting.join(10)
     assert entered.is_set()
+
+
+def test_those_of_many_keys_that_somebody_holds_are_known(store: Store, open_again: Open) -> None:
+    with store.lock("stage", "k2"), store.lock("stage", "k3"):
+        held = open_again("elsewhere").locked([("stage", "k1"), ("stage", "k2"), ("stage", "k3")])
+    assert held == {("stage", "k2"), ("stage", "k3")}
+
+
+def test_many_leases_of_the_dead_are_watched_at_once(tmp_path: Path) -> None:
+    store = ObjectStore(f"memory://{tmp_path.name}-dead", tmp_path / "one", lease_seconds=0.5)
+    names = [("stage", f"k{number}") for number in range(10)]
+    for name in names:
+        store.files.pipe_file(store._lease(*name), b'{"token": "of a dead one"}')
+    start = time.monotonic()
+    assert store.locked(names) == frozenset()
+    assert time.monotonic() - start < 2
+
+
+def test_a_look_up_is_one_request_once_the_manifest_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore(f"memory://{tmp_path.name}-requests", tmp_path / "one")
+    made = publish(store)
+    assert store.find("stage", "k1") == made
+    asked: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        request = getattr(store.files, name)
+
+        def ask(*args: Any, **options: Any) -> Any:
+            asked.append(name)
+            return request(*args, **options)
+
+        return ask
+
+    for name in ("find", "cat_file", "info", "ls", "exists"):
+        monkeypatch.setattr(store.files, name, counted(name))
+    assert ObjectStore(store.address, tmp_path / "one").find("stage", "k1") == made
+    assert asked == ["find"]
+
+
+def test_a_manifest_that_is_known_is_read_again_when_it_was_replaced(store: Store, open_again: Open) -> None:
+    other = open_again("elsewhere")
+    for text in ("one", "two"):
+        made = publish(store, text)
+        assert other.find("stage", "k1") == made
+
+
+def test_looking_at_a_store_that_is_not_there_makes_none(open_again: Open, tmp_path: Path) -> None:
+    store = open_again()
+    assert not store.exists()
+    assert (store.names(), store.listing("runs"), store.read(["runs/x.json"])) == ([], {}, {})
+    assert store.locked([("stage", "k1")]) == frozenset()
+    store.remove("runs/x.json")
+    assert not store.exists()
+    assert list(tmp_path.iterdir()) == []
+    publish(store)
+    assert store.exists()
+
+
+def test_names_with_stars_are_names(store: Store) -> None:
+    store.put_text("runs/a.json", "a")
+    store.put_text("runs/*.json", "b")
+    assert store.read(["runs/*.json", "runs/gone.json"]) == {"runs/*.json": b"b"}

@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from storage.artifacts import Store
-from storage.runs import COMPLETED, DIED, FAILED, RUNNING, RunRecord, records
+from storage.runs import COMPLETED, DIED, FAILED, RUNNING, RunRecord, records, unreadable
 
 CONFIG = {"name": "demo", "pretrain": {"epochs": 3}}
 
@@ -49,3 +50,24 @@ def test_runs_come_in_the_order_in_which_they_began_and_damaged_records_do_not(t
     (tmp_path / "runs" / "d.json").write_text('{"run":')
     (tmp_path / "runs" / "e.json").write_text("[]")
     assert [record["run"] for record in records(store)] == ["b", "a", "c"]
+
+
+def test_every_bit_of_a_record_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with RunRecord(store, "one", CONFIG).alive():
+        pass
+    [whole] = records(store)
+    path = tmp_path / "runs" / "one.json"
+    text = path.read_bytes()
+    for position in range(len(text)):
+        for bit in range(8):
+            path.write_bytes(text[:position] + bytes([text[position] ^ 1 << bit]) + text[position + 1 :])
+            assert unreadable(store) == ["one.json"] or records(store) == [whole], (position, bit)
+
+
+def test_records_from_before_they_were_sealed_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    old = {"run": "one", "name": "demo", "status": COMPLETED, "started": "2026", "artifacts": {}}
+    (tmp_path / "runs" / "one.json").write_text(json.dumps(old))
+    assert records(Store(tmp_path)) == [old]
+    assert unreadable(Store(tmp_path)) == []

@@ -1,23 +1,23 @@
-"""Deleting while others use the store."""
+"""Deleting while others use the store, of whichever kind it is."""
 
-import shutil
+import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from storage.artifacts import Artifact, Store
 from storage.errors import StoreError
-from storage.garbage import ARTIFACT, RUN, STAGING, TRAINING, Thing
+from storage.garbage import ARTIFACT, COPY, HALF, RUN, STAGING, TEMPORARY, TRAINING, Thing
+from storage.object_store import ObjectStore
 from storage.runs import COMPLETED, DIED, RunRecord, records
 from storage.sweeping import Sweep
 from storage.trainings import lineage_of
-from tests.storage.small_store import artifact, names, run
+from tests.storage.small_store import artifact, flip_in, names, original, rewrite, run
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+Open = Callable[..., Store]
 
 
 @pytest.fixture
@@ -46,11 +46,10 @@ def test_what_no_kept_run_needs_is_deleted_with_its_traces(store: Store, old: Ar
 
 
 def test_deciding_deletes_nothing(store: Store, old: Artifact) -> None:
-    before = sorted(store.root.rglob("*"))
+    before = sorted(store.root.rglob("*")), store.listing("artifacts"), store.listing("runs")
     sweep = Sweep(store, 1)
-    assert sorted(path for path in store.root.rglob("*") if path.suffix != ".lock") == [
-        path for path in before if path.suffix != ".lock"
-    ]
+    assert (sorted(store.root.rglob("*")), store.listing("artifacts"), store.listing("runs")) == before
+    assert store.listing("leases") == {}
     assert {thing.key for thing in sweep.decision.goes} == {"old", "one"}
     assert sum(sweep.sizes[thing] for thing in sweep.decision.goes if thing.kind == ARTIFACT) > 0
 
@@ -166,19 +165,109 @@ def test_states_that_a_beginning_run_may_start_from_stay(store: Store) -> None:
 
 
 def test_a_deletion_that_was_interrupted_is_finished(store: Store, old: Artifact) -> None:
-    old.path.rename(store.root / "staging" / "discarded-1")
+    (store.root / "staging" / "discarded-1" / "deep").mkdir(parents=True)
     swept(store)
     assert not (store.root / "staging" / "discarded-1").exists()
 
 
 def test_what_vanishes_meanwhile_is_no_error(store: Store, old: Artifact) -> None:
     sweep = Sweep(store, 1)
-    shutil.rmtree(old.path)
-    (store.root / "runs" / "one.json").unlink()
+    store.discard("metrics", "old")
+    store.remove("runs/one.json")
     sweep.delete()
 
 
 def test_without_all_records_nothing_is_decided(store: Store, old: Artifact) -> None:
-    (store.root / "runs" / "two.json").write_text('{"run": "two"')
+    rewrite(store, "runs/two.json", b'{"run": "two"')
     with pytest.raises(StoreError, match=r"two\.json"):
         Sweep(store, 1)
+
+
+def test_a_flipped_bit_in_any_record_stops_it(store: Store, old: Artifact) -> None:
+    sweep = Sweep(store, 1)
+    flip_in(store, "runs/two.json")
+    with pytest.raises(StoreError, match=r"two\.json"):
+        Sweep(store, 1)
+    with pytest.raises(StoreError, match=r"two\.json"):
+        sweep.delete()
+    assert names(store) == {"old", "new"}
+
+
+def test_a_machine_deletes_what_another_has_made_and_keeps_what_that_one_holds(
+    store: Store, old: Artifact, open_again: Open
+) -> None:
+    other = artifact(store, "metrics", "other")
+    run(store, "zero", [other])
+    run(store, "two again", [store.find("metrics", "new") or old])
+    going = RunRecord(store, "three", {"name": "other"})
+    with going.alive():
+        going.hold([("metrics", "metrics", "old")])
+        assert swept(open_again("elsewhere")) >= {(ARTIFACT, "other"), (RUN, "zero")}
+        assert store.find("metrics", "old") == old
+        assert (old.path / "data.txt").read_text() == "metrics old"
+        going.finish(COMPLETED)
+    assert names(open_again("third")) == {"old", "new"}
+
+
+def test_temporary_files_of_the_dead_go_and_those_of_the_living_stay(store: Store, old: Artifact) -> None:
+    (store.root / "cache").mkdir(exist_ok=True)
+    for name, age in (("index-demo.json.1.new", 2 * 3600), ("fresh.new", 0), ("index-demo.json", 2 * 3600)):
+        (store.root / "cache" / name).write_text("half")
+        os.utime(store.root / "cache" / name, (time.time() - age,) * 2)
+    sweep = Sweep(store, 2)
+    [thing] = sweep.delete()
+    assert (thing.kind, thing.key, sweep.sizes[thing]) == (TEMPORARY, "cache/index-demo.json.1.new", 4)
+    assert {p.name for p in (store.root / "cache").glob("*.*")} >= {"fresh.new", "index-demo.json"}
+    assert not (store.root / "cache" / "index-demo.json.1.new").exists()
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    address = {"memory": f"memory://{tmp_path.name}-half", "file": f"file://{tmp_path}/half"}.get(request.param)
+    return ObjectStore(address or request.getfixturevalue("s3_address"), tmp_path / "machine", 1.5)
+
+
+def test_what_an_interrupted_upload_leaves_is_deleted_but_not_under_the_hands_of_who_uploads(
+    elsewhere: ObjectStore,
+) -> None:
+    kept = artifact(elsewhere, "metrics", "kept")
+    run(elsewhere, "one", [kept])
+    rewrite(elsewhere, "artifacts/metrics/half/digest/data.txt", b"1234")
+    with elsewhere.lock("metrics", "half"):
+        assert Sweep(elsewhere, 1).decision.goes == {}
+    sweep = Sweep(elsewhere, 1)
+    with elsewhere.lock("metrics", "half"):
+        assert sweep.delete() == []
+    assert {(t.kind, t.key, sweep.sizes[t]) for t in sweep.decision.goes} == {(HALF, "half", 4)}
+    assert swept(elsewhere) == {(HALF, "half")}
+    assert {path.split("/")[1] for path in elsewhere.listing("artifacts")} == {"kept"}
+
+
+def test_an_upload_that_was_finished_since_stays(elsewhere: ObjectStore) -> None:
+    rewrite(elsewhere, "artifacts/metrics/half/digest/data.txt", b"1234")
+    sweep = Sweep(elsewhere, 1)
+    artifact(elsewhere, "metrics", "half")
+    assert sweep.delete() == []
+    assert names(elsewhere) == {"half"}
+
+
+def test_a_deletion_that_was_interrupted_after_the_manifest_is_finished(elsewhere: ObjectStore) -> None:
+    made = artifact(elsewhere, "metrics", "k")
+    elsewhere.withdraw("metrics", "k")
+    assert elsewhere.read([original(made, "data.txt")]) != {}
+    assert elsewhere.find("metrics", "k") is None
+    assert (HALF, "k") in swept(elsewhere)
+    assert elsewhere.listing("artifacts") == {}
+
+
+def test_copies_of_what_another_machine_deleted_go(elsewhere: ObjectStore, tmp_path: Path) -> None:
+    for key in ("gone", "held"):
+        artifact(elsewhere, "metrics", key)
+        ObjectStore(elsewhere.address, tmp_path / "another").discard("metrics", key)
+    kept = artifact(elsewhere, "metrics", "kept")
+    run(elsewhere, "one", [kept])
+    going = RunRecord(elsewhere, "two", {"name": "other"})
+    with going.alive():
+        going.hold([("metrics", "metrics", "held")])
+        assert swept(elsewhere) == {(COPY, "gone")}
+    assert {path.name for path in (elsewhere.root / "artifacts" / "metrics").iterdir()} == {"held", "kept"}
