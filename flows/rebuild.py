@@ -26,7 +26,7 @@ from flows.telling import Told
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
 from storage.object_store import open_store
-from storage.runs import COMPLETED, RunRecord
+from storage.runs import COMPLETED, STOPPED, RunRecord
 
 log = logging.getLogger("csip")
 ATTEMPTS = 5
@@ -183,30 +183,36 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
     with record.alive():
         build = TaskBuilder(store, until, refresh, record)
         make_demo(config)
-        _build_all(config, store, build)
+        whole = _build_all(config, store, build)
         result = Result(build.artifacts, tuple(build.built), record.run, time.monotonic() - start)
-        record.finish(COMPLETED, result.artifacts, result.built, metric_rows(result))
+        record.finish(COMPLETED if whole else STOPPED, result.artifacts, result.built, metric_rows(result))
     show(result, config.data.root)
     return result
 
 
-def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
-    """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again."""
-    for attempt in range(1, ATTEMPTS + 1):
+def _build_all(config: Config, store: Store, build: TaskBuilder) -> bool:
+    """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again.
+
+    Returns:
+        Whether it went to the end; False if it stopped early, as asked.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             found = index_data(config, quote(store), build.record.run)
             index = reference_artifact(store, found)
             build.record.hold([("index", index.stage, index.key)])
             build.note("index", index)
             pipeline(config, index, build)
+            return True
         except Reached:
             log.info("stopped after %s, as asked", build.until)
+            return False
         except DamagedError as error:
             if attempt == ATTEMPTS:
                 raise
             log.warning("%s\nit is made again", error)
-            continue
-        return
 
 
 def _check_disk(config: Config, folder: Path) -> None:
