@@ -27,7 +27,7 @@ from flows.walking import Reached, walk
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
 from storage.object_store import open_store
-from storage.runs import COMPLETED, RunRecord
+from storage.runs import COMPLETED, STOPPED, RunRecord
 
 log = logging.getLogger("csip")
 ATTEMPTS = 5
@@ -180,15 +180,19 @@ def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str 
     with record.alive():
         build = TaskBuilder(store, until, refresh, record)
         make_demo(config)
-        _build_all(config, store, build)
+        whole = _build_all(config, store, build)
         result = Result(build.artifacts, tuple(build.built), record.run, time.monotonic() - start)
-        record.finish(COMPLETED, result.artifacts, result.built, metric_rows(result))
+        record.finish(COMPLETED if whole else STOPPED, result.artifacts, result.built, metric_rows(result))
     show(result, config.data.root)
     return result
 
 
-def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
-    """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again."""
+def _build_all(config: Config, store: Store, build: TaskBuilder) -> bool:
+    """Walk the pipeline until nothing in it turns out to be damaged: what is whole is kept, the rest is made again.
+
+    Returns:
+        Whether it went to the end; False if it stopped early, as asked.
+    """
 
     def find_index(config: Config, split: str) -> Artifact:
         label = f"{split} index".strip()
@@ -197,17 +201,19 @@ def _build_all(config: Config, store: Store, build: TaskBuilder) -> None:
         build.note(label, index)
         return index
 
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             walk(config, find_index, build)
+            return True
         except Reached:
             log.info("stopped after %s, as asked", build.until)
+            return False
         except DamagedError as error:
             if attempt == ATTEMPTS:
                 raise
             log.warning("%s\nit is made again", error)
-            continue
-        return
 
 
 def _check_disk(config: Config, folder: Path) -> None:

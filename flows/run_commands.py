@@ -30,7 +30,7 @@ from flows.store_choice import (
     print_whole,
     table,
 )
-from storage.runs import COMPLETED, records
+from storage.runs import DONE, records
 
 CHANCE = "chance"  # the same for all runs on the same data
 COLOURS = {
@@ -40,7 +40,13 @@ COLOURS = {
     "only before": "yellow",
     "only now": "yellow",
 }
-STATUS_COLOURS = {"completed": "green", "failed": "bold red", "died": "bold red", "running": "yellow"}
+STATUS_COLOURS = {
+    "completed": "green",
+    "stopped": "green",
+    "failed": "bold red",
+    "died": "bold red",
+    "running": "yellow",
+}
 WIDEST = 28  # characters of a setting's value that stands in a column of its own
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -129,7 +135,7 @@ def _runs_table(shown: Sequence[Mapping[str, Any]]) -> Table:
     for record in shown:
         about = summary(record)
         rows = {row["model"]: row for row in record["metrics"]}
-        steps = f"{about['built']} / {about['kept']}" if record["status"] == COMPLETED else "-"
+        steps = f"{about['built']} / {about['kept']}" if record["status"] in DONE else "-"
         listed.add_row(
             record["run"][:SHORT],
             escape(record["name"]),

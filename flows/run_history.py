@@ -9,6 +9,7 @@ from storage import contents
 from storage.artifacts import Store
 from storage.errors import DataError
 from storage.lineage import Manifest
+from storage.runs import DONE
 
 Record = Mapping[str, Any]
 Verdict = Literal["the same", "same content", "other content", "only before", "only now"]
@@ -102,7 +103,7 @@ def metric_differences(old: Record, new: Record) -> list[dict[str, Any]]:
 
 def summary(record: Record) -> dict[str, Any]:
     """What `csip runs --json` says of a run, but its settings."""
-    done = record["status"] == "completed"
+    done = record["status"] in DONE
     return {
         **{field: record[field] for field in ("run", "name", "started", "seconds", "status")},
         "built": len(record["built"]) if done else None,

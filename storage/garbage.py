@@ -122,7 +122,7 @@ def kept_runs(records: Sequence[Mapping[str, Any]], keep: int) -> dict[str, str]
     """Id of each run that stays, and why.
 
     The newest runs of each name; all that are going on; and the newest completed one where none of these is, so that
-    a few typing errors in a row do not cost the last good model.
+    neither a few typing errors in a row nor runs that were told to stop early cost the last good model.
     """
     kept: dict[str, str] = {}
     for name in sorted({record["name"] for record in records}):

@@ -13,7 +13,9 @@ from storage.artifacts import Artifact, Store
 HOLDING = ("gc", "holding")
 """Lock for a moment: runs say under it what they hold, and `csip gc` takes out of sight under it what none holds."""
 
-RUNNING, COMPLETED, FAILED, DIED = "running", "completed", "failed", "died"
+RUNNING, COMPLETED, STOPPED, FAILED, DIED = "running", "completed", "stopped", "failed", "died"
+DONE = (COMPLETED, STOPPED)
+"""Of a run that made all that was asked of it: everything, or up to the stage that it was told to stop after."""
 
 
 class RunRecord:

@@ -16,6 +16,7 @@ from flows.planning import plan
 from flows.rebuild import Result, rebuild
 from storage.artifacts import Store
 from storage.manifests import MANIFEST
+from storage.runs import COMPLETED, STOPPED, records
 from tests.small_run import small_settings
 
 
@@ -147,8 +148,11 @@ def test_forcing_a_stage_builds_it_and_nothing_whose_input_stays_the_same(run: C
     assert set(run(check_plan=False, force=["metrics"]).built) == {"metrics visual", "metrics finetuned"}
 
 
-def test_a_run_can_stop_after_a_stage(run: Callable[..., Result]) -> None:
+def test_a_run_can_stop_after_a_stage_and_says_so(run: Callable[..., Result], first: Path) -> None:
     assert list(run(check_plan=False, until="quality").artifacts)[-1] == "quality"
+    assert records(Store(first / "store"))[-1]["status"] == STOPPED
+    assert list(run(until="report").artifacts)[-1] == "report"
+    assert records(Store(first / "store"))[-1]["status"] == COMPLETED
 
 
 def test_the_plan_names_the_setting_with_its_old_and_new_value(run: Callable[..., Result], first: Path) -> None:

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from storage.garbage import ARTIFACT, DISCARDED, RUN, STAGING, TRAINING, Contents, Thing, decide, kept_runs, names_in
 from storage.lineage import Holders, inputs_of
-from storage.runs import COMPLETED, DIED, FAILED, RUNNING
+from storage.runs import COMPLETED, DIED, FAILED, RUNNING, STOPPED
 from storage.trainings import lineage_of
 
-STATUSES = (COMPLETED, FAILED, DIED, RUNNING)
+STATUSES = (COMPLETED, STOPPED, FAILED, DIED, RUNNING)
 
 
 def manifest(digest: str, *inputs: str, **more: Any) -> dict[str, Any]:
@@ -46,6 +46,11 @@ def test_a_run_that_is_going_on_stays_however_old() -> None:
 
 def test_failures_in_a_row_do_not_cost_the_last_run_that_completed() -> None:
     runs = [record("zero"), record("one"), record("two", status=FAILED), record("three", status=DIED)]
+    assert set(kept_runs(runs, 2)) == {"one", "two", "three"}
+
+
+def test_runs_that_were_told_to_stop_early_do_not_cost_the_last_whole_one() -> None:
+    runs = [record("zero"), record("one"), record("two", status=STOPPED), record("three", status=STOPPED)]
     assert set(kept_runs(runs, 2)) == {"one", "two", "three"}
 
 
