@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from storage.data_files import DataFiles
 from storage.datasets import READERS
@@ -33,7 +33,12 @@ class DataSettings(Settings):
     """Which raw data set, where it lies, and into how many shards it is cut."""
 
     root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
-    layout: Literal["mars"] = Field("mars", description="How the folder is laid out.")
+    layout: Literal["mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest"] = Field(
+        "mars", description="How the folder is laid out (docs/data-sets.md)."
+    )
+    split: int = Field(
+        0, ge=0, description="Which of the layout's splits into training and test people, where it has several."
+    )
     train_shards: int = Field(8, ge=1, description="Shards of the training tracklets.")
     test_shards: int = Field(8, ge=1, description="Shards of the query and gallery tracklets.")
     max_missing_fraction: float = Field(
@@ -46,6 +51,14 @@ class DataSettings(Settings):
     )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
     scan_workers: int = neutral(4, "Threads that read changed frames; more for a slow disk or network.", ge=1)
+
+    @model_validator(mode="after")
+    def _has_the_split(self) -> Self:
+        splits = READERS[self.layout].splits
+        if self.split >= splits:
+            there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
+            raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
+        return self
 
 
 def part_of(split: str) -> str:
@@ -84,7 +97,7 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             where=settings.root,
             fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    tracklets = READERS[settings.layout].read(DataFiles(settings.root), 0)
+    tracklets = READERS[settings.layout].read(DataFiles(settings.root), settings.split)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:
@@ -127,7 +140,7 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     if found.skeletons:
         for name, rows in _shards(found.skeletons.tracklets, settings).items():
             write_table(files_table(rows), out_dir / f"{name}.skeletons.parquet")
-    text = json.dumps(summary(found, settings.layout), indent=2)
+    text = json.dumps(summary(found, settings), indent=2)
     (out_dir / "summary.json").write_text(text + "\n")
 
 
@@ -140,7 +153,7 @@ def _shards(tracklets: Iterable[Tracklet], settings: DataSettings) -> dict[str, 
     return shards
 
 
-def summary(found: Scan, layout: str) -> dict[str, Any]:
+def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
     """Counts of each split, missing frames, and what a reader of the results should know."""
     tracklets, missing = found.tracklets, found.missing
     splits = {split: _counts([t for t in tracklets if t.split == split]) for split in SPLITS}
@@ -163,7 +176,9 @@ def summary(found: Scan, layout: str) -> dict[str, Any]:
             if own[name]["count"]:
                 problems.append(f"{own[name]['count']} {verb}: {', '.join(own[name]['first'][:3])}, ...")
     return {
-        "layout": layout,
+        "layout": settings.layout,
+        "split": settings.split,
+        "split_count": READERS[settings.layout].splits,
         "splits": splits,
         "missing_frames": _listed(missing),
         **({"skeletons": own} if own else {}),
