@@ -28,6 +28,7 @@ class Embeddings:
         splits: query or gallery, (N,) str.
         pids: identities, (N,) int32; 0 is a distractor.
         camids: cameras, (N,) int32.
+        clothes: which of the identity's own clothes, (N,) int32; 0 where that is not known.
         vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
     """
 
@@ -35,6 +36,7 @@ class Embeddings:
     splits: NDArray[np.str_]
     pids: NDArray[np.int32]
     camids: NDArray[np.int32]
+    clothes: NDArray[np.int32]
     vectors: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -47,7 +49,8 @@ class Embeddings:
     def take(self, rows: NDArray[np.intp]) -> "Embeddings":
         """The tracklets at `rows`, in that order."""
         ids = tuple(self.ids[row] for row in rows)
-        return Embeddings(ids, self.splits[rows], self.pids[rows], self.camids[rows], self.vectors[rows])
+        labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows])
+        return Embeddings(ids, *labels, self.vectors[rows])
 
 
 def read_embeddings(paths: Sequence[Path]) -> Embeddings:
@@ -82,9 +85,9 @@ def read_embeddings(paths: Sequence[Path]) -> Embeddings:
         raise _bad("every embedding is zero", ids.tolist(), "check that the frames can be read, and train again")
     unit = (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
     order = np.argsort(ids, kind="stable")
-    labels = [np.asarray(table[name].to_pylist(), kind) for name, kind in (("pid", np.int32), ("camid", np.int32))]
+    pids, camids, clothes = (np.asarray(table[name].to_pylist(), np.int32) for name in ("pid", "camid", "clothes"))
     splits = np.array(table["split"].to_pylist(), dtype=str)
-    return Embeddings(tuple(ids.tolist()), splits, labels[0], labels[1], unit).take(order)
+    return Embeddings(tuple(ids.tolist()), splits, pids, camids, clothes, unit).take(order)
 
 
 def _bad(what: str, names: list[str], fix: str) -> DataError:

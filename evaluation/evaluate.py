@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt
 
 from evaluation.embeddings import Embeddings, GalleryKind, queries_and_gallery, read_embeddings, sampling_of
 from evaluation.metrics import Scores, average_precision, chance, scores
-from evaluation.ranking import SAME_CAMERA, Answers, rank_gallery
+from evaluation.ranking import LEFT_OUT, Answers, Protocol, rank_gallery
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
 from storage.errors import DataError
 from storage.progress import Progress, silent
@@ -23,8 +23,17 @@ from storage.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
 TOLD_EVERY = 100  # queries
-SHOWN = 50  # tracklets named
+SHOWN = 50  # tracklets named in the metrics
+SHOWN_HERE = 5  # and in an error
 ROWS_PER_GROUP = 8192
+LEAVES_OUT: dict[Protocol, str] = {
+    "standard": "gallery tracklets of the query's own identity and camera",
+    "clothes_changing": "gallery tracklets of the query's own identity that are by its camera or in its clothes",
+}
+MATCH_MUST_BE: dict[Protocol, str] = {
+    "standard": "by another camera",
+    "clothes_changing": "by another camera and in other clothes",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,11 @@ class EvaluationSettings(Settings):
     gallery: GalleryKind = Field(
         "with_queries", description="Whether query tracklets stay in the gallery (MARS's official 11,310) or not."
     )
+    protocol: Protocol = Field(
+        "standard",
+        description="What is left out of the gallery: what shows the query's person by the query's camera (standard), "
+        "and also in the query's clothes (clothes_changing).",
+    )
     ranks: tuple[PositiveInt, ...] = Field((1, 5, 10, 20), min_length=1, description="Ranks at which CMC is reported.")
     top: int = Field(50, ge=1, description="Nearest gallery tracklets kept of each query.")
 
@@ -48,12 +62,15 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     """Rank the gallery for every query and write the metrics, the CMC curve, each query's score and nearest answers.
 
     Raises:
-        DataError: embeddings that cannot be ranked, or no query with a match in another camera.
+        DataError: embeddings that cannot be ranked, no query with a match in another camera, or clothes that the
+            protocol asks for and that are not known.
     """
     embeddings = read_embeddings(inputs.embeddings)
     queries, gallery = queries_and_gallery(embeddings, settings.gallery)
+    if settings.protocol == "clothes_changing":
+        _need_clothes(queries, gallery)
     answers = []
-    for answer in rank_gallery(queries, gallery, settings.top):
+    for answer in rank_gallery(queries, gallery, settings.top, settings.protocol):
         answers.append(answer)
         if len(answers) % TOLD_EVERY == 0 or len(answers) == len(queries):
             progress(len(answers), len(queries), "queries")
@@ -61,7 +78,7 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     matches = np.array([len(ranks) for ranks in match_ranks])
     if not matches.any():
         raise DataError(
-            f"none of the {len(queries)} queries has a match by another camera in the gallery",
+            f"none of the {len(queries)} queries has a match {MATCH_MUST_BE[settings.protocol]} in the gallery",
             fix="check identities and cameras of the query and gallery rows; nothing can be measured like this",
         )
     last = max(CURVE, *settings.ranks)
@@ -86,11 +103,26 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     write_table(_ranks_table(queries, gallery, answers), out_dir / "ranks.parquet", ROWS_PER_GROUP)
 
 
+def _need_clothes(queries: Embeddings, gallery: Embeddings) -> None:
+    asked_for = np.isin(gallery.pids, queries.pids) & (gallery.pids != DISTRACTOR_PID)
+    unknown = [*queries.take(np.flatnonzero(queries.clothes == 0)).ids]
+    unknown += gallery.take(np.flatnonzero(asked_for & (gallery.clothes == 0))).ids
+    unknown = sorted(set(unknown))
+    if unknown:
+        more = f" and {len(unknown) - SHOWN_HERE} more" if len(unknown) > SHOWN_HERE else ""
+        raise DataError(
+            f"evaluation.protocol is clothes_changing, and the clothes in {len(unknown)} tracklets are not known",
+            where=", ".join(unknown[:SHOWN_HERE]) + more,
+            fix="take evaluation.protocol=standard, or a data set that names clothes (docs/data-sets.md)",
+        )
+
+
 def _protocol(settings: EvaluationSettings, sampling: str | None) -> dict[str, Any]:
     return {
+        "name": settings.protocol,
         "gallery": settings.gallery,
         "sampling": sampling,
-        "left_out": "gallery tracklets of the query's own identity and camera",
+        "left_out": LEAVES_OUT[settings.protocol],
         "distance": "Euclidean between unit vectors, float32",
         "ties": "wrong answers first",
     }
@@ -121,7 +153,8 @@ def _queries_table(queries: Embeddings, answers: Sequence[Answers]) -> pa.Table:
 def _ranks_table(queries: Embeddings, gallery: Embeddings, answers: Sequence[Answers]) -> pa.Table:
     nearest = np.concatenate([a.nearest for a in answers])
     status = np.concatenate([a.status for a in answers])
-    ranks = [np.where(a.status == SAME_CAMERA, 0, np.cumsum(a.status != SAME_CAMERA)) for a in answers]
+    counted = [~np.isin(a.status, LEFT_OUT) for a in answers]
+    ranks = [np.where(counts, np.cumsum(counts), 0) for counts in counted]
     columns = {
         "query_id": np.repeat(np.array(queries.ids, dtype=object), [len(a.nearest) for a in answers]),
         "rank": np.concatenate(ranks).astype(np.int32),

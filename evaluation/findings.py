@@ -9,6 +9,7 @@ GALLERY_KINDS = {
     "with_queries": "query tracklets kept in the gallery",
     "without_queries": "query tracklets not in the gallery",
 }
+PROTOCOLS = {"standard": "standard", "clothes_changing": "clothes-changing"}
 SAMPLINGS = {
     "dense": "dense: every frame of a tracklet counts",
     "rrs": "rrs: one frame of each of eight segments of a tracklet",
@@ -115,6 +116,7 @@ def protocol(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{metrics['gallery']:,} tracklets, {metrics['distractors']:,} of them distractors; "
             + GALLERY_KINDS.get(named["gallery"], named["gallery"]),
         ),
+        ("Protocol", PROTOCOLS.get(named["name"], named["name"])),
         ("Left out", named["left_out"]),
         *([("Frames", SAMPLINGS.get(sampling, sampling))] if sampling else []),
         ("Distance", f"{named['distance']}; ties: {named['ties']}"),
@@ -124,7 +126,7 @@ def protocol(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _without_match(count: int) -> str:
-    return f"; {count:,} have no match by another camera" if count else ""
+    return f"; {count:,} have no match that counts" if count else ""
 
 
 def _without_embedding(metrics: Mapping[str, Any]) -> str:

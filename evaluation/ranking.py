@@ -7,6 +7,7 @@ move mAP by points.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from evaluation.schema import STATUS
 from storage.tracklets import DISTRACTOR_PID
 
 BLOCK_VALUES = 1 << 24  # distances in memory at once: 64 MB
-WRONG, SAME_CAMERA, MATCH = range(len(STATUS))
+WRONG, SAME_CAMERA, SAME_CLOTHES, MATCH = range(len(STATUS))
+LEFT_OUT = (SAME_CAMERA, SAME_CLOTHES)
+Protocol = Literal["standard", "clothes_changing"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Answers:
     """What the gallery answered to one query.
 
     Attributes:
-        candidates: gallery items that count: all but those of the query's own identity and camera.
+        candidates: gallery items that count: all but those that the protocol leaves out.
         match_ranks: ranks of its right answers among them, from 1, ascending, (R,) int64; empty if there are none.
         nearest: positions in the gallery of the nearest items, nearest first, the query's own tracklet left out, (K,).
         distances: their Euclidean distances, (K,) float32.
@@ -50,16 +53,20 @@ def squared_distances(queries: NDArray[np.float32], gallery: NDArray[np.float32]
     return np.maximum(distances, 0, out=distances)
 
 
-def rank_gallery(queries: Embeddings, gallery: Embeddings, top: int) -> Iterator[Answers]:
+def rank_gallery(
+    queries: Embeddings, gallery: Embeddings, top: int, protocol: Protocol = "standard"
+) -> Iterator[Answers]:
     """Rank the gallery for each query, in order of the queries.
 
-    Gallery items of the query's identity and camera do not count. Distractors count and match nobody. Of items at the
+    Gallery items of the query's identity and camera do not count; in the clothes-changing protocol, those of the
+    query's identity in the query's clothes do not count either. Distractors count and match nobody. Of items at the
     same distance the wrong ones come first.
 
     Args:
         queries: Q tracklets.
         gallery: G tracklets; may hold the queries themselves.
         top: how many nearest items to keep of each query.
+        protocol: which items of the query's identity are left out.
     """
     members = {int(pid): np.flatnonzero(gallery.pids == pid) for pid in np.unique(queries.pids)}
     own = {name: position for position, name in enumerate(gallery.ids)}
@@ -70,10 +77,11 @@ def rank_gallery(queries: Embeddings, gallery: Embeddings, top: int) -> Iterator
         for offset, row in enumerate(distances):
             query = start + offset
             same = members[int(queries.pids[query])]
-            beside = gallery.camids[same] == queries.camids[query]
             status = np.full(len(gallery), WRONG)
             status[same] = WRONG if queries.pids[query] == DISTRACTOR_PID else MATCH
-            status[same[beside]] = SAME_CAMERA
+            if protocol == "clothes_changing":
+                status[same[gallery.clothes[same] == queries.clothes[query]]] = SAME_CLOTHES
+            status[same[gallery.camids[same] == queries.camids[query]]] = SAME_CAMERA
             yield _answers(row, status, own.get(queries.ids[query]), top)
 
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-STATUS = ("wrong", "same_camera", "match")
+STATUS = ("wrong", "same_camera", "same_clothes", "match")
 """What an answer is to its query; among equal distances they are ranked in this order, so that ties never flatter."""
 
 
@@ -35,8 +35,8 @@ QUERIES = _schema(
 RANKS = _schema(
     "ranks",
     "the nearest gallery items of each query, nearest first, the query itself left out; rank: from 1 among the items "
-    "that count, 0 for same_camera, which do not; distance: Euclidean between unit vectors, 0 to 2; status: "
-    + " ".join(STATUS),
+    "that count, 0 for same_camera and same_clothes, which do not; distance: Euclidean between unit vectors, 0 to 2; "
+    "status: " + " ".join(STATUS),
     [
         ("query_id", pa.string()),
         ("rank", pa.int32()),

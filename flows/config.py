@@ -6,10 +6,10 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
@@ -19,6 +19,7 @@ from extraction.scoring import QualitySettings
 from flows.libraries import LIBRARIES
 from flows.server import ServerSettings
 from flows.settings_file import WORKSPACE, read_settings
+from storage.datasets import READERS
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
 from storage.settings import Settings, neutral
@@ -80,6 +81,16 @@ class Config(Settings):
             raise ValueError(f'a version is major.minor in quotes, such as "2.15", or null: {", ".join(wrong)}')
         return versions
 
+    @model_validator(mode="after")
+    def _clothes_can_be_known(self) -> Self:
+        if self.evaluation.protocol == "clothes_changing" and not READERS[self.data.layout].clothes:
+            with_clothes = ", ".join(name for name, reader in READERS.items() if reader.clothes)
+            raise ValueError(
+                f"evaluation.protocol=clothes_changing needs clothes, which data.layout={self.data.layout} does not "
+                f"name; {with_clothes} can"
+            )
+        return self
+
 
 def _is_version(value: Any) -> bool:
     # in YAML 2.10 without quotes is the number 2.1
@@ -135,6 +146,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
 def _explain(problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
     name = ".".join(location)
+    if problem["type"] == "value_error" and _names_at(location):
+        return str(problem["ctx"]["error"])  # settings that contradict each other
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']} (given: {problem.get('input')!r})"
     valid = _names_at(location[:-1])

@@ -121,20 +121,27 @@ def publish_index(store: Store, config: Config, scanned: Scan, run: str = "") ->
 def origin(config: Config) -> str | None:
     """Digest of all that an index is made from, without the frames.
 
-    None where that cannot be said: a list is not there, or files must be looked for (`data.skeletons`).
+    None where that cannot be said: a list cannot be read, or files must be looked for (`data.skeletons`).
     """
     settings = config.data
     if settings.skeletons:
         return None
     try:
         files, reader = DataFiles(settings.root), READERS[settings.layout]
-        lists = [hashlib.sha256(files.read(name)).hexdigest() for name in reader.lists]
+        lists = [_content(files, name) for name in reader.lists]
         names = [digest_of(files.names(folder)) for folder in reader.folders]
         archives = archive_stamps(settings.root)
     except OSError:
         return None
     versions = library_versions(INDEXING, counted_as=config.versions)
     return digest_of([lists, names, archives, settings.key_fields(), code_digests(INDEXING), versions])
+
+
+def _content(files: DataFiles, name: str) -> str | None:
+    try:
+        return hashlib.sha256(files.read(name)).hexdigest()
+    except FileNotFoundError:
+        return None  # which is as much a fact as any content
 
 
 def _remember(store: Store, config: Config, before: str | None, found: Scan, key: str) -> None:

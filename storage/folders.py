@@ -1,15 +1,14 @@
 """Any folder of crops as tracklets: for who wants skeletons or embeddings without making a data set first."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from storage.datasets.mars import FRAME_NAME
+from storage.datasets.names import IMAGES, natural
 from storage.errors import DataError
 from storage.tracklets import Tracklet
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 NOBODY = -1  # the pid and camid of who is not known
 
 
@@ -44,10 +43,3 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         images = [name for name in files if name.lower().endswith(IMAGES)]
         if images:
             yield Path(folder), images
-
-
-def natural(text: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts numbers in names by their value: frame2 before frame10, and frame01 always before frame1."""
-    parts = re.split(r"(\d+)", text)
-    # only what \d matches has a value: a superscript two is a digit to str.isdigit, and nothing to int()
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part], text

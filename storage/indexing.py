@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, model_validator
 
 from storage.data_files import DataFiles
 from storage.datasets import READERS
@@ -35,10 +35,13 @@ class DataSettings(Settings):
     """Which raw data set, where it lies, and into how many shards it is cut."""
 
     root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
-    layout: Literal["mars"] = Field("mars", description="How the folder is laid out.")
-    split: int | Literal["all"] = Field(
+    layout: Literal["mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest"] = Field(
+        "mars", description="How the folder is laid out (docs/data-sets.md)."
+    )
+    split: NonNegativeInt | Literal["all"] = Field(
         0,
-        description="Which split of a layout that has several (from 0); all: a model for each, and their mean.",
+        description="Which of the layout's splits into training and test people, where it has several (from 0); all: "
+        "a model for each, and their mean.",
     )
     train_shards: int = Field(
         8, ge=1, description="Shards of the training tracklets; of all tracklets where a layout has several splits."
@@ -54,6 +57,14 @@ class DataSettings(Settings):
     )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
     scan_workers: int = neutral(4, "Threads that read changed frames; more for a slow disk or network.", ge=1)
+
+    @model_validator(mode="after")
+    def _has_the_split(self) -> Self:
+        splits = READERS[self.layout].splits
+        if self.split != "all" and self.split >= splits:
+            there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
+            raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
+        return self
 
 
 def part_of(split: str) -> str:
@@ -93,7 +104,7 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
     reader = READERS[settings.layout]
-    tracklets = reader.read(DataFiles(settings.root), chosen_split(settings))
+    tracklets = reader.read(DataFiles(settings.root), one_split(settings))
     if reader.splits > 1:  # what is remembered of the frames then serves all splits
         tracklets = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_id)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
@@ -113,31 +124,21 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     return Scan(tuple(stamped), tuple(missing), seen.digests, seen.cache_digest, skeletons)
 
 
-def chosen_split(settings: DataSettings) -> int:
-    """The one split that is asked for.
+def one_split(settings: DataSettings) -> int:
+    """The split of settings that name one.
 
     Raises:
-        SettingsError: there is no such split.
+        SettingsError: they name all of them, each of which has an index of its own.
     """
-    there = READERS[settings.layout].splits
-    if settings.split == "all" or not 0 <= settings.split < there:
-        raise SettingsError(
-            f"the layout {settings.layout} has {there} split{'s' if there > 1 else ''}, and no split {settings.split}",
-            where="data.split",
-            fix=f"0 to {there - 1}, or all" if there > 1 else "leave data.split out",
-        )
+    if settings.split == "all":
+        raise SettingsError("one split is indexed at a time", where="data.split=all", fix="name one: data.split=0")
     return settings.split
 
 
 def splits(settings: DataSettings) -> list[DataSettings]:
-    """The settings of each split that is asked for: `all` stands for every one that the layout has.
-
-    Raises:
-        SettingsError: there is no such split.
-    """
+    """The settings of each split that is asked for: `all` stands for every one that the layout has."""
     if settings.split == "all":
         return [settings.model_copy(update={"split": split}) for split in range(READERS[settings.layout].splits)]
-    chosen_split(settings)
     return [settings]
 
 
@@ -180,7 +181,7 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     if found.skeletons:
         for name, rows in _shards(found.skeletons.tracklets, settings).items():
             write_table(files_table(rows), out_dir / f"{name}.skeletons.parquet")
-    text = json.dumps(summary(found, settings.layout), indent=2)
+    text = json.dumps(summary(found, settings), indent=2)
     (out_dir / "summary.json").write_text(text + "\n")
 
 
@@ -195,10 +196,10 @@ def _shards(tracklets: Iterable[Tracklet], settings: DataSettings) -> dict[str, 
 
 def unlabelled(tracklet: Tracklet) -> Tracklet:
     """The tracklet's frames and what they hold, without who it is and what it is for."""
-    return replace(tracklet, split="", pid=0, camid=0)
+    return Tracklet(tracklet.tracklet_id, "", 0, 0, tracklet.frames, tracklet.fingerprint)
 
 
-def summary(found: Scan, layout: str) -> dict[str, Any]:
+def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
     """Counts of each split, missing frames, and what a reader of the results should know."""
     tracklets, missing = found.tracklets, found.missing
     splits = {split: _counts([t for t in tracklets if t.split == split]) for split in SPLITS}
@@ -221,7 +222,9 @@ def summary(found: Scan, layout: str) -> dict[str, Any]:
             if own[name]["count"]:
                 problems.append(f"{own[name]['count']} {verb}: {', '.join(own[name]['first'][:3])}, ...")
     return {
-        "layout": layout,
+        "layout": settings.layout,
+        "split": settings.split,
+        "split_count": READERS[settings.layout].splits,
         "splits": splits,
         "missing_frames": _listed(missing),
         **({"skeletons": own} if own else {}),

@@ -15,13 +15,15 @@ def _schema(name: str, version: int, units: str, fields: list[tuple[str, pa.Data
 
 INDEX = _schema(
     "index",
-    1,
-    "frames: paths relative to the data root; fingerprint: blake2b-128 of the frames' bytes",
+    2,
+    "frames: paths relative to the data root; fingerprint: blake2b-128 of the frames' bytes; clothes: from 1 within an "
+    "identity, 0: not known",
     [
         ("tracklet_id", pa.string()),
         ("split", pa.string()),
         ("pid", pa.int32()),
         ("camid", pa.int32()),
+        ("clothes", pa.int32()),
         ("frames", pa.list_(pa.string())),
         ("fingerprint", pa.string()),
     ],
@@ -81,13 +83,14 @@ FEATURES = _schema(
 
 EMBEDDINGS = _schema(
     "embeddings",
-    1,
-    "embedding: L2-normalised",
+    2,
+    "embedding: L2-normalised; clothes: as in the index",
     [
         ("tracklet_id", pa.string()),
         ("split", pa.string()),
         ("pid", pa.int32()),
         ("camid", pa.int32()),
+        ("clothes", pa.int32()),
         ("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False))),
     ],
 )

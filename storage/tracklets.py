@@ -25,6 +25,7 @@ class Tracklet:
         camid: camera, from 1 (or 0), as the data set numbers them.
         frames: paths relative to the data root, in time order.
         fingerprint: digest of the frames' bytes; empty before fingerprinting.
+        clothes: which of the identity's own clothes, from 1; 0 where that is not known.
     """
 
     tracklet_id: str
@@ -33,6 +34,7 @@ class Tracklet:
     camid: int
     frames: tuple[str, ...]
     fingerprint: str = ""
+    clothes: int = 0
 
 
 def index_table(tracklets: Iterable[Tracklet]) -> pa.Table:

@@ -79,6 +79,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
             "split": [t.split for t in tracklets],
             "pid": [t.pid for t in tracklets],
             "camid": [t.camid for t in tracklets],
+            "clothes": [t.clothes for t in tracklets],
             "embedding": [row.tolist() for row in filled],
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": settings.sampling.encode()}),

@@ -1,13 +1,15 @@
 """What every data set's lists must fulfil, and how a reader says what is wrong with them: everything at once."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import chain
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from storage.data_files import DataFiles
 from storage.errors import DataError
@@ -15,9 +17,10 @@ from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet
 
 SHOWN = 20
 RESTORE = "restore it from the data set's archive"
-UNPLAIN = r"^$|^/|/$|//|\\|(^|/)\.\.?(/|$)|[^ -~]"
-"""What no relative path of a frame has: nothing at all, or parts that are empty, `.`, `..`, or not printable ASCII."""
+UNPLAIN = r"^$|^/|/$|//|\\|(^|/)\.\.?(/|$)"
+"""What no relative path of a frame is: nothing at all, or one with parts that are empty, `.` or `..`."""
 LARGEST_ID = 2**31 - 1  # of what the index can hold
+HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
@@ -45,21 +48,65 @@ def text_of(files: DataFiles, name: str) -> str:
         raise DataError(f"cannot be read as text: {error}", where=files.where(name), fix=RESTORE) from error
 
 
-def matrix_of(files: DataFiles, name: str, variable: str) -> Any:
-    """A variable of a MATLAB file, as scipy reads it.
+def lines_of(files: DataFiles, name: str) -> list[str]:
+    """The lines of a text file without the blanks at their ends; empty ones at the end of the file are left out.
 
     Raises:
-        DataError: it is no such file, or holds no such variable.
+        DataError: as `text_of`.
     """
-    import scipy.io  # half a second, for nothing where the lists are as at the last scan
+    # str.splitlines() would also split at characters that belong to a damaged line, and shift all numbers after it
+    return [line.rstrip() for line in text_of(files, name).rstrip().split("\n")]
 
+
+def whole_numbers(files: DataFiles, name: str, variable: str) -> NDArray[np.int64]:
+    """A variable of a MATLAB file that holds whole numbers.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    values = np.asarray(_variable(files, name, variable))
+    # int64 holds more than any index; what float64 cannot tell apart is no index either
+    if values.dtype.kind not in "iuf" or not (np.abs(values.astype(np.float64)) < 2**53).all():
+        raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
+    numbers = values.astype(np.int64)
+    if (numbers != values).any():
+        raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
+    return numbers
+
+
+def _variable(files: DataFiles, name: str, variable: str) -> Any:
+    # each import takes half a second, for nothing where the lists are as at the last scan
     try:
-        contents = scipy.io.loadmat(BytesIO(files.read(name)))
-    except Exception as error:  # scipy raises many kinds for one cause: not a MATLAB file
+        content = files.read(name)
+        if HDF5 in (content[:8], content[512:520]):  # MATLAB 7.3, whose own header is 512 bytes
+            import h5py
+
+            with h5py.File(BytesIO(content)) as file:
+                contents = {variable: file[variable][()].T} if variable in file else {}
+        else:
+            import scipy.io
+
+            contents = scipy.io.loadmat(BytesIO(content), variable_names=[variable])
+    except Exception as error:  # both raise many kinds for one cause: not such a file
         raise DataError(f"cannot be read as a MATLAB file: {error}", where=files.where(name), fix=RESTORE) from error
     if variable not in contents:
         raise DataError(f"holds no variable {variable!r}", where=files.where(name), fix=RESTORE)
     return contents[variable]
+
+
+def numbered(values: Sequence[int], last: int, of: str) -> Iterator[str]:
+    """What is wrong with numbers that name rows or people, each at most once, from 1 to `last`.
+
+    Args:
+        values: the numbers.
+        last: the greatest that there is.
+        of: whose numbers they are, for the message: `query_IDX.mat: row`.
+    """
+    for value, count in Counter(values).items():
+        if not 1 <= value <= last:
+            yield f"{of} {value} is not among 1 to {last}"
+        elif count > 1:
+            yield f"{of} {value} is listed {_times(count)}"
 
 
 def checked(files: DataFiles, tracklets: Sequence[Tracklet], problems: Sequence[str]) -> list[Tracklet]:
@@ -87,10 +134,11 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     Raises:
         DataError: always.
     """
+    shown = [_shown(problem) for problem in problems[:SHOWN]]
     more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     places = "place" if len(problems) == 1 else "places"
     raise DataError(
-        f"the data set contradicts itself in {len(problems)} {places}:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+        f"the data set contradicts itself in {len(problems)} {places}:\n  " + "\n  ".join(shown) + more,
         where=files.root,
         fix="restore the original lists, or correct what is named",
     )
@@ -101,8 +149,9 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
     train = {t.pid for t in tracklets if t.split == "train"}
     test = {t.pid for t in tracklets if t.split != "train"}
     problems += [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
-    if DISTRACTOR_PID in train:
-        problems.append("a distractor (identity 0) is among the training tracklets")
+    for split in ("train", "query"):
+        if any(t.pid == DISTRACTOR_PID and t.split == split for t in tracklets):
+            problems.append(f"a distractor (identity {DISTRACTOR_PID}) is among the {split} tracklets")
     names = Counter(t.tracklet_id for t in tracklets)
     problems += [f"{name}: listed {_times(count)}" for name, count in names.items() if count > 1]
     for tracklet in tracklets:
@@ -111,7 +160,15 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
         if not 0 <= tracklet.pid <= LARGEST_ID or not 0 <= tracklet.camid <= LARGEST_ID:
             problems.append(f"{tracklet.tracklet_id}: identity {tracklet.pid}, camera {tracklet.camid}: out of range")
         if not is_plain(tracklet.tracklet_id):
-            problems.append(f"{tracklet.tracklet_id!a}: names are of ASCII characters that can be printed")
+            problems.append(f"{tracklet.tracklet_id}: names are of ASCII characters that can be printed")
+    return problems + _wrong_frames(tracklets)
+
+
+def _wrong_frames(tracklets: Sequence[Tracklet]) -> list[str]:
+    unprintable = [frame for t in tracklets for frame in t.frames if not is_plain(frame)]
+    if unprintable:
+        return [f"{frame!r}: frames have names of ASCII characters that can be printed" for frame in unprintable]
+    problems = []
     # a million frames: as columns
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
     if pc.count_distinct(frames).as_py() < len(frames):
@@ -119,7 +176,7 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
         repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
         problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
     for frame in frames.filter(pc.match_substring_regex(frames, UNPLAIN)).to_pylist():
-        problems.append(f"{frame!a}: frames are relative paths of ASCII characters, without '.' and '..'")
+        problems.append(f"{frame!r}: frames are relative paths without '.' and '..'")
     return problems
 
 
@@ -131,6 +188,11 @@ def _empty_splits(tracklets: Sequence[Tracklet]) -> list[str]:
 def is_plain(name: str) -> bool:
     """Whether a name means the same everywhere: printable ASCII, and something."""
     return bool(name) and name.isascii() and name.isprintable()
+
+
+def _shown(problem: str) -> str:
+    """A problem without what a terminal or a log cannot take: names of damaged lists hold anything."""
+    return "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in problem)
 
 
 def _times(count: int) -> str:

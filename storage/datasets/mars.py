@@ -10,14 +10,13 @@ Rows of pid -1 (junk) are dropped; pid 0 (distractors) stay in the gallery.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.data_files import DataFiles
-from storage.datasets.checks import RESTORE, checked, matrix_of, need, text_of
-from storage.errors import DataError
+from storage.datasets.checks import checked, lines_of, need, numbered, whole_numbers
 from storage.tracklets import JUNK_PID, Tracklet
 
 LISTS = (
@@ -38,35 +37,49 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
         DataError: files are missing, or the lists contradict themselves; every contradiction is listed at once.
     """
     need(files, NEEDED, "MARS", "set data.root to the folder that holds bbox_train, bbox_test and info")
-    queries = {int(row) for row in _rows(files, "info/query_IDX.mat", "query_IDX").ravel()}
     problems: list[str] = []
-    train = list(_split(files, "train", set(), problems))
+    queries = whole_numbers(files, "info/query_IDX.mat", "query_IDX").ravel().tolist()
+    train = list(_split(files, "train", [], problems))
     test = list(_split(files, "test", queries, problems))
     return checked(files, train + test, problems)
 
 
-def _split(files: DataFiles, part: str, queries: set[int], problems: list[str]) -> Iterator[Tracklet]:
-    names = text_of(files, f"info/{part}_name.txt").split()
-    rows = _rows(files, f"info/tracks_{part}_info.mat", f"track_{part}_info")
+def _split(files: DataFiles, part: str, queries: Sequence[int], problems: list[str]) -> Iterator[Tracklet]:
+    names = lines_of(files, f"info/{part}_name.txt")
+    rows = whole_numbers(files, f"info/tracks_{part}_info.mat", f"track_{part}_info")
     if rows.ndim != 2 or rows.shape[1] != 4:
         problems.append(f"tracks_{part}_info.mat: expected rows of (first, last, pid, camid), found shape {rows.shape}")
         return
-    problems += [f"query_IDX.mat: there is no row {row} of {len(rows)}" for row in queries if not 0 < row <= len(rows)]
+    problems += numbered(queries, len(rows), "query_IDX.mat: row")
+    problems += _in_no_row(rows, len(names), part)
+    asked = set(queries)
     for number, (first, last, pid, camid) in enumerate(rows.tolist(), start=1):
         label = f"tracks_{part}_info.mat row {number}"
         if not 1 <= first <= last <= len(names):
             problems.append(f"{label}: frames {first} to {last} are not lines of {part}_name.txt (1 to {len(names)})")
             continue
-        if pid == JUNK_PID:
+        if pid == JUNK_PID and number not in asked:
             continue
         frames = names[first - 1 : last]
         wrong = _contradictions(frames, pid, camid)
         if wrong:
             problems.append(f"{label}: {wrong}")
             continue
-        split = "train" if part == "train" else "query" if number in queries else "gallery"
+        split = "train" if part == "train" else "query" if number in asked else "gallery"
         paths = tuple(f"bbox_{part}/{name.split('C')[0]}/{name}" for name in frames)
         yield Tracklet(frames[0].rsplit("F", 1)[0], split, pid, camid, paths)
+
+
+def _in_no_row(rows: NDArray[np.int64], lines: int, part: str) -> Iterator[str]:
+    """Lines of a name list that no row has: rows are missing, or the ends of some are wrong."""
+    ends = np.clip(rows[:, :2] - [1, 0], 0, lines)
+    begun_less_ended = np.zeros(lines + 1, np.int64)
+    np.add.at(begun_less_ended, ends[:, 0], 1)
+    np.add.at(begun_less_ended, ends[:, 1], -1)
+    in_a_row = np.cumsum(begun_less_ended)[:lines] > 0
+    edges = np.flatnonzero(np.diff(in_a_row, prepend=True, append=True))
+    for start, stop in edges.reshape(-1, 2).tolist():
+        yield f"{part}_name.txt: lines {start + 1} to {stop} are of no row of tracks_{part}_info.mat"
 
 
 def _contradictions(frames: list[str], pid: int, camid: int) -> str | None:
@@ -76,7 +89,7 @@ def _contradictions(frames: list[str], pid: int, camid: int) -> str | None:
     if bad:
         return f"{bad[0]!r} is not a frame name like 0001C1T0001F001.jpg"
     found = [match for match in matches if match is not None]
-    pids = sorted({int(match["pid"]) for match in found if match["pid"] != "00-1"})
+    pids = sorted({JUNK_PID if match["pid"] == "00-1" else int(match["pid"]) for match in found})
     cameras = sorted({int(match["camid"]) for match in found})
     if pids != [pid]:
         return f"says identity {pid}, its frames are of {pids}"
@@ -85,10 +98,3 @@ def _contradictions(frames: list[str], pid: int, camid: int) -> str | None:
     if len({match["tracklet"] for match in found}) > 1:
         return f"mixes tracklets: {frames[0]} to {frames[-1]}"
     return None
-
-
-def _rows(files: DataFiles, name: str, variable: str) -> NDArray[np.int64]:
-    values = np.asarray(matrix_of(files, name, variable))
-    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
-    return values.astype(np.int64)

@@ -18,8 +18,14 @@ Row = tuple[str, str, int, int, Sequence[float]]
 def write_embeddings(tmp_path: Path) -> Callable[..., Path]:
     """Writes rows as one embedding shard."""
 
-    def write(rows: Sequence[Row], name: str = "embeddings.parquet", sampling: str | None = None) -> Path:
-        columns = list(zip(*rows, strict=True))
+    def write(
+        rows: Sequence[Row],
+        name: str = "embeddings.parquet",
+        sampling: str | None = None,
+        clothes: Sequence[int] | None = None,
+    ) -> Path:
+        *labels, vectors = zip(*rows, strict=True)
+        columns = [*labels, clothes or [0] * len(rows), vectors]
         table = pa.table(
             [pa.array(list(c), field.type) for c, field in zip(columns, EMBEDDINGS, strict=True)], EMBEDDINGS
         )

@@ -42,9 +42,33 @@ def test_a_case_worked_by_hand(write_embeddings, worked_rows, evaluate) -> None:
 def test_the_protocol_is_named(write_embeddings, worked_rows, evaluate) -> None:
     out = evaluate(write_embeddings(worked_rows, sampling="dense"))
     protocol = json.loads((out / "metrics.json").read_text())["protocol"]
+    assert protocol["name"] == "standard"
     assert protocol["gallery"] == "with_queries"
     assert protocol["sampling"] == "dense"
     assert protocol["ties"] == "wrong answers first"
+
+
+def test_the_clothes_changing_protocol_leaves_out_the_same_clothes(write_embeddings, worked_rows, evaluate) -> None:
+    """Query 1 has its only match in its own clothes; query 2 changed; 4 changed and had nothing else to lose."""
+    clothes = [1, 1, 1, 2, 0, 1, 1, 1, 2]
+    shard = write_embeddings(worked_rows, clothes=clothes)
+    out = evaluate(shard, gallery="without_queries", ranks=(1, 2), protocol="clothes_changing")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "clothes_changing"
+    assert "in its clothes" in metrics["protocol"]["left_out"]
+    assert (metrics["counted_queries"], metrics["queries_without_match"]) == (2, 2)
+    assert metrics["mAP"] == pytest.approx((1 / 2 + 1) / 2)
+    rows = [r for r in read_table(out / "ranks.parquet", RANKS).to_pylist() if r["query_id"] == "0001C1T0001"]
+    assert [(r["gallery_id"], r["rank"], r["status"]) for r in rows[:1]] == [("0001C2T0001", 0, "same_clothes")]
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_clothes_that_are_not_known_are_named(write_embeddings, worked_rows, evaluate, unknown: int) -> None:
+    clothes = [0 if row == unknown else 1 for row in range(len(worked_rows))]
+    with pytest.raises(DataError, match="clothes in 1 tracklets are not known") as caught:
+        evaluate(write_embeddings(worked_rows, clothes=clothes), protocol="clothes_changing")
+    assert caught.value.where == worked_rows[unknown][0]
+    evaluate(write_embeddings(worked_rows, clothes=clothes), protocol="standard")
 
 
 def test_the_official_gallery_keeps_the_queries(write_embeddings, worked_rows, evaluate) -> None:

@@ -33,6 +33,7 @@ def metrics(mean: float, rank1: float) -> dict[str, Any]:
         "protocol": {
             "gallery": "with_queries",
             "sampling": "dense",
+            "name": "standard",
             "left_out": "own camera",
             "distance": "Euclidean",
             "ties": "wrong answers first",
@@ -77,10 +78,11 @@ def test_the_score_table_ends_with_chance() -> None:
 
 def test_the_protocol_names_gallery_sampling_ties_and_queries_that_were_not_counted() -> None:
     said = dict(protocol(metrics(0.4, 0.5)))
-    assert said["Queries"] == "3 counted of 4; 1 have no match by another camera"
+    assert said["Queries"] == "3 counted of 4; 1 have no match that counts"
     assert "query tracklets kept in the gallery" in said["Gallery"]
     assert said["Frames"].startswith("dense")
     assert "wrong answers first" in said["Distance"]
+    assert said["Protocol"] == "standard"
 
 
 def test_tracklets_without_an_embedding_are_named() -> None:

@@ -9,31 +9,37 @@ from hypothesis import strategies as st
 
 from evaluation.embeddings import Embeddings
 from evaluation.metrics import average_precision, chance, scores
-from evaluation.ranking import rank_gallery, squared_distances
+from evaluation.ranking import Protocol, rank_gallery, squared_distances
 
-Item = tuple[int, int, tuple[int, int]]  # pid, camid, direction: few of each, so that ties and gaps are common
+Item = tuple[int, int, int, tuple[int, int]]  # pid, camid, clothes, direction: few, so that ties and gaps are common
 items = st.tuples(
-    st.integers(0, 3), st.integers(1, 3), st.tuples(st.integers(-2, 2), st.integers(-2, 2)).filter(lambda v: any(v))
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.tuples(st.integers(-2, 2), st.integers(-2, 2)).filter(lambda v: any(v)),
 )
 
 
 def embeddings(rows: Sequence[Item], name: str) -> Embeddings:
-    vectors = np.array([row[2] for row in rows], np.float64)
+    vectors = np.array([row[3] for row in rows], np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Embeddings(
         tuple(f"{name}{i}" for i in range(len(rows))),
         np.array([name] * len(rows)),
         np.array([row[0] for row in rows], np.int32),
         np.array([row[1] for row in rows], np.int32),
+        np.array([row[2] for row in rows], np.int32),
         vectors.astype(np.float32),
     )
 
 
-def slow_ranked(query: Item, gallery: Sequence[Item], distances: Sequence[float]) -> list[bool]:
+def slow_ranked(query: Item, gallery: Sequence[Item], distances: Sequence[float], protocol: Protocol) -> list[bool]:
     """Right or wrong of each gallery item that counts, nearest first, by sorting."""
     rows = []
-    for (pid, camid, _), distance in zip(gallery, distances, strict=True):
+    for (pid, camid, clothes, _), distance in zip(gallery, distances, strict=True):
         if pid == query[0] and camid == query[1]:
+            continue
+        if protocol == "clothes_changing" and pid == query[0] and clothes == query[2]:
             continue
         rows.append((distance, pid == query[0] and pid != 0))
     return [right for _, right in sorted(rows)]
@@ -45,13 +51,19 @@ def slow_average_precision(ranked: Sequence[bool]) -> float:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(items, min_size=1, max_size=5), st.lists(items, min_size=1, max_size=25))
-def test_metrics_equal_their_definition_on_random_cases(queries: list[Item], gallery: list[Item]) -> None:
+@given(
+    st.lists(items, min_size=1, max_size=5),
+    st.lists(items, min_size=1, max_size=25),
+    st.sampled_from(("standard", "clothes_changing")),
+)
+def test_metrics_equal_their_definition_on_random_cases(
+    queries: list[Item], gallery: list[Item], protocol: Protocol
+) -> None:
     asked, ranked = embeddings(queries, "q"), embeddings(gallery, "g")
     distances = squared_distances(asked.vectors, ranked.vectors)
-    slow = [slow_ranked(q, gallery, row.tolist()) for q, row in zip(queries, distances, strict=True)]
+    slow = [slow_ranked(q, gallery, row.tolist(), protocol) for q, row in zip(queries, distances, strict=True)]
     counted = [s for s in slow if any(s)]
-    answers = list(rank_gallery(asked, ranked, top=4))
+    answers = list(rank_gallery(asked, ranked, 4, protocol))
     assert [len(s) for s in slow] == [a.candidates for a in answers]
     assert [sum(s) for s in slow] == [len(a.match_ranks) for a in answers]
     if not counted:
@@ -64,8 +76,8 @@ def test_metrics_equal_their_definition_on_random_cases(queries: list[Item], gal
 
 
 def test_of_equally_near_answers_the_wrong_one_ranks_first() -> None:
-    asked = embeddings([(1, 1, (1, 0))], "q")
-    ranked = embeddings([(1, 2, (0, 1)), (2, 2, (0, 1)), (0, 2, (0, -1))], "g")
+    asked = embeddings([(1, 1, 0, (1, 0))], "q")
+    ranked = embeddings([(1, 2, 0, (0, 1)), (2, 2, 0, (0, 1)), (0, 2, 0, (0, -1))], "g")
     (answer,) = rank_gallery(asked, ranked, top=3)
     assert answer.match_ranks.tolist() == [3]
     assert answer.nearest.tolist() == [1, 2, 0]

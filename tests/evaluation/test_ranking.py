@@ -15,9 +15,8 @@ def random_embeddings(count: int, name: str, seed: int, identities: int = 6) -> 
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = tuple(f"{name}{i:03d}" for i in range(count))
     pids = rng.integers(0, identities, count).astype(np.int32)
-    return Embeddings(
-        ids, np.array([name] * count), pids, rng.integers(1, 4, count).astype(np.int32), vectors.astype("f")
-    )
+    camids, clothes = (rng.integers(1, 4, count).astype(np.int32) for _ in range(2))
+    return Embeddings(ids, np.array([name] * count), pids, camids, clothes, vectors.astype("f"))
 
 
 def joined(a: Embeddings, b: Embeddings) -> Embeddings:
@@ -29,6 +28,7 @@ def joined(a: Embeddings, b: Embeddings) -> Embeddings:
         both(a.splits, b.splits),
         both(a.pids, b.pids),
         both(a.camids, b.camids),
+        both(a.clothes, b.clothes),
         both(a.vectors, b.vectors),
     )
 
@@ -60,6 +60,20 @@ def test_status_of_the_nearest_answers_and_ranks_of_matches_agree() -> None:
             same_camera = gallery.camids[position] == queries.camids[query]
             assert (STATUS[status] == "same_camera") == bool(same_pid and same_camera)
             assert (STATUS[status] == "match") == bool(same_pid and not same_camera and queries.pids[query] != 0)
+
+
+def test_clothes_that_do_not_count_are_told_from_cameras_that_do_not() -> None:
+    queries, gallery = random_embeddings(9, "q", 4), random_embeddings(60, "g", 5)
+    seen = set()
+    for query, answer in enumerate(rank_gallery(queries, gallery, 60, "clothes_changing")):
+        for position, status in zip(answer.nearest, answer.status, strict=True):
+            same_pid = gallery.pids[position] == queries.pids[query]
+            same_camera = gallery.camids[position] == queries.camids[query]
+            same_clothes = gallery.clothes[position] == queries.clothes[query]
+            assert (STATUS[status] == "same_camera") == bool(same_pid and same_camera)
+            assert (STATUS[status] == "same_clothes") == bool(same_pid and same_clothes and not same_camera)
+            seen.add(STATUS[status])
+    assert seen == set(STATUS)
 
 
 def test_queries_kept_in_the_gallery_change_no_rank_of_their_own() -> None:

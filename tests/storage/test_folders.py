@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from storage.datasets.names import natural
 from storage.errors import DataError
-from storage.folders import folder_tracklets, natural
+from storage.folders import folder_tracklets
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -1,0 +1,43 @@
+"""Names of frames in listings: which files are frames, in which folders, and in which order."""
+
+import re
+from collections.abc import Iterable
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+OTHERS_FOLDERS = ("__MACOSX", "@eaDir")
+"""Folders with pictures that other programs leave beside a user's own."""
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file is a picture of the data set; hidden files (`._0001.jpg`) and thumbnails are not."""
+    if not name.lower().endswith(IMAGES):
+        return False
+    return not any(part.startswith(".") or part in OTHERS_FOLDERS for part in name.split("/"))
+
+
+def frames_by_folder(names: Iterable[str]) -> dict[str, list[str]]:
+    """The frames among files, by folder; folders and their frames in the order of the numbers in their names.
+
+    A folder that holds files, but no frame, is there with no frames. Hidden folders are not.
+    """
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folder = name.rpartition("/")[0]
+        frames = folders.setdefault(folder, [])
+        if is_frame(name):
+            frames.append(name)
+    mine = {folder: frames for folder, frames in folders.items() if is_frame(f"{folder}/frame.jpg")}
+    return {folder: sorted(mine[folder], key=natural) for folder in sorted(mine, key=natural)}
+
+
+def natural(text: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts numbers in names by their value: frame2 before frame10, and frame01 always before frame1."""
+    parts = re.split(r"(\d{1,1000})", text)  # int() takes no more than 4,300 digits
+    # only what \d matches has a value: a superscript two is a digit to str.isdigit, and nothing to int()
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part], text
+
+
+def number_in(name: str) -> int | None:
+    """The number of `0001`, `cam3` or `person_0007`: digits after nothing but other characters; else None."""
+    match = re.fullmatch(r"[^0-9]*([0-9]{1,10})", name)
+    return int(match[1]) if match else None
