@@ -21,11 +21,13 @@ class Once:
 
     Attributes:
         build: what it passes steps on to.
-        made: stage and key -> artifact.
+        made: stage and key -> artifact, of all splits.
+        split: whose turn it is.
     """
 
     build: Builder
     made: dict[tuple[str, str], Artifact] = field(default_factory=dict)
+    split: str = ""
 
     def one(self, step: Step) -> Artifact:
         """Build one step."""
@@ -40,8 +42,16 @@ class Once:
         return [self.made[step.stage, step.key] for step in steps]
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
-        """As the builder says."""
-        return self.build.lineage()
+        """As the builder says, without what belongs to other splits."""
+        return tuple(
+            row
+            for row in self.build.lineage()
+            if row["artifact"].startswith(f"{self.split} ") or _shared(row["artifact"])
+        )
+
+
+def _shared(label: str) -> bool:
+    return not label.startswith("split ")
 
 
 def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: Builder) -> None:
@@ -64,6 +74,7 @@ def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: B
     for each in chosen:
         name = f"split {each.data.split}"
         index = find_index(each, name)
+        once.split = name
         try:
             found[name] = pipeline(each, index, once, name)
         except Reached as error:
