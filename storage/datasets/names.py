@@ -30,6 +30,12 @@ def frames_by_folder(names: Iterable[str]) -> dict[str, list[str]]:
     return {folder: sorted(mine[folder], key=natural) for folder in sorted(mine, key=natural)}
 
 
+def unnumbered(frames: Iterable[str]) -> list[str]:
+    """What is wrong with frames whose names are not a number each, as `0001.jpg`."""
+    numbers = re.compile(r"(.*/)?[0-9]{1,18}\.\w+")
+    return [f"{frame!r} is not a frame name like 0001.jpg" for frame in frames if not numbers.fullmatch(frame)]
+
+
 def natural(text: str) -> tuple[list[tuple[int, str]], str]:
     """A key that sorts numbers in names by their value: frame2 before frame10, and frame01 always before frame1."""
     parts = re.split(r"(\d{1,1000})", text)  # int() takes no more than 4,300 digits
