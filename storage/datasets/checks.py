@@ -144,6 +144,8 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
             problems.append(f"{tracklet.tracklet_id}: has no frame")
         if not 0 <= tracklet.pid <= LARGEST_ID or not 0 <= tracklet.camid <= LARGEST_ID:
             problems.append(f"{tracklet.tracklet_id}: identity {tracklet.pid}, camera {tracklet.camid}: out of range")
+        if not 0 <= tracklet.clothes <= LARGEST_ID:
+            problems.append(f"{tracklet.tracklet_id}: clothes {tracklet.clothes}: out of range")
         if not is_plain(tracklet.tracklet_id):
             problems.append(f"{tracklet.tracklet_id}: names are of ASCII characters that can be printed")
     return problems + _wrong_frames(tracklets)

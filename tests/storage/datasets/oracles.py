@@ -26,9 +26,8 @@ def digits(text: str) -> int:
 
 
 def pictures(tree: Tree) -> list[PurePosixPath]:
-    paths = [PurePosixPath(name) for name in tree]
-    hidden = [p for p in paths if any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in p.parts)]
-    return [p for p in paths if p.suffix.lower() in PICTURES and p not in hidden]
+    hidden = re.compile(r"(.*/)?(\.|(__MACOSX|@eaDir)/).*", re.DOTALL)
+    return [PurePosixPath(name) for name in tree if name.lower().endswith(PICTURES) and not hidden.fullmatch(name)]
 
 
 def in_order(frames: list[PurePosixPath]) -> tuple[str, ...]:
@@ -95,9 +94,10 @@ def lsvid(tree: Tree) -> Known:
 def two_cameras(tree: Tree, top: str, cameras: tuple[str, str]) -> dict[str, tuple[list[PurePosixPath], ...]]:
     people: dict[str, tuple[list[PurePosixPath], ...]] = {}
     for path in pictures(tree):
+        place, person = f"{path.parent.parent}", path.parent.name
         for number, camera in enumerate(cameras):
-            if str(path.parent.parent) == f"{top}/{camera}":
-                people.setdefault(path.parent.name, ([], []))[number].append(path)
+            if place == f"{top}/{camera}":
+                people.setdefault(person, ([], []))[number].append(path)
     return people
 
 
@@ -129,8 +129,7 @@ def prid2011(tree: Tree, found: Known) -> Known:
     cameras = ("cam_a", "cam_b")
     top = "multi_shot" if any(name.startswith("multi_shot/") for name in tree) else "prid_2011/multi_shot"
     people = two_cameras(tree, top, cameras)
-    people = {name: frames for name, frames in people.items() if name in {f"person_{n:04d}" for n in range(1, 201)}}
-    assert len(people) == 200
+    people = {name: people[name] for name in [f"person_{n:04d}" for n in range(1, 201)]}
     assert all(one and two for one, two in people.values())
     if "splits_prid2011.json" in tree:
         chosen = json.loads(tree["splits_prid2011.json"])[0]
