@@ -118,7 +118,7 @@ def test_the_real_protocol_has_the_published_counts(shared_data: Path, tmp_path:
     [
         (lambda rows: rows[:-1], "train_name.txt: lines 6 to 9 are of no row of tracks_train_info.mat"),
         (lambda rows: np.vstack([rows[:1], rows[2:]]), "train_name.txt: lines 4 to 5 are of no row"),
-        (lambda rows: rows + [0, -1, 0, 0], "train_name.txt: lines 3 to 3 are of no row"),
+        (lambda rows: rows + np.array([0, -1, 0, 0]), "train_name.txt: lines 3 to 3 are of no row"),
         (lambda rows: rows + 0.5, "does not hold whole numbers"),
         (lambda rows: rows * np.nan, "does not hold whole numbers"),
         (lambda rows: np.where(rows == 2, -1, rows), "says identity -1, its frames are of [2]"),
