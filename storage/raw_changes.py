@@ -102,8 +102,8 @@ def _frame_changes(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> Ite
 def index_changes(before: Artifact, now: Artifact) -> dict[str, RawChanges]:
     """Shard -> what changed in it; only shards whose files differ are read.
 
-    Nothing where the index before is of an earlier version of the schema. Two indexes that are cut into different shards
-    are compared as a whole, under the name ALL.
+    Nothing where the index before is of an earlier version of the schema. Two indexes that are cut into different
+    shards are compared as a whole, under the name ALL.
     """
     old, new = (_shards(index) for index in (before, now))
     if not all(has_schema(before.path / f"{shard}.parquet", INDEX) for shard in old):
