@@ -6,8 +6,8 @@ from pathlib import Path
 
 from storage.artifacts import Artifact
 from storage.fingerprints import DIGEST_BYTES
-from storage.schema import FRAME_DIGESTS
-from storage.tables import read_table
+from storage.schema import FRAME_DIGESTS, INDEX
+from storage.tables import has_schema, read_table
 from storage.tracklets import Tracklet, read_index
 
 DIGESTS = ".digests.parquet"
@@ -102,9 +102,12 @@ def _frame_changes(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> Ite
 def index_changes(before: Artifact, now: Artifact) -> dict[str, RawChanges]:
     """Shard -> what changed in it; only shards whose files differ are read.
 
-    Two indexes that are cut into different shards are compared as a whole, under the name ALL.
+    Nothing where the index before is of an earlier version of the schema. Two indexes that are cut into different
+    shards are compared as a whole, under the name ALL.
     """
     old, new = (_shards(index) for index in (before, now))
+    if not all(has_schema(before.path / f"{shard}.parquet", INDEX) for shard in old):
+        return {}
     if old.keys() != new.keys():
         return {ALL: compare(read_rows(before.path, list(old)), read_rows(now.path, list(new)))}
     differing = [shard for shard in new if old[shard] != new[shard]]

@@ -94,6 +94,14 @@ def read_table(paths: Path | Sequence[Path], schema: pa.Schema, columns: list[st
     return pa.concat_tables(tables) if tables else wanted.empty_table()
 
 
+def has_schema(path: Path, schema: pa.Schema) -> bool:
+    """Whether a Parquet file is of this schema, in this version."""
+    try:
+        return bool(pq.read_schema(path).equals(schema))
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(f"cannot read a table: {error}", where=path, fix="run again: a damaged artifact is made anew")
 

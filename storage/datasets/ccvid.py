@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from storage.data_files import DataFiles
 from storage.datasets.checks import checked, lines_of, need
-from storage.datasets.names import frames_by_folder
+from storage.datasets.names import frames_by_folder, unnumbered
 from storage.tracklets import SPLITS, Tracklet
 
 LISTS = tuple(f"{split}.txt" for split in SPLITS)
@@ -47,6 +47,7 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     unlisted = [folder for folder in folders if FOLDER.fullmatch(folder) and folder not in listed]
     # a line that could not be read is told already; that its folder is not listed would be the same again
     problems += [] if problems else [f"{folder}: is in none of the lists" for folder in unlisted]
+    problems += unnumbered(frame for row in rows for frame in folders.get(row.folder, ()))
     labels: dict[int, set[str]] = {}
     for row in rows:
         labels.setdefault(row.pid, set()).add(row.clothes)

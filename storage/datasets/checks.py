@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from io import BytesIO
 from itertools import chain
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage.data_files import DataFiles
+from storage.datasets.matlab import read_matrix
 from storage.errors import DataError
 from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet
 
@@ -20,7 +20,6 @@ RESTORE = "restore it from the data set's archive"
 UNPLAIN = r"^$|^/|/$|//|\\|(^|/)\.\.?(/|$)"
 """What no relative path of a frame is: nothing at all, or one with parts that are empty, `.` or `..`."""
 LARGEST_ID = 2**31 - 1  # of what the index can hold
-HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
@@ -64,34 +63,20 @@ def whole_numbers(files: DataFiles, name: str, variable: str) -> NDArray[np.int6
     Raises:
         DataError: it cannot be read, or is something else.
     """
-    values = np.asarray(_variable(files, name, variable))
+    try:
+        values = read_matrix(files.read(name), variable)
+    except KeyError as error:
+        raise DataError(f"holds no variable {variable!r}", where=files.where(name), fix=RESTORE) from error
+    except Exception as error:  # many kinds for one cause: not such a file
+        what = f"cannot be read as a MATLAB file with numbers {variable}: {error}"
+        raise DataError(what, where=files.where(name), fix=RESTORE) from error
     # int64 holds more than any index; what float64 cannot tell apart is no index either
-    if values.dtype.kind not in "iuf" or not (np.abs(values.astype(np.float64)) < 2**53).all():
+    if not (np.abs(values.astype(np.float64)) < 2**53).all():
         raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
     numbers = values.astype(np.int64)
     if (numbers != values).any():
         raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
     return numbers
-
-
-def _variable(files: DataFiles, name: str, variable: str) -> Any:
-    # each import takes half a second, for nothing where the lists are as at the last scan
-    try:
-        content = files.read(name)
-        if HDF5 in (content[:8], content[512:520]):  # MATLAB 7.3, whose own header is 512 bytes
-            import h5py
-
-            with h5py.File(BytesIO(content)) as file:
-                contents = {variable: file[variable][()].T} if variable in file else {}
-        else:
-            import scipy.io
-
-            contents = scipy.io.loadmat(BytesIO(content), variable_names=[variable])
-    except Exception as error:  # both raise many kinds for one cause: not such a file
-        raise DataError(f"cannot be read as a MATLAB file: {error}", where=files.where(name), fix=RESTORE) from error
-    if variable not in contents:
-        raise DataError(f"holds no variable {variable!r}", where=files.where(name), fix=RESTORE)
-    return contents[variable]
 
 
 def numbered(values: Sequence[int], last: int, of: str) -> Iterator[str]:
@@ -134,7 +119,7 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     Raises:
         DataError: always.
     """
-    shown = [_shown(problem) for problem in problems[:SHOWN]]
+    shown = [printable(problem) for problem in problems[:SHOWN]]
     more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     places = "place" if len(problems) == 1 else "places"
     raise DataError(
@@ -159,6 +144,8 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
             problems.append(f"{tracklet.tracklet_id}: has no frame")
         if not 0 <= tracklet.pid <= LARGEST_ID or not 0 <= tracklet.camid <= LARGEST_ID:
             problems.append(f"{tracklet.tracklet_id}: identity {tracklet.pid}, camera {tracklet.camid}: out of range")
+        if not 0 <= tracklet.clothes <= LARGEST_ID:
+            problems.append(f"{tracklet.tracklet_id}: clothes {tracklet.clothes}: out of range")
         if not is_plain(tracklet.tracklet_id):
             problems.append(f"{tracklet.tracklet_id}: names are of ASCII characters that can be printed")
     return problems + _wrong_frames(tracklets)
@@ -190,8 +177,8 @@ def is_plain(name: str) -> bool:
     return bool(name) and name.isascii() and name.isprintable()
 
 
-def _shown(problem: str) -> str:
-    """A problem without what a terminal or a log cannot take: names of damaged lists hold anything."""
+def printable(problem: str) -> str:
+    """A message without what a terminal or a log cannot take: names of damaged lists hold anything."""
     return "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in problem)
 
 

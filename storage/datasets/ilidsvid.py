@@ -74,12 +74,9 @@ def _split(
     row = places[split].tolist()
     if len(row) != len(people):
         problems.append(f"{SPLITS}: divides {len(row)} people, and {len(people)} were seen by both cameras")
-        problems.extend(
-            f"{person}: no frames by {camera}"
-            for own, other, camera in ((*cameras, CAMERAS[1]), (*reversed(cameras), CAMERAS[0]))
-            for person in own
-            if not other.get(person)
-        )
+        seen = sorted({person for camera in cameras for person in camera})
+        for name, own in zip(CAMERAS, cameras, strict=True):
+            problems += [f"{person}: no frames by {name}" for person in seen if not own.get(person)]
         return Split((), ())
     wrong = list(numbered(row, len(people), f"{SPLITS}: split {split}: person"))
     problems += wrong

@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from storage.data_files import DataFiles
-from storage.datasets.checks import RESTORE, checked, refuse
+from storage.datasets.checks import RESTORE, checked, printable, refuse
 from storage.errors import DataError
 from storage.tracklets import SPLITS, Tracklet
 
@@ -58,16 +58,19 @@ def _columns(files: DataFiles, name: str) -> dict[str, list[Any]]:
         else:
             words = dict.fromkeys((*WORDS, *NUMBERS, CLOTHES, ORDER), pa.string())
             table = pyarrow.csv.read_csv(content, convert_options=pyarrow.csv.ConvertOptions(column_types=words))
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot be read as a table: {error}", where=files.where(name), fix=RESTORE) from error
-    twice = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
-    missing = [column for column in (*WORDS, *NUMBERS) if column not in table.column_names]
+        names = table.column_names
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot be read as a table: {printable(str(error))}", where=files.where(name), fix=RESTORE
+        ) from error
+    twice = sorted({column for column in names if names.count(column) > 1})
+    missing = [column for column in (*WORDS, *NUMBERS) if column not in names]
     if twice or missing:
         refuse(files, [f"{name}: no column {c!r}" for c in missing] + [f"{name}: two columns {c!r}" for c in twice])
     kinds = dict.fromkeys(WORDS, pa.string()) | dict.fromkeys((*NUMBERS, CLOTHES, ORDER), pa.int64())
     columns, problems = {}, []
     for column, kind in kinds.items():
-        if column not in table.column_names:
+        if column not in names:
             continue
         try:
             columns[column] = table[column].cast(kind).to_pylist()

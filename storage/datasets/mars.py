@@ -58,12 +58,12 @@ def _split(files: DataFiles, part: str, queries: Sequence[int], problems: list[s
         if not 1 <= first <= last <= len(names):
             problems.append(f"{label}: frames {first} to {last} are not lines of {part}_name.txt (1 to {len(names)})")
             continue
-        if pid == JUNK_PID and number not in asked:
-            continue
         frames = names[first - 1 : last]
         wrong = _contradictions(frames, pid, camid)
         if wrong:
             problems.append(f"{label}: {wrong}")
+            continue
+        if pid == JUNK_PID and number not in asked:
             continue
         split = "train" if part == "train" else "query" if number in asked else "gallery"
         paths = tuple(f"bbox_{part}/{name.split('C')[0]}/{name}" for name in frames)
@@ -72,11 +72,8 @@ def _split(files: DataFiles, part: str, queries: Sequence[int], problems: list[s
 
 def _in_no_row(rows: NDArray[np.int64], lines: int, part: str) -> Iterator[str]:
     """Lines of a name list that no row has: rows are missing, or the ends of some are wrong."""
-    ends = np.clip(rows[:, :2] - [1, 0], 0, lines)
-    begun_less_ended = np.zeros(lines + 1, np.int64)
-    np.add.at(begun_less_ended, ends[:, 0], 1)
-    np.add.at(begun_less_ended, ends[:, 1], -1)
-    in_a_row = np.cumsum(begun_less_ended)[:lines] > 0
+    begun, ended = (np.bincount(np.clip(row, 0, lines), minlength=lines + 1) for row in (rows[:, 0] - 1, rows[:, 1]))
+    in_a_row = np.cumsum(begun - ended)[:lines] > 0
     edges = np.flatnonzero(np.diff(in_a_row, prepend=True, append=True))
     for start, stop in edges.reshape(-1, 2).tolist():
         yield f"{part}_name.txt: lines {start + 1} to {stop} are of no row of tracks_{part}_info.mat"

@@ -4,30 +4,36 @@ import re
 from collections.abc import Iterable
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+ALL_DIGITS_ALIKE = str.maketrans("123456789", "000000000")
 OTHERS_FOLDERS = ("__MACOSX", "@eaDir")
 """Folders with pictures that other programs leave beside a user's own."""
-
-
-def is_frame(name: str) -> bool:
-    """Whether a file is a picture of the data set; hidden files (`._0001.jpg`) and thumbnails are not."""
-    if not name.lower().endswith(IMAGES):
-        return False
-    return not any(part.startswith(".") or part in OTHERS_FOLDERS for part in name.split("/"))
 
 
 def frames_by_folder(names: Iterable[str]) -> dict[str, list[str]]:
     """The frames among files, by folder; folders and their frames in the order of the numbers in their names.
 
-    A folder that holds files, but no frame, is there with no frames. Hidden folders are not.
+    A folder that holds files, but no frame, is there with no frames. Hidden files (`._0001.jpg`) and folders are not.
     """
     folders: dict[str, list[str]] = {}
     for name in names:
-        folder = name.rpartition("/")[0]
+        folder, _, last = name.rpartition("/")
         frames = folders.setdefault(folder, [])
-        if is_frame(name):
+        if last[-5:].lower().endswith(IMAGES) and not last.startswith("."):
             frames.append(name)
-    mine = {folder: frames for folder, frames in folders.items() if is_frame(f"{folder}/frame.jpg")}
-    return {folder: sorted(mine[folder], key=natural) for folder in sorted(mine, key=natural)}
+    mine = [f for f in folders if not any(part.startswith(".") or part in OTHERS_FOLDERS for part in f.split("/"))]
+    return {folder: _in_order(folders[folder]) for folder in sorted(mine, key=natural)}
+
+
+def _in_order(frames: list[str]) -> list[str]:
+    # names that differ in their digits only are in order as texts: so are most, and millions want no more than that
+    alike = len({frame.translate(ALL_DIGITS_ALIKE) for frame in frames}) < 2
+    return sorted(frames) if alike else sorted(frames, key=natural)
+
+
+def unnumbered(frames: Iterable[str]) -> list[str]:
+    """What is wrong with frames whose names are not a number each, as `0001.jpg`."""
+    numbers = re.compile(r"(.*/)?[0-9]{1,18}\.\w+")
+    return [f"{frame!r} is not a frame name like 0001.jpg" for frame in frames if not numbers.fullmatch(frame)]
 
 
 def natural(text: str) -> tuple[list[tuple[int, str]], str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from storage.data_files import DataFiles
 from storage.datasets.checks import RESTORE, checked, need, refuse, text_of
-from storage.datasets.names import frames_by_folder
+from storage.datasets.names import frames_by_folder, unnumbered
 from storage.datasets.splits import Split, astray, two_camera_tracklets
 from storage.errors import DataError
 from storage.tracklets import Tracklet
@@ -48,6 +48,7 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
         for person in PEOPLE
         if not frames[person]
     ]
+    problems += unnumbered(frame for camera in cameras for own in camera.values() for frame in own)
     if problems:
         refuse(files, problems)
     halves = _shipped(files, split) if files.exists(SPLITS) else _drawn(cameras, split)

@@ -74,6 +74,24 @@ def test_an_override_without_a_value_is_explained(tmp_path: Path) -> None:
         load_config(write(tmp_path, "name: x"), ["pretrain.epochs"])
 
 
+def test_a_split_that_the_layout_has_not_is_answered_with_how_many_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: x\ndata: {layout: ilidsvid}")
+    assert load_config(path, ["data.split=9"]).data.split == 9
+    with pytest.raises(SettingsError, match=r"data\.split=10: the layout ilidsvid has 10 splits, 0 to 9"):
+        load_config(path, ["data.split=10"])
+    with pytest.raises(SettingsError, match=r"data\.split=1: the layout mars has one split, 0"):
+        load_config(path, ["data.layout=mars", "data.split=1"])
+    with pytest.raises(SettingsError, match=r"data\.split: .*greater than or equal to 0"):
+        load_config(path, ["data.split=-1"])
+
+
+def test_clothes_changing_needs_a_layout_that_can_name_clothes(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: x\nevaluation: {protocol: clothes_changing}")
+    with pytest.raises(SettingsError, match=r"data\.layout=mars does not name; ccvid, manifest can"):
+        load_config(path)
+    assert load_config(path, ["data.layout=ccvid"]).evaluation.protocol == "clothes_changing"
+
+
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_configuration_loads(path: Path) -> None:
     assert load_config(path).name

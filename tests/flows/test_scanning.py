@@ -14,8 +14,10 @@ from flows.config import Config, make_config
 from flows.planning import plan
 from flows.scanning import current_index, kept_index, last_index, trial_index
 from storage.artifacts import Artifact, Store
+from storage.datasets import ilidsvid
 from storage.errors import DataError
 from storage.progress import silent
+from tests.storage.datasets.trees import LAYOUTS, write_tree
 
 Make = Callable[..., Path]
 FRAME = "bbox_train/0001/0001C1T0001F002.jpg"
@@ -92,6 +94,50 @@ def test_a_list_that_comes_back_is_known_again(store: Store, config: Config) -> 
 @pytest.mark.parametrize("settings", [{"train_shards": 3}, {"max_missing_fraction": 0.5}, {"skeletons": "skeletons"}])
 def test_other_settings_go_the_long_way(store: Store, config: Config, settings: dict[str, object]) -> None:
     assert kept(store, changed(config, **settings)) is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "list_name", "frame", "new_frame"),
+    [
+        ("lsvid", "list_sequence/list_seq_test.txt", "tracklet_test/0002/0002_1_03_9.jpg", "0002_1_03_77.jpg"),
+        ("ilidsvid", ilidsvid.SPLITS, "i-LIDS-VID/sequences/cam1/person001/cam1_person001_00010.png", ""),
+        ("prid2011", "splits_prid2011.json", "multi_shot/cam_a/person_0003/0009.png", "0099.png"),
+        ("ccvid", "query.txt", "session1/003_01/00003.jpg", "00099.jpg"),
+        ("folder", "", "query/p3/cam1/walk/9.jpg", "99.jpg"),
+        ("manifest", "manifest.csv", "x/1.jpg", ""),
+    ],
+)
+def test_each_layout_is_kept_until_a_list_or_a_folder_changes(
+    config: Config, tmp_path: Path, layout: str, list_name: str, frame: str, new_frame: str
+) -> None:
+    root = write_tree(LAYOUTS[layout](), tmp_path / layout)
+    own = changed(config, layout=layout, root=root)
+    store = Store(Path(own.store))
+    current_index(store, own, silent)
+    assert kept(store, own) is not None
+    if new_frame:
+        added = (root / frame).with_name(new_frame)
+        added.write_bytes(b"a frame")
+        assert kept(store, own) is None
+        added.unlink()
+        assert kept(store, own) is not None
+    if list_name:
+        there = (root / list_name).exists()
+        with (root / list_name).open("ab") as file:
+            file.write(b"\n")
+        assert kept(store, own) is None, "a list is new, or has changed"
+        if not there:
+            (root / list_name).unlink()
+            assert kept(store, own) is not None
+    (root / frame).write_bytes(b"other")
+    assert kept(store, own) is None
+
+
+def test_another_split_is_another_index(config: Config, tmp_path: Path) -> None:
+    own = changed(config, layout="ilidsvid", root=write_tree(LAYOUTS["ilidsvid"](), tmp_path / "data"))
+    store = Store(Path(own.store))
+    keys = {current_index(store, changed(own, split=split), silent)["key"] for split in (0, 1, 1)}
+    assert len(keys) == 2
 
 
 def test_settings_that_change_no_index_do_not(store: Store, config: Config) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +100,16 @@ def test_indexes_of_other_shards_are_compared_as_a_whole(make_mars: Make, index:
     (root / "bbox_train/0002/0002C1T0001F003.jpg").unlink()
     found = index_changes(before, index(root, "two", train_shards=3, max_missing_fraction=1))
     assert {name: str(told) for name, told in found.items()} == {ALL: "bbox_train/0002/0002C1T0001F003.jpg removed"}
+
+
+def test_an_index_of_an_earlier_version_is_not_compared(make_mars: Make, index: Callable[..., Artifact]) -> None:
+    root = make_mars()
+    before = index(root, "one")
+    (root / "bbox_train/0002/0002C1T0001F003.jpg").unlink()
+    now = index(root, "two", max_missing_fraction=1)
+    assert index_changes(before, now)
+    for shard in ("train-000", "train-001", "test-000"):
+        path = before.path / f"{shard}.parquet"
+        path.chmod(0o644)
+        pq.write_table(pq.read_table(path).drop_columns("clothes"), path)
+    assert index_changes(before, now) == {}

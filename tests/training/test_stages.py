@@ -1,6 +1,7 @@
 """The training stages one after another on a small data set: same bytes twice, and after an interruption."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from storage.errors import WeightsError
 from storage.progress import silent
 from storage.schema import EMBEDDINGS, FEATURES
-from storage.tables import read_ragged, read_table
+from storage.tables import read_ragged, read_table, write_table
+from storage.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
@@ -85,6 +87,16 @@ def test_embeddings_are_unit_vectors_and_zeros_for_a_tracklet_that_cannot_be_rea
         assert length["0007C1T0001"] == pytest.approx(1)
         assert length["0007C2T0001"] == 0
         assert json.loads((out / "notes.json").read_text())["without_readable_frame"] == ["0007C2T0001"]
+
+
+def test_embeddings_carry_the_clothes_of_the_index(stages: Stages, small: Small, tmp_path: Path) -> None:
+    clothes = {t.tracklet_id: number for number, t in enumerate(read_index(small.test), start=3)}
+    dressed = [replace(t, clothes=clothes[t.tracklet_id]) for t in read_index(small.test)]
+    write_table(index_table(dressed), tmp_path / "dressed.parquet")
+    inputs = embed.Inputs(small.root, tmp_path / "dressed.parquet", stages.ready("visual"), small.encoder)
+    embed.run(inputs, embed.EmbedSettings(clip_length=2), tmp_path, silent)
+    rows = read_table(tmp_path / "embeddings.parquet", EMBEDDINGS).to_pylist()
+    assert {row["tracklet_id"]: row["clothes"] for row in rows} == clothes
 
 
 def test_missing_clip_weights_are_named_with_what_to_do(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import scipy.io
 from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.errors import DataError
+from storage.indexing import DataSettings, Scan, summary
 
 Make = Callable[..., Path]
 
@@ -96,6 +97,51 @@ def test_the_real_protocol_has_the_published_counts(shared_data: Path, tmp_path:
     assert len({t.pid for t in tracklets if t.split == "query"}) == 626
     assert sum(t.pid == 0 for t in tracklets) == 3248
     assert sum(len(t.frames) for t in tracklets if t.split == "train") == 509_914
+
+    rows = scipy.io.loadmat(tmp_path / "info/tracks_test_info.mat")["track_test_info"]
+    assert len(rows) == 12_180
+    assert np.count_nonzero(rows[:, 2] == -1) == 870
+    assert sum(t.split != "train" for t in tracklets) == 12_180 - 870 == 11_310
+    for tracklet in tracklets:
+        assert {frame.split("/")[1] for frame in tracklet.frames} == {f"{tracklet.pid:04d}"}
+        assert {frame.split("/")[2].split("T")[0] for frame in tracklet.frames} == {
+            f"{tracklet.pid:04d}C{tracklet.camid}"
+        }
+
+    nothing = np.zeros((0, 16), np.uint8)
+    said = summary(Scan(tuple(tracklets), (), nothing, ""), DataSettings(root=tmp_path))
+    assert said["notes"] == ["140 of 1980 queries have no match in another camera among the gallery rows"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rows: rows[:-1], "train_name.txt: lines 6 to 9 are of no row of tracks_train_info.mat"),
+        (lambda rows: np.vstack([rows[:1], rows[2:]]), "train_name.txt: lines 4 to 5 are of no row"),
+        (lambda rows: rows + np.array([0, -1, 0, 0]), "train_name.txt: lines 3 to 3 are of no row"),
+        (lambda rows: rows + 0.5, "does not hold whole numbers"),
+        (lambda rows: rows * np.nan, "does not hold whole numbers"),
+        (lambda rows: np.where(rows == 2, -1, rows), "says identity -1, its frames are of [2]"),
+    ],
+)
+def test_no_line_of_a_name_list_is_lost(make_mars: Make, change: Callable, says: str) -> None:
+    root = make_mars()
+    file = root / "info/tracks_train_info.mat"
+    rows = scipy.io.loadmat(file)["track_train_info"].astype(float)
+    scipy.io.savemat(file, {"track_train_info": change(rows)})
+    with pytest.raises(DataError) as caught:
+        mars.read(DataFiles(root))
+    assert says in caught.value.what
+
+
+def test_a_query_is_listed_once_and_is_no_junk_and_no_distractor(make_mars: Make) -> None:
+    """Rows of the test list: 1 is junk, 2 a distractor, 3 and 5 are people."""
+    root = make_mars()
+    for rows, says in (([3, 3], "row 3 is listed twice"), ([1, 3], "identity -1"), ([2, 3], "a distractor")):
+        scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([rows])})
+        with pytest.raises(DataError) as caught:
+            mars.read(DataFiles(root))
+        assert says in caught.value.what
 
 
 def test_the_lists_are_all_that_is_read_besides_the_frames(make_mars: Make) -> None:
