@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import evaluation.report
+import evaluation.page
 import extraction.extract
 from flows.config import Config
 from flows.steps import Step
@@ -182,7 +182,7 @@ def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
                 "results": results,
             },
             frames | {"lineage": build.lineage()},
-            weights=lambda: {"template": evaluation.report.TEMPLATE},
+            weights=lambda: evaluation.page.TEMPLATES,
         )
     )
 

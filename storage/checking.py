@@ -31,6 +31,7 @@ from storage.many_stamps import read_many
 from storage.progress import Progress, silent
 from storage.stamps import MISSING
 from storage.tracklets import Tracklet
+from storage.wording import be, many
 
 
 def check(
@@ -100,7 +101,7 @@ def _tracklets(files: DataFiles, reader: Reader, split: int, frames: bool) -> tu
         return reader.read(files if frames else lists, split), None
     except DataError as error:
         places = error.problems or (f"{error.what} ({error.where})" if error.where else error.what,)
-        says = f"the lists cannot be used: {len(places):,} problem{'s' if len(places) > 1 else ''}"
+        says = f"the lists cannot be used: {many(len(places), 'problem')}"
         refused = finding("refused", says, len(places), (Item((place,)) for place in places), problem=True)
     try:
         return (reader.read(lists, split) if frames else []), refused
@@ -152,8 +153,8 @@ def _of_unlisted(
     named = [name for name in images if name in words or name.rpartition("/")[2] in words]
     stray = sorted(set(images) - set(named))
     for kind, names, says in (
-        ("unused", named, "are listed, but of no tracklet that takes part (junk)"),
-        ("extra", stray, "are in no list"),
+        ("unused", named, "listed, but of no tracklet that takes part (junk)"),
+        ("extra", stray, "in no list"),
     ):
-        told = f"{len(names):,} image file{'s' if len(names) > 1 else ''} {says}"
+        told = f"{many(len(names), 'image file')} {be(len(names))} {says}"
         yield finding(kind, told, len(names), (Item((name,)) for name in names), limit=limit)

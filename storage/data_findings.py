@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from storage.duplicates import empty, same_bytes
 from storage.fingerprints import Digests, offsets_of
 from storage.tracklets import DISTRACTOR_PID, Tracklet
+from storage.wording import be, have, many
 
 CLIP_LENGTH = 8
 """Frames of a clip in the published method; a shorter tracklet fills one by repeating frames."""
@@ -95,54 +96,54 @@ def of_lists(tracklets: Sequence[Tracklet], limit: int | None = None) -> Iterato
     ]
     yield finding(
         "one camera",
-        f"{len(alone):,} of {len(cameras):,} identities were seen by one camera only",
+        f"identities seen by one camera only: {len(alone):,} of {len(cameras):,}",
         len(alone),
         alone,
         limit=limit,
     )
     short = [t for t in tracklets if len(t.frames) < CLIP_LENGTH]
-    says = f"{len(short):,} of {len(tracklets):,} tracklets are shorter than a clip of {CLIP_LENGTH} frames"
+    of_all = f"{len(short):,} of {many(len(tracklets), 'tracklet')}"
+    says = f"{of_all} {be(len(short))} shorter than a clip of {CLIP_LENGTH} frames"
     yield finding(
-        "short", says, len(short), (Item((t.tracklet_id,), _frames(len(t.frames))) for t in short), limit=limit
+        "short", says, len(short), (Item((t.tracklet_id,), many(len(t.frames), "frame")) for t in short), limit=limit
     )
 
 
 def _without_match(tracklets: Sequence[Tracklet], limit: int | None) -> Iterator[Finding | None]:
-    """Queries that nobody in another camera answers, in the gallery without the queries, and in that with them."""
+    """Queries that nobody in another camera answers; where they differ, by the gallery without and with the queries."""
     queries = [t for t in tracklets if t.split == "query"]
-    before: list[Tracklet] = []
-    for kind, name, splits in (
-        ("no match without queries", "gallery without queries", ("gallery",)),
-        ("no match with queries", "gallery with queries", ("query", "gallery")),
-    ):
-        cameras: dict[int, set[int]] = {}
-        for t in tracklets:
-            if t.split in splits and t.pid != DISTRACTOR_PID:
-                cameras.setdefault(t.pid, set()).add(t.camid)
-        alone = [t for t in queries if not cameras.get(t.pid, set()) - {t.camid}]
-        both = alone == before
-        before = alone
-        if both and alone:
-            continue
-        says = f"{len(alone):,} of {len(queries):,} query tracklets have no match in another camera ({name})"
-        yield finding(
-            kind,
-            says,
-            len(alone),
-            (Item((t.tracklet_id,), f"identity {t.pid}, camera {t.camid}") for t in alone),
-            limit=limit,
-        )
+    without = _unanswered(queries, [t for t in tracklets if t.split == "gallery"])
+    within = _unanswered(queries, [t for t in tracklets if t.split != "train"])
+    galleries = [("", "", within)]
+    if without != within:
+        galleries = [
+            (" without queries", ", if no query is in the gallery", without),
+            (" with queries", ", if queries are in the gallery", within),
+        ]
+    for kind, case, alone in galleries:
+        of_all = f"{len(alone):,} of {many(len(queries), 'query tracklet')}"
+        says = f"{of_all} {have(len(alone))} no match in another camera{case}"
+        items = (Item((t.tracklet_id,), f"identity {t.pid}, camera {t.camid}") for t in alone)
+        yield finding(f"no match{kind}", says, len(alone), items, limit=limit)
+
+
+def _unanswered(queries: Sequence[Tracklet], gallery: Sequence[Tracklet]) -> list[Tracklet]:
+    cameras: dict[int, set[int]] = {}
+    for t in gallery:
+        if t.pid != DISTRACTOR_PID:
+            cameras.setdefault(t.pid, set()).add(t.camid)
+    return [t for t in queries if not cameras.get(t.pid, set()) - {t.camid}]
 
 
 def of_missing(names: Sequence[str], number: int, total: int) -> Finding | None:
     """Listed frames that are not there, `number` of `total`; `names` are those to be named."""
-    says = f"{number:,} of {total:,} listed frames are missing; they count as unreadable"
+    says = f"{number:,} of {many(total, 'listed frame')} {be(number)} missing; missing frames count as unreadable"
     return finding("missing", says, number, (Item((name,)) for name in names), problem=True)
 
 
 def of_unreadable(faults: Sequence[tuple[str, str]], limit: int | None = None) -> Finding | None:
     """Frames that are there and cannot be read; (name, why) each."""
-    says = f"{_frames(len(faults))} cannot be read"
+    says = f"{many(len(faults), 'frame')} cannot be read"
     return finding("unreadable", says, len(faults), (Item((n,), why) for n, why in faults), problem=True, limit=limit)
 
 
@@ -169,7 +170,7 @@ def of_digests(tracklets: Sequence[Tracklet], digests: Digests, limit: int | Non
         members = (groups.of(group) for group in np.flatnonzero(chosen).tolist())
         items = (_alike([name_of(int(m)) for m in some[: limit and MEMBERS]], len(some)) for some in members)
         number = int(chosen.sum())
-        told = f"{number:,} group{'s' if number > 1 else ''} of frames {says} are the same, byte for byte"
+        told = f"{many(number, 'group')} of frames {says} with the same bytes"
         yield finding(kind, told, number, items, problem=kind == "same in identities", limit=limit)
 
 
@@ -178,7 +179,7 @@ def of_files(names: pa.Array, digests: Digests, limit: int | None = None) -> Fin
     groups = same_bytes(digests)
     members = (groups.of(group) for group in range(len(groups)))
     items = (_alike(names.take(pa.array(some[: limit and MEMBERS])).to_pylist(), len(some)) for some in members)
-    told = f"{len(groups):,} group{'s' if len(groups) > 1 else ''} of image files are the same, byte for byte"
+    told = f"{many(len(groups), 'group')} of image files with the same bytes"
     return finding("same files", told, len(groups), items, limit=limit)
 
 
@@ -197,7 +198,7 @@ def of_sizes(names: pa.Array, sizes: Sizes, limit: int | None = None) -> Finding
         limit: items; None for all.
     """
     odd = np.flatnonzero(odd_sizes(sizes)).tolist()
-    says = f"{_frames(len(odd))} ha{'s' if len(odd) == 1 else 've'} an odd size"
+    says = f"{many(len(odd), 'frame')} {have(len(odd))} an odd size"
     if odd:
         width, height = size_range(sizes)["median"]
         says += f" (most are about {width} x {height})"
@@ -226,10 +227,6 @@ def size_range(sizes: Sizes | None) -> dict[str, tuple[int, int]]:
     order = np.argsort(known.astype(np.int64).prod(axis=1), kind="stable")
     places = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
     return {name: (int(known[i, 0]), int(known[i, 1])) for name, i in places.items()}
-
-
-def _frames(number: int) -> str:
-    return f"{number:,} frame" + ("" if number == 1 else "s")
 
 
 def _alike(names: Sequence[str], number: int) -> Item:

@@ -166,11 +166,11 @@ def summary(found: Scan, layout: str) -> dict[str, Any]:
 
 def _of_skeletons(files: SkeletonFiles) -> Iterator[Finding | None]:
     for kind, names, says in (
-        ("no skeleton", files.missing, "frames have no skeleton file"),
-        ("stray skeleton", files.extra, "skeleton files belong to no frame"),
+        ("no skeleton", files.missing, "frames with no skeleton file"),
+        ("stray skeleton", files.extra, "skeleton files that belong to no frame"),
     ):
         items = (Item((name,)) for name in names)
-        yield finding(kind, f"{len(names):,} {says}", len(names), items, problem=True, limit=SHOWN)
+        yield finding(kind, f"{says}: {len(names):,}", len(names), items, problem=True, limit=SHOWN)
 
 
 def _listed(names: Sequence[str]) -> dict[str, Any]:
