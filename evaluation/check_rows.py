@@ -31,7 +31,7 @@ def verdict(check: Mapping[str, Any]) -> str:
     problems = sum(finding["problem"] for finding in check["findings"])
     notes = len(check["findings"]) - problems
     told = many(problems, "problem") if problems else "No problem found"
-    return f"{told}, {many(notes, 'note')}" if notes else told
+    return f"{told}, {many(notes, 'note')}" if notes or problems else told
 
 
 def published(check: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def length_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "frames": f"{step['from']}" if step["from"] == step["to"] else f"{step['from']} to {step['to']}",
             "tracklets": f"{step['tracklets']:,}",
-            "share": step["tracklets"] / most,
+            "share": step["tracklets"] / most if most else 0.0,
         }
         for step in steps
     ]
