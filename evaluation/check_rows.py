@@ -23,6 +23,7 @@ def section(check: Mapping[str, Any]) -> dict[str, Any]:
         "sizes": sizes(check),
         "findings": finding_rows(check),
         "lengths": length_rows(check),
+        "extent": extent(check),
     }
 
 
@@ -81,6 +82,13 @@ def length_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for step in steps
     ]
+
+
+def extent(check: Mapping[str, Any]) -> str:
+    """The shortest and the longest tracklet in a phrase; empty where there is none."""
+    counts = check["splits"].values()
+    shortest, longest = [c["shortest"] for c in counts if c["tracklets"]], [c["longest"] for c in counts]
+    return f"shortest {min(shortest):,}, longest {max(longest):,}" if shortest else ""
 
 
 def finding_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from evaluation.check_rows import COLUMNS, count_rows, finding_rows, length_rows, published, sizes, verdict
+from evaluation.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
 from flows.progress_bar import progress_bar
 from flows.store_choice import print_whole, table
 from storage.errors import SettingsError
 from storage.progress import silent
 
-SHOWN = 10
-"""Names of each finding without --all."""
+SHOWN, ON_A_PAGE = 10, 50
+"""Names of each finding without --all, on the terminal and on a page."""
 
 WORKERS = 4  # reading threads, as many as data.scan_workers has by default
 BAR, THIN, WIDTH = "█", "▏", 40  # of the histogram
@@ -78,7 +78,7 @@ def check(
     with told_plainly():
         from storage.checking import check as check_data
 
-        limit = None if everything or as_json else SHOWN
+        limit = None if everything or as_json else ON_A_PAGE
         shown = console.is_terminal and not as_json
         with progress_bar(console, "checking") if shown else nullcontext(silent) as progress:
             found = check_data(
@@ -99,15 +99,15 @@ def check(
             # a million names: rich would look at every one
             typer.echo(json.dumps({"root": str(target.root), "split": split, **found}, indent=2))
         else:
-            tell(console, target.root, found)
+            tell(console, target.root, found, None if everything else SHOWN)
             if report:
                 console.print(f"wrote {escape(str(report))}", soft_wrap=True)
     if any(finding["problem"] for finding in found["findings"]):
         raise typer.Exit(1)
 
 
-def tell(console: Console, root: Path, check: Mapping[str, Any]) -> None:
-    """Print what a check found."""
+def tell(console: Console, root: Path, check: Mapping[str, Any], most: int | None) -> None:
+    """Print what a check found, with so many names of each finding; None for all."""
     console.print(f"[bold]{escape(str(root))}[/], layout {check['layout']}", soft_wrap=True)
     if check["splits"]:
         _tell_counts(console, check)
@@ -117,9 +117,11 @@ def tell(console: Console, root: Path, check: Mapping[str, Any]) -> None:
     for row in finding_rows(check):
         word = "[bold red]problem:[/]" if row["problem"] else "[yellow]note:[/]"
         console.print(f"\n{word} {escape(row['says'])}", soft_wrap=True)
-        console.print(*(f"  {item}" for item in row["items"]), sep="\n", soft_wrap=True, markup=False)
-        if row["more"]:
-            console.print(f"  [dim]... and {row['more']:,} more (--all)[/]")
+        # of lists that contradict themselves, every contradiction: who mends one only to hear of the next mends none
+        items = row["items"] if row["kind"] == "refused" else row["items"][:most]
+        console.print(*(f"  {item}" for item in items), sep="\n", soft_wrap=True, markup=False)
+        if more := row["more"] + len(row["items"]) - len(items):
+            console.print(f"  [dim]... and {more:,} more (--all)[/]")
     colour = "bold red" if any(finding["problem"] for finding in check["findings"]) else "green"
     console.print(f"\n[{colour}]{verdict(check)}[/]")
 
@@ -146,6 +148,7 @@ def _tell_lengths(console: Console, check: Mapping[str, Any]) -> None:
         shown.add_row(row["frames"], row["tracklets"], f"[cyan]{bar}[/]")
     console.print()
     print_whole(console, shown)
+    console.print(extent(check))
 
 
 def _target(root: Path | None, layout: str | None, config: Path | None, split: int) -> Target:

@@ -43,8 +43,7 @@ class Looked:
 def look(files: DataFiles, names: pa.Array, workers: int, decode: bool = False, progress: Progress = silent) -> Looked:
     """Read every frame once, and its header; decode it if asked.
 
-    Of a million frames in memory's cache, headers and digests took 40 s on one core, decoding MARS's frames ten times
-    as long (see docs/data-sets.md).
+    Headers and digests took 35 to 45 microseconds of one core a frame, decoding one of 64 x 128 pixels 125.
 
     Args:
         files: of the data set.

@@ -67,6 +67,7 @@ def small_check(problem: str, name: str) -> dict[str, Any]:
     finding = Finding("missing", problem, 70, (Item((name,), "gone"),) * 50, True)
     note = Finding("short", "a note", 2, (Item(("0001C1T0001",)), Item(("0002C1T0001", "0002C2T0001"))), False)
     counts = {"tracklets": 6, "identities": 2, "frames": 2400, "cameras": 3, "distractors": 0}
+    counts |= {"shortest": 2, "longest": 1200}
     figures = (("train", "tracklets", 7, 6), ("train", "frames", 2400, 2400))
     compared = Comparison("Small", "its authors", 1, True, figures)
     lengths = ((1, 1, 0), (2, 3, 4), (4, 7, 2))
@@ -301,7 +302,7 @@ def test_the_check_of_the_data_set_is_a_section(make_inputs, report) -> None:
         "The first 50",
         "… and 20 more",
         "Note a note 0001C1T0001 0002C1T0001 = 0002C2T0001",
-        "Tracklets by length, frames 1 0 2 to 3 4 4 to 7 2",
+        "Tracklets by length, frames shortest 2, longest 1,200 1 0 2 to 3 4 4 to 7 2",
     ):
         assert words in page.text, words
     differs = [cell for cell in page.all("td") if cell.get("class") == "differs"]
