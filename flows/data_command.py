@@ -74,6 +74,8 @@ def check(
             raise SettingsError(
                 "no frame is read, or all of each", where="--lists, --decode", fix="give one of the two"
             )
+        if report and not report.absolute().parent.is_dir():
+            raise SettingsError("there is no such folder", where=report.parent, fix="make it, or name another file")
         target = _target(root, layout, config, split)
     with told_plainly():
         from storage.checking import check as check_data

@@ -69,7 +69,7 @@ def check(
     sizes = None
     if frames:
         listed = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-        images = _images(files, {name.partition("/")[0] for name in _firsts(tracklets)})
+        images = _images(files, {t.frames[0].partition("/")[0] for t in tracklets})
         there = images if refused and not tracklets else listed.filter(_are_there(files, listed, images, progress))
         looked = look(files, there, workers, decode, progress)
         sizes = looked.sizes
@@ -109,10 +109,6 @@ def _tracklets(files: DataFiles, reader: Reader, split: int, frames: bool) -> tu
         return [], refused
 
 
-def _firsts(tracklets: Sequence[Tracklet]) -> Iterator[str]:
-    return (tracklet.frames[0] for tracklet in tracklets)
-
-
 def _images(files: DataFiles, folders: set[str]) -> pa.Array:
     """Names of the image files in some folders, sorted; in all of the root if none is named."""
     names = pa.array(chain.from_iterable(files.names(folder) for folder in sorted(folders) or [""]), pa.string())
@@ -121,11 +117,16 @@ def _images(files: DataFiles, folders: set[str]) -> pa.Array:
 
 
 def _are_there(files: DataFiles, listed: pa.Array, images: pa.Array, progress: Progress) -> pa.Array:
-    """Which listed frames are there, (N,) booleans; a listing does not go through links to folders, hence twice."""
+    """Which listed frames are there, (N,) booleans.
+
+    Those that are not among the images are asked for by name: a listing does not go through links to folders, and a
+    frame may have any ending.
+    """
     found = pc.is_in(listed, images).to_numpy(zero_copy_only=False).copy()
-    others = np.flatnonzero(~found)
-    if not files.root.is_file():
-        found[others] = read_many(files.root, listed.take(pa.array(others)), progress)[:, 0] != MISSING
+    rest = np.flatnonzero(~found)
+    names = listed.take(pa.array(rest))
+    archive, _ = files.rows(names)
+    found[rest] = (archive >= 0) | (read_many(files.root, names, progress)[:, 0] != MISSING)
     return pa.array(found)
 
 

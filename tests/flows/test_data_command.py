@@ -120,6 +120,7 @@ def test_a_page_is_written_where_asked(root: Path, tmp_path: Path) -> None:
         (["ROOT", "--layout", "mars", "--lists", "--decode"], "--lists, --decode"),
         (["nowhere", "--layout", "mars"], "the data set is not there"),
         (["--config", "nowhere.yaml"], "cannot read the configuration"),
+        (["ROOT", "--layout", "mars", "--report", "nowhere/x.html"], "there is no such folder"),
         (["ROOT", "--venus"], "No such option"),
     ],
 )

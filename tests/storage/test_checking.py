@@ -12,7 +12,10 @@ import pytest
 
 from storage.checking import check
 from storage.data_check import DataCheck
+from storage.data_files import DataFiles
 from storage.data_findings import CLIP_LENGTH
+from storage.datasets import READERS, Reader
+from storage.tracklets import SPLITS, Tracklet
 
 Make = Callable[..., Path]
 CLIP = tuple(range(1, CLIP_LENGTH + 1))
@@ -95,6 +98,20 @@ def test_an_archive_is_checked_as_the_folder_that_it_holds(root: Path, tmp_path:
             for file in sorted((root / folder).rglob("*.jpg")):
                 archive.write(file, file.relative_to(root))
     assert check(half, "mars") == loose
+
+
+def test_a_listed_frame_may_have_any_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(files: DataFiles, split: int) -> list[Tracklet]:
+        return [Tracklet(name, name, i, 1, (f"bbox/{i}.tif",)) for i, name in enumerate(SPLITS, start=1)]
+
+    monkeypatch.setitem(READERS, "own", Reader(read))
+    (tmp_path / "raw/bbox").mkdir(parents=True)
+    for i in (1, 2):
+        cv2.imwrite(str(tmp_path / f"raw/bbox/{i}.tif"), np.full((32, 16, 3), i, np.uint8))
+    (tmp_path / "raw/notes.md").write_text("beside the folder, so that an archive has more than that one")
+    assert found(check(tmp_path / "raw", "own"))["missing"] == ["bbox/3.tif"]
+    packed = Path(shutil.make_archive(str(tmp_path / "raw"), "zip", tmp_path / "raw"))
+    assert found(check(packed, "own"))["missing"] == ["bbox/3.tif"]
 
 
 def test_frames_behind_links_to_folders_are_there(root: Path, tmp_path: Path) -> None:
