@@ -138,15 +138,6 @@ def _without_embedding(metrics: Mapping[str, Any]) -> str:
     return f"{blank['count']:,} tracklets without a readable frame, ranked as like nobody: {named}"
 
 
-def count_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Counts of each split of the data set, for a table."""
-    columns = ("identities", "tracklets", "frames", "cameras", "distractors")
-    return [
-        {"name": split, "values": [f"{counts[column]:,}" for column in columns]}
-        for split, counts in summary["splits"].items()
-    ]
-
-
 def status_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What became of the frames of each split and camera: shares of each status, scores, how steady the skeletons are.
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from evaluation import findings
+from evaluation.check_rows import section
 from evaluation.curves import cmc_curve, loss_curve
+from evaluation.page import template
 from evaluation.schema import CMC
 from evaluation.showcase import answered_queries, data_uri, posed_tracklets, shown_tracklets
 from storage.errors import StoreError
@@ -22,7 +23,6 @@ from storage.settings import Settings
 from storage.tables import read_table
 from storage.tracklets import Tracklet, read_index
 
-TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 FILE_NAME = "report.html"
 NOT_LOSSES = ("step", "epoch", "lr", "loss")
 TRAINED_HERE = "Visual encoder"  # the history of a visual encoder that stands in for a pretrained one
@@ -87,9 +87,9 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     training = [_training(name, path) for name, path in inputs.histories.items()]
     cmc = _cmc(inputs.results)
     progress(4, 5, "curves")
-    page = _template().render(
+    page = template(FILE_NAME).render(
         title=settings.title,
-        summary=summary,
+        check=section(summary),
         quality=quality,
         tiles=tiles,
         verdict=findings.verdict(tiles),
@@ -100,7 +100,6 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         cmc=cmc,
         answers=answers,
         answers_shown=settings.answers,
-        counts=findings.count_rows(summary),
         status=findings.status_rows(quality),
         status_names=findings.STATUS_KINDS,
         accuracy=findings.accuracy_rows(quality),
@@ -112,18 +111,6 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     )
     (out_dir / FILE_NAME).write_text(page)
     progress(5, 5, "page")
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = findings.percent
-    return environment.get_template(TEMPLATE.name)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
+from evaluation.page import template
 from evaluation.report import ReportSettings
 from storage.errors import DataError
 from storage.progress import Progress, silent
 
-TEMPLATE = Path(__file__).parent / "templates" / "splits.html"
-FILE_NAME, PAGE = "splits.json", "report.html"
+TEMPLATE, FILE_NAME, PAGE = "splits.html", "splits.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         raise DataError("the splits were measured by different protocols", fix="run all of them with one configuration")
     summary = {"protocol": protocols[0], "models": {model: over_splits(splits) for model, splits in found.items()}}
     (out_dir / FILE_NAME).write_text(json.dumps(summary, indent=2) + "\n")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.from_string(TEMPLATE.read_text()).render(title=settings.title, **summary)
-    (out_dir / PAGE).write_text(page)
+    (out_dir / PAGE).write_text(template(TEMPLATE).render(title=settings.title, **summary))
     progress(1, 1)
 
 

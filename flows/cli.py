@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from flows import artifact_command, run_commands, store_commands, weights_command
+from flows import artifact_command, data_command, run_commands, store_commands, weights_command
 from storage.errors import CsipError, SettingsError
 
 # threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
@@ -38,8 +38,8 @@ Overrides = Annotated[
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Show a `CsipError` as one message and end with status 1."""
+def told_plainly(status: int = 1) -> Iterator[None]:
+    """Show a `CsipError` as one message and end with a status."""
     try:
         yield
     except CsipError as error:
@@ -47,7 +47,7 @@ def told_plainly() -> Iterator[None]:
         console.print(
             f"[bold red]error:[/] {_escape(first)}", *(_escape(line) for line in rest), sep="\n", soft_wrap=True
         )
-        raise typer.Exit(1) from None
+        raise typer.Exit(status) from None
     except KeyboardInterrupt:
         console.print("[yellow]stopped;[/] what was finished is kept, and the next run goes on from there")
         raise typer.Exit(130) from None
@@ -196,6 +196,7 @@ def export(
 
 
 app.add_typer(weights_command.app, name="weights")
+app.add_typer(data_command.app, name="data")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 show.command("artifact", epilog=artifact_command.EXAMPLES)(artifact_command.show_artifact)

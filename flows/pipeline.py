@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import evaluation.report
+import evaluation.page
 import evaluation.splits
 import extraction.extract
 from flows.config import Config
@@ -216,7 +216,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "results": results,
             },
             frames | {"lineage": build.lineage()},
-            weights=lambda: {"template": evaluation.report.TEMPLATE},
+            weights=lambda: evaluation.page.TEMPLATES,
         )
     )
     return Made(results, report)
@@ -236,7 +236,7 @@ def mean_of_splits(config: Config, splits: Mapping[str, Made], build: Builder) -
                     for title, result in made.results.items()
                 }
             },
-            weights=lambda: {"template": evaluation.splits.TEMPLATE},
+            weights=lambda: {"template": evaluation.page.FOLDER / evaluation.splits.TEMPLATE},
             versions=config.versions,
         )
     )

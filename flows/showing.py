@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
+from evaluation.check_rows import finding_rows, length_rows, published, verdict
 from evaluation.findings import blocks, status_rows
 from evaluation.showcase import posed_tracklets, shown_tracklets, small_data_uri
 from storage.artifacts import Artifact
@@ -23,6 +24,7 @@ LARGEST = 300_000
 
 SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
+NAMED = 5  # files or tracklets of a finding
 
 
 def show(result: "Result", data_root: Path) -> None:
@@ -35,9 +37,11 @@ def show(result: "Result", data_root: Path) -> None:
     create_table_artifact(step_rows(result), key="steps", description="What ran and what was kept")
     artifacts = of_one_split(result.artifacts)
     if "index" in artifacts:
-        counts = _read_json(artifacts["index"], "summary.json")["splits"]
-        table = [{"split": split, **row} for split, row in counts.items()]
+        check = _read_json(artifacts["index"], "summary.json")
+        table = [{"split": split, **row} for split, row in check["splits"].items()]
         create_table_artifact(table, key="data-set", description="Tracklets, identities, frames and cameras")
+        told = f"{verdict(check)}. {published(check)}".strip()
+        create_table_artifact(check_rows(check), key="data-check", description=told)
     if "quality" in artifacts:
         show_skeletons(artifacts, data_root)
     metrics = metric_rows(result)
@@ -59,6 +63,22 @@ def step_rows(result: "Result") -> list[dict[str, Any]]:
         }
         for label, artifact in result.artifacts.items()
     ]
+
+
+def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the check of the data set found, problems first, and then how long its tracklets are, one row each."""
+    found = [
+        {
+            "": "problem" if row["problem"] else "note",
+            "found": row["says"],
+            "which": ", ".join(row["items"][:NAMED]) + (", …" if row["more"] or len(row["items"]) > NAMED else ""),
+        }
+        for row in finding_rows(check)
+    ]
+    lengths = length_rows(check)
+    spread = blocks([row["share"] for row in lengths])
+    which = ", ".join(f"{row['frames']}: {row['tracklets']}" for row in lengths)
+    return [*found, {"": "lengths", "found": f"frames of a tracklet  {spread}", "which": which}]
 
 
 def metric_rows(result: "Result") -> list[dict[str, Any]]:

@@ -90,11 +90,6 @@ def amount(size: int) -> str:
     return f"{size} B"
 
 
-def many(number: int, what: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
 def moment(record: Mapping[str, Any]) -> str:
     """When a run began, in local time."""
     return datetime.fromisoformat(record["started"]).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -13,7 +13,6 @@ from flows.store_choice import (
     StoreOption,
     amount,
     bar,
-    many,
     moment,
     open_store,
     print_whole,
@@ -26,6 +25,7 @@ from storage.sweeping import Sweep
 from storage.verifying import Findings
 from storage.verifying import drop as drop_damaged
 from storage.verifying import verify as verify_store
+from storage.wording import many
 
 KINDS = {
     ARTIFACT: "artifacts",

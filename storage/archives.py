@@ -82,8 +82,12 @@ class Archive:
         guess = LOCAL_HEADER.size + len(self.names[row].as_py().encode()) + 64
         content = os.pread(self._file, guess + packed, start)
         magic, name_length, extra_length = LOCAL_HEADER.unpack_from(content.ljust(LOCAL_HEADER.size))
-        if magic != LOCAL_MAGIC:
-            raise OSError(f"{self.path}: no member begins where the directory says")
+        written = content[LOCAL_HEADER.size : LOCAL_HEADER.size + name_length]
+        if magic != LOCAL_MAGIC or self.names[row].as_py() not in (
+            written.decode("utf-8", "replace"),
+            written.decode("cp437"),
+        ):
+            raise OSError(f"{self.path}: {self.names[row]} does not begin where the directory says")
         first = LOCAL_HEADER.size + name_length + extra_length
         body = content[first : first + packed] if first <= guess else self._whole(start + first, packed)
         try:

@@ -1,6 +1,7 @@
 """The one family of errors that a user is meant to read: what happened, where, and what to do."""
 
 import errno
+from collections.abc import Sequence
 
 DISK_ERRORS = {
     errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
@@ -36,7 +37,20 @@ class CsipError(Exception):
 
 
 class DataError(CsipError):
-    """The raw data set is missing something, is damaged, or contradicts itself."""
+    """The raw data set is missing something, is damaged, or contradicts itself.
+
+    Args:
+        what: what happened; of many problems, the first.
+        where: the file or folder concerned.
+        fix: what to do about it.
+        problems: all of the problems, where there can be several.
+    """
+
+    def __init__(
+        self, what: str, *, where: object | None = None, fix: str | None = None, problems: Sequence[str] = ()
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.problems = tuple(problems)
 
 
 class SettingsError(CsipError):

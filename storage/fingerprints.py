@@ -6,8 +6,7 @@ All is columns: a million frames are a few arrays, compared at once, and never a
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -24,11 +23,11 @@ from storage.archives import OUTSIDE
 from storage.data_files import DataFiles, archive_stamps, check_name
 from storage.many_stamps import read_many
 from storage.progress import Progress, silent
+from storage.reading import of_each
 from storage.stamps import MISSING, WIDTH, Stamps, settled
 from storage.tracklets import Tracklet
 
 DIGEST_BYTES = 16
-FRAMES_AT_ONCE, FRAMES_A_TASK = 1 << 15, 1 << 8
 
 Digests = NDArray[np.uint8]
 """(N, DIGEST_BYTES) blake2b of the frames' bytes; zeros for a frame that is missing."""
@@ -97,7 +96,8 @@ def fingerprint(
     digests = np.zeros((len(frames), DIGEST_BYTES), np.uint8)
     digests[kept] = known.digests[before[kept]]
     fresh = np.setdiff1d(np.flatnonzero(stamps[:, 0] != MISSING), kept, assume_unique=True)
-    for position, digest in zip(fresh.tolist(), _read(files, frames, fresh, workers, progress), strict=True):
+    read = of_each(partial(_digest, files), frames.take(pa.array(fresh)), workers, progress, "changed frames")
+    for position, digest in zip(fresh.tolist(), read, strict=True):
         if digest:
             digests[position] = np.frombuffer(digest, np.uint8)
         else:
@@ -162,28 +162,12 @@ def _stamps(files: DataFiles, frames: pa.Array, progress: Progress) -> Stamps:
     return stamps
 
 
-def _digests(files: DataFiles, names: Sequence[str]) -> list[bytes]:
-    """Digest of each frame's bytes; empty for one that cannot be read."""
-    return [_digest(files, name) for name in names]
-
-
 def _digest(files: DataFiles, name: str) -> bytes:
+    """Digest of a frame's bytes; empty if they cannot be read."""
     try:
         return hashlib.blake2b(files.read(name), digest_size=DIGEST_BYTES).digest()
     except OSError:
         return b""
-
-
-def _read(
-    files: DataFiles, frames: pa.Array, positions: NDArray[np.int64], workers: int, progress: Progress
-) -> Iterator[bytes]:
-    names = frames.take(pa.array(positions))
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(names), FRAMES_AT_ONCE):
-            some = names.slice(start, FRAMES_AT_ONCE).to_pylist()
-            groups = [some[first : first + FRAMES_A_TASK] for first in range(0, len(some), FRAMES_A_TASK)]
-            yield from chain.from_iterable(pool.map(partial(_digests, files), groups))
-            progress(start + len(some), len(names), "changed frames")
 
 
 def _read_cache(cache: Path) -> tuple[Seen, str]:

@@ -6,7 +6,7 @@ test: there, shards hold both, and are the same for all splits, so that skeleton
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,8 +14,11 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 from pydantic import Field, NonNegativeInt, model_validator
 
+from storage.data_check import data_check
 from storage.data_files import DataFiles
+from storage.data_findings import Finding, Item, finding, of_digests, of_empty, of_lists, of_missing
 from storage.datasets import READERS
+from storage.datasets.published import PUBLISHED
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError, SettingsError
 from storage.fingerprints import Digests, fingerprint, offsets_of
@@ -24,7 +27,7 @@ from storage.schema import FRAME_DIGESTS
 from storage.settings import Settings, neutral
 from storage.skeleton_files import SkeletonFiles, files_table, find
 from storage.tables import shard_of, write_table
-from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet, index_table
+from storage.tracklets import Tracklet, index_table
 
 PARTS = ("train", "test")
 BOTH = "all"
@@ -200,52 +203,36 @@ def unlabelled(tracklet: Tracklet) -> Tracklet:
 
 
 def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
-    """Counts of each split, missing frames, and what a reader of the results should know."""
+    """Counts of each split, missing frames, and what a reader of the results should know; see `DataCheck.as_json`."""
     tracklets, missing = found.tracklets, found.missing
-    splits = {split: _counts([t for t in tracklets if t.split == split]) for split in SPLITS}
-    gallery: dict[int, set[int]] = {}
-    for tracklet in tracklets:
-        if tracklet.split == "gallery":
-            gallery.setdefault(tracklet.pid, set()).add(tracklet.camid)
-    queries = [t for t in tracklets if t.split == "query"]
-    alone = [t for t in queries if not gallery.get(t.pid, set()) - {t.camid}]
-    notes = []
-    if alone:
-        notes.append(f"{len(alone)} of {len(queries)} queries have no match in another camera among the gallery rows")
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} listed frames are missing; they count as unreadable")
-    own: dict[str, Any] = {}
-    if found.skeletons:
-        own = {name: _listed(getattr(found.skeletons, name)) for name in ("missing", "extra")}
-        for name, verb in (("missing", "frames have no skeleton file"), ("extra", "skeleton files belong to no frame")):
-            if own[name]["count"]:
-                problems.append(f"{own[name]['count']} {verb}: {', '.join(own[name]['first'][:3])}, ...")
+    seen = [
+        of_missing(missing[:SHOWN], len(missing), len(found.digests)),
+        of_empty(tracklets, found.digests, SHOWN),
+        *of_digests(tracklets, found.digests, SHOWN),
+        *of_lists(tracklets, SHOWN),
+        *(_of_skeletons(found.skeletons) if found.skeletons else ()),
+    ]
+    check = data_check(settings.layout, tracklets, seen, PUBLISHED.get(settings.layout))
+    own = {name: _listed(getattr(found.skeletons, name)) for name in ("missing", "extra")} if found.skeletons else {}
     return {
-        "layout": settings.layout,
+        **check.as_json(),
         "split": settings.split,
         "split_count": READERS[settings.layout].splits,
-        "splits": splits,
         "missing_frames": _listed(missing),
         **({"skeletons": own} if own else {}),
-        "problems": problems,
-        "notes": notes,
+        "problems": [one.says for one in check.problems],
+        "notes": [one.says for one in check.notes],
     }
+
+
+def _of_skeletons(files: SkeletonFiles) -> Iterator[Finding | None]:
+    for kind, names, says in (
+        ("no skeleton", files.missing, "frames with no skeleton file"),
+        ("stray skeleton", files.extra, "skeleton files that belong to no frame"),
+    ):
+        items = (Item((name,)) for name in names)
+        yield finding(kind, f"{says}: {len(names):,}", len(names), items, problem=True, limit=SHOWN)
 
 
 def _listed(names: Sequence[str]) -> dict[str, Any]:
     return {"count": len(names), "first": list(names[:SHOWN])}
-
-
-def _counts(tracklets: Iterable[Tracklet]) -> dict[str, int]:
-    rows = list(tracklets)
-    lengths = [len(t.frames) for t in rows]
-    return {
-        "tracklets": len(rows),
-        "identities": len({t.pid for t in rows} - {DISTRACTOR_PID}),
-        "frames": sum(lengths),
-        "cameras": len({t.camid for t in rows}),
-        "distractors": sum(t.pid == DISTRACTOR_PID for t in rows),
-        "shortest": min(lengths, default=0),
-        "longest": max(lengths, default=0),
-    }

@@ -31,7 +31,10 @@ def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
     missing = [name for name in names if not files.exists(name)]
     if missing:
         raise DataError(
-            f"this is not a complete {layout} folder: {', '.join(missing)} missing", where=files.root, fix=fix
+            f"this is not a complete {layout} folder: {', '.join(missing)} missing",
+            where=files.root,
+            fix=fix,
+            problems=[f"{name}: missing" for name in missing],
         )
 
 
@@ -117,7 +120,7 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     """Raise what is wrong with a data set's lists.
 
     Raises:
-        DataError: always.
+        DataError: always; its message has the first problems, its `problems` all.
     """
     shown = [printable(problem) for problem in problems[:SHOWN]]
     more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
@@ -126,6 +129,7 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
         f"the data set contradicts itself in {len(problems)} {places}:\n  " + "\n  ".join(shown) + more,
         where=files.root,
         fix="restore the original lists, or correct what is named",
+        problems=problems,
     )
 
 

@@ -7,7 +7,6 @@ import pytest
 from evaluation.findings import (
     accuracy_rows,
     blocks,
-    count_rows,
     duration,
     headline,
     histogram,
@@ -107,12 +106,6 @@ def test_durations_read_as_people_say_them(seconds, said) -> None:
 
 def test_differences_carry_their_sign() -> None:
     assert [points(d) for d in (0.051, -0.051)] == ["+5.1", "−5.1"]
-
-
-def test_counts_of_each_split_are_listed() -> None:
-    counts = {"identities": 625, "tracklets": 8298, "frames": 509914, "cameras": 6, "distractors": 0}
-    (row,) = count_rows({"splits": {"train": counts}})
-    assert row == {"name": "train", "values": ["625", "8,298", "509,914", "6", "0"]}
 
 
 def test_status_shares_of_a_group_add_up_to_its_bar() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation import evaluate
-from evaluation.report import TEMPLATE, Inputs, ReportSettings, run
+from evaluation.page import TEMPLATES, write_check
+from evaluation.report import Inputs, ReportSettings, run
+from storage.data_check import Comparison, DataCheck
+from storage.data_findings import Finding, Item
 from storage.errors import StoreError
 from storage.schema import FRAME_STATUS, SKELETONS
 from storage.skeleton import NUM_JOINTS
@@ -56,6 +60,19 @@ class Page(HTMLParser):
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def small_check(problem: str, name: str) -> dict[str, Any]:
+    """What `storage.data_check.DataCheck.as_json` gives of a small data set that differs from the published one."""
+    finding = Finding("missing", problem, 70, (Item((name,), "gone"),) * 50, True)
+    note = Finding("short", "a note", 2, (Item(("0001C1T0001",)), Item(("0002C1T0001", "0002C2T0001"))), False)
+    counts = {"tracklets": 6, "identities": 2, "frames": 2400, "cameras": 3, "distractors": 0}
+    counts |= {"shortest": 2, "longest": 1200}
+    figures = (("train", "tracklets", 7, 6), ("train", "frames", 2400, 2400))
+    compared = Comparison("Small", "its authors", 1, True, figures)
+    lengths = ((1, 1, 0), (2, 3, 4), (4, 7, 2))
+    sizes = {"median": (64, 128)}
+    return DataCheck("mars", {"train": counts}, compared, lengths, sizes, (finding, note)).as_json()
 
 
 @pytest.fixture
@@ -105,13 +122,7 @@ def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., 
         }
         for stage in ("pretrained", "finetuned"):
             pq.write_table(pa.table(history), tmp_path / f"{stage}.history.parquet")
-        counts = {"tracklets": 6, "identities": 2, "frames": 24, "cameras": 3, "distractors": 0}
-        summary = {
-            "layout": "mars",
-            "splits": {"train": counts},
-            "problems": [f"a problem {NASTY}"],
-            "notes": ["a note"],
-        }
+        summary = small_check(f"a problem {NASTY}", f"bbox/problem{NASTY}.jpg")
         (tmp_path / "summary.json").write_text(json.dumps(summary))
         status = dict.fromkeys(FRAME_STATUS, 0.25)
         quality = {
@@ -209,6 +220,7 @@ def test_names_from_the_data_set_cannot_become_markup(make_inputs, report) -> No
     assert f"bbox/{NASTY}.jpg" in page.text
     assert f"empty/{NASTY}.jpg" in page.text
     assert f"a problem {NASTY}" in page.text
+    assert f"bbox/problem{NASTY}.jpg (gone)" in page.text
 
 
 def test_pictures_are_in_the_page_and_can_be_decoded(make_inputs, report) -> None:
@@ -280,5 +292,38 @@ def test_a_damaged_history_is_said_plainly(make_inputs, report, tmp_path) -> Non
         report(inputs)
 
 
-def test_the_template_is_where_the_stage_says_it_is() -> None:
-    assert TEMPLATE.is_file()
+def test_the_check_of_the_data_set_is_a_section(make_inputs, report) -> None:
+    page = Page(report(make_inputs()))
+    for words in (
+        "1 problem, 1 note. 1 of 2 published figures of Small are as counted (its authors).",
+        "identities tracklets frames cameras distractors train 2 6 2,400 3 0 published 7 2,400",
+        "Width x height of the frames: median 64 x 128.",
+        "Problem a problem",
+        "The first 50",
+        "… and 20 more",
+        "Note a note 0001C1T0001 0002C1T0001 = 0002C2T0001",
+        "Tracklets by length, frames shortest 2, longest 1,200 1 0 2 to 3 4 4 to 7 2",
+    ):
+        assert words in page.text, words
+    differs = [cell for cell in page.all("td") if cell.get("class") == "differs"]
+    assert len(differs) == 2, "the count and the published figure"
+    bars = [span["style"] for span in page.all("span") if span.get("class") == "fill" and "series-1" in span["style"]]
+    assert [bar.split(";")[1] for bar in bars[-3:]] == ["width:0.00%", "width:100.00%", "width:50.00%"]
+
+
+def test_a_check_is_a_page_of_its_own(tmp_path) -> None:
+    write_check(small_check(f"a problem {NASTY}", "x.jpg"), f"Data set {NASTY}", tmp_path / "check.html")
+    text = (tmp_path / "check.html").read_text()
+    page = Page(text)
+    assert not page.open
+    assert not page.all("script")
+    assert f"Data set {NASTY}" in page.text
+    assert "1 problem, 1 note" in page.text
+    assert "http" not in text
+
+
+def test_the_key_of_a_report_counts_every_template_that_it_is_made_with() -> None:
+    text = TEMPLATES["report.html"].read_text()
+    included = set(re.findall(r'{% include "([^"]+)" %}', text))
+    assert included | {"report.html"} == TEMPLATES.keys()
+    assert all(path.is_file() for path in TEMPLATES.values())

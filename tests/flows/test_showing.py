@@ -18,6 +18,8 @@ from extraction import scoring
 from flows.rebuild import Result
 from flows.showing import LARGEST, show
 from storage.artifacts import Artifact, Store
+from storage.data_check import data_check
+from storage.data_findings import of_lists
 from storage.progress import silent
 from storage.schema import SKELETONS
 from storage.skeleton import NUM_JOINTS
@@ -45,7 +47,9 @@ def artifacts(tmp_path: Path) -> dict[str, Artifact]:
     for t in range(FRAMES):
         cv2.imwrite(str(tmp_path / f"raw/{t}.png"), rng.integers(0, 256, (256, 128, 3), dtype=np.uint8))
     found = {"index": made("index")} | {f"skeletons {shard}": made(f"skeletons {shard}") for shard in SCORES}
-    (found["index"].path / "summary.json").write_text(json.dumps({"splits": {"train": {"tracklets": 2}}}))
+    rows = [Tracklet(f"{i}", "train", 1, 1, tuple("abcdefgh"[: 8 - i])) for i in range(7)]
+    check = data_check("demo", rows, of_lists(rows, limit=6), None)
+    (found["index"].path / "summary.json").write_text(json.dumps(check.as_json()))
     status = np.array([0, NO_PERSON, 0], np.uint8)
     for shard, scores in SCORES.items():
         frames = tuple(f"{t}.png" for t in range(FRAMES))
@@ -94,6 +98,20 @@ def test_the_steps_of_a_run_are_a_table(shown, artifacts) -> None:
     assert (rows["index"]["state"], rows["quality"]["state"], rows["quality"]["seconds"]) == ("kept", "built", 1.5)
 
 
+def test_the_check_of_the_data_set_is_a_table(shown, artifacts) -> None:
+    table = shown(artifacts)["data-check"]
+    assert table.description == "No problem found, 2 notes."
+    assert json.loads(table.data) == [
+        {"": "note", "found": "identities seen by one camera only: 1 of 1", "which": "identity 1 (train, camera 1)"},
+        {
+            "": "note",
+            "found": "6 of 7 tracklets are shorter than a clip of 8 frames",
+            "which": "1 (7 frames), 2 (6 frames), 3 (5 frames), 4 (4 frames), 5 (3 frames), …",
+        },
+        {"": "lengths", "found": "frames of a tracklet  ▁▅█▃", "which": "1: 0, 2 to 3: 2, 4 to 7: 4, 8 to 15: 1"},
+    ]
+
+
 def test_the_quality_of_skeletons_is_a_table_with_a_row_a_split_and_camera(shown, artifacts) -> None:
     rows = json.loads(shown(artifacts)["skeleton-quality"].data)
     assert [(row["skeletons"], row["frames"]) for row in rows] == [
@@ -129,7 +147,7 @@ def test_the_best_and_the_worst_tracklets_are_pictures_below_the_size_that_prefe
 
 def test_a_run_that_stopped_before_the_quality_shows_nothing_of_it(shown, artifacts) -> None:
     del artifacts["quality"]
-    assert shown(artifacts).keys() == {"steps", "data-set"}
+    assert shown(artifacts).keys() == {"steps", "data-set", "data-check"}
 
 
 def test_tracklets_whose_frames_are_gone_are_shown_as_such(shown, artifacts, tmp_path) -> None:

@@ -71,6 +71,15 @@ def test_contradictions_are_listed_together(make_mars: Make) -> None:
         mars.read(DataFiles(root))
 
 
+def test_the_message_shows_the_first_contradictions_and_the_error_has_all(make_mars: Make) -> None:
+    rows = [(f"{pid:04d}", 1, 1, (1,)) for pid in range(1, 31)]
+    with pytest.raises(DataError, match="in 30 places") as caught:
+        mars.read(DataFiles(make_mars(train=rows, test=[(pid, 2, *rest) for pid, _, *rest in rows], queries=[1])))
+    assert [p for p in caught.value.problems if p in caught.value.what] == list(caught.value.problems[:20])
+    assert len(caught.value.problems) == 30
+    assert "... and 10 more" in caught.value.what
+
+
 def test_an_identity_in_both_train_and_test_is_refused(make_mars: Make) -> None:
     root = make_mars(train=[("0003", 1, 5, (1, 2))])
     with pytest.raises(DataError, match="identity 3 is in both train and test"):
