@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
 from storage.data_check import data_check
 from storage.data_files import DataFiles
@@ -41,7 +41,7 @@ class DataSettings(Settings):
     layout: Literal["mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest"] = Field(
         "mars", description="How the folder is laid out (docs/data-sets.md)."
     )
-    split: NonNegativeInt | Literal["all"] = Field(
+    split: int | Literal["all"] = Field(
         0,
         description="Which of the layout's splits into training and test people, where it has several (from 0); all: "
         "a model for each, and their mean.",
@@ -64,7 +64,7 @@ class DataSettings(Settings):
     @model_validator(mode="after")
     def _has_the_split(self) -> Self:
         splits = READERS[self.layout].splits
-        if self.split != "all" and self.split >= splits:
+        if self.split != "all" and not 0 <= self.split < splits:
             there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
             raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
         return self

@@ -10,6 +10,7 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")  # the server i
 
 import cv2
 import fsspec
+import hypothesis
 import numpy as np
 import pytest
 import scipy.io
@@ -17,6 +18,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import storage.stamps
 from flows.server import ServerSettings, ensure_server, stop_server
+
+# how long an example takes says nothing on a shared machine
+hypothesis.settings.register_profile("csip", deadline=None)
+hypothesis.settings.load_profile("csip")
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 Row = tuple[str, int, int, Sequence[int]]

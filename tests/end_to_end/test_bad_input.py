@@ -42,7 +42,7 @@ def refused(result: Result, *says: str) -> None:
 
 
 def test_missing_folder(run: Run, tmp_path: Path) -> None:
-    refused(run(tmp_path / "nowhere"), "folder does not exist", "nowhere", "data.root")
+    refused(run(tmp_path / "nowhere"), "the data set is not there", "nowhere", "data.root")
 
 
 def test_missing_info_file(run: Run, make_mars: Make) -> None:

@@ -77,11 +77,12 @@ def test_an_override_without_a_value_is_explained(tmp_path: Path) -> None:
 def test_a_split_that_the_layout_has_not_is_answered_with_how_many_there_are(tmp_path: Path) -> None:
     path = write(tmp_path, "name: x\ndata: {layout: ilidsvid}")
     assert load_config(path, ["data.split=9"]).data.split == 9
+    assert load_config(path, ["data.split=all"]).data.split == "all"
     with pytest.raises(SettingsError, match=r"data\.split=10: the layout ilidsvid has 10 splits, 0 to 9"):
         load_config(path, ["data.split=10"])
     with pytest.raises(SettingsError, match=r"data\.split=1: the layout mars has one split, 0"):
         load_config(path, ["data.layout=mars", "data.split=1"])
-    with pytest.raises(SettingsError, match=r"data\.split: .*greater than or equal to 0"):
+    with pytest.raises(SettingsError, match=r"data\.split=-1: the layout ilidsvid has 10 splits, 0 to 9"):
         load_config(path, ["data.split=-1"])
 
 
