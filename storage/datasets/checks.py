@@ -30,9 +30,8 @@ def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
     """
     missing = [name for name in names if not files.exists(name)]
     if missing:
-        raise DataError(
-            f"this is not a complete {layout} folder: {', '.join(missing)} missing", where=files.root, fix=fix
-        )
+        what = f"this is not a complete {layout} folder: {printable(', '.join(missing))} missing"
+        raise DataError(what, where=files.root, fix=fix)
 
 
 def text_of(files: DataFiles, name: str) -> str:

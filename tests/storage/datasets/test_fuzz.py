@@ -14,6 +14,7 @@ import scipy.io
 import scipy.sparse
 
 from storage.datasets import READERS
+from storage.datasets.matlab import read_matrix
 from storage.errors import DataError
 from storage.tracklets import SPLITS, Tracklet
 from tests.storage.datasets import oracles, trees
@@ -155,7 +156,7 @@ def change_a_matrix(tree: Tree, rng: Random) -> None:
     if "tracks" in name:
         variable = f"track_{name.split('_')[1]}_info"
     try:
-        values = np.asarray(oracles.matrix(tree[name], variable)).real.astype(float)
+        values = read_matrix(tree[name], variable).astype(float)
     except Exception:  # damaged before: then it stays so
         return
     changed = values.copy()
