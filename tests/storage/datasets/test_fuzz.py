@@ -26,7 +26,7 @@ CASES = {
     "manifest in parquet": lambda: trees.manifest("parquet"),
     "manifest of needed columns": lambda: trees.manifest(columns=trees.COLUMNS[:5]),
 }
-DAMAGED = 600  # trees a case
+DAMAGED = 500  # trees a case
 Random = np.random.Generator
 Mutation = Callable[[Tree, Random], None]
 
