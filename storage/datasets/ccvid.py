@@ -16,6 +16,7 @@ from storage.datasets.names import frames_by_folder, unnumbered
 from storage.tracklets import SPLITS, Tracklet
 
 LISTS = tuple(f"{split}.txt" for split in SPLITS)
+FIX = "set data.root to the folder that holds session1, train.txt, query.txt and gallery.txt"
 LINE = re.compile(r"(?P<folder>\S+)\s+(?P<pid>[0-9]{1,10})\s+(?P<clothes>\S+)")
 FOLDER = re.compile(r"session(?P<session>[0-9]{1,3})/(?P<pid>[0-9]{1,10})_(?P<walk>[0-9]{1,9})")
 WALKS = 12
@@ -39,9 +40,10 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     Raises:
         DataError: files are missing, or lists and folders contradict each other; every contradiction is listed at once.
     """
-    need(files, LISTS, "CCVID", "set data.root to the folder that holds session1, train.txt, query.txt, gallery.txt")
+    need(files, LISTS, "CCVID", FIX)
     problems: list[str] = []
     rows = [row for part in SPLITS for row in _rows(files, part, problems)]
+    need(files, sorted({row.folder.partition("/")[0] for row in rows}), "CCVID", FIX)
     folders = frames_by_folder(files.names())
     listed = {row.folder for row in rows}
     unlisted = [folder for folder in folders if FOLDER.fullmatch(folder) and folder not in listed]

@@ -36,6 +36,8 @@ def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
             fix=fix,
             problems=[f"{name}: missing" for name in missing],
         )
+        what = f"this is not a complete {layout} folder: {printable(', '.join(missing))} missing"
+        raise DataError(what, where=files.root, fix=fix)
 
 
 def text_of(files: DataFiles, name: str) -> str:

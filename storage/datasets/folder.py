@@ -23,7 +23,12 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     Raises:
         DataError: a folder is missing, or names are not as they must be; everything that is wrong is listed at once.
     """
-    need(files, SPLITS, "complete", "set data.root to the folder that holds train, query and gallery")
+    need(
+        files,
+        SPLITS,
+        "split/identity/camera/tracklet",
+        "set data.root to the folder that holds train, query and gallery",
+    )
     folders = frames_by_folder(files.names())
     problems = list(_elsewhere(folders))
     numbers: dict[str, dict[int, str]] = {"identity": {}, "camera": {}}

@@ -11,7 +11,7 @@ There are no distractors: where the lists count identities from 0, all are one m
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage.data_files import DataFiles
 from storage.datasets.checks import checked, lines_of, need, numbered, whole_numbers
@@ -21,12 +21,12 @@ from storage.tracklets import DISTRACTOR_PID, Tracklet
 TRAIN, TEST = "list_sequence/list_seq_train.txt", "list_sequence/list_seq_test.txt"
 QUERIES = "test/data/info_test.mat"
 LISTS = (TRAIN, TEST, QUERIES)
+FIX = "set data.root to the folder that holds list_sequence, test and tracklet_train"
 LINE = re.compile(r"(?P<path>\S+)[ \t]+(?P<pid>[0-9]{1,10})")
 FRAME_NAME = re.compile(r"[^_/]+_[^_/]+_(?P<camid>[0-9]{1,10})_[^_/]+")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A line of a list."""
 
     path: str
@@ -40,12 +40,13 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     Raises:
         DataError: files are missing, or the lists contradict themselves; every contradiction is listed at once.
     """
-    need(files, LISTS, "LS-VID", "set data.root to the folder that holds list_sequence, test and tracklet_train")
+    need(files, LISTS, "LS-VID", FIX)
     problems: list[str] = []
     queries = whole_numbers(files, QUERIES, "query").ravel().tolist()
     train = _rows(TRAIN, lines_of(files, TRAIN), (), problems)
     test = _rows(TEST, lines_of(files, TEST), queries, problems)
     rows = train + test
+    need(files, sorted({row.path.partition("/")[0] or row.path for row in rows}), "LS-VID", FIX)
     from_zero = any(row.pid == DISTRACTOR_PID for row in rows)
     frames = _frames([row.path for row in rows], frames_by_folder(files.names()))
     tracklets = []

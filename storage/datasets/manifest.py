@@ -7,6 +7,7 @@
 Identity 0 is a distractor: in the gallery only, and nobody's match.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
@@ -65,10 +66,14 @@ def _columns(files: DataFiles, name: str) -> dict[str, list[Any]]:
         ) from error
     twice = sorted({column for column in names if names.count(column) > 1})
     missing = [column for column in (*WORDS, *NUMBERS) if column not in names]
-    if twice or missing:
-        refuse(files, [f"{name}: no column {c!r}" for c in missing] + [f"{name}: two columns {c!r}" for c in twice])
+    problems = [f"{name}: no column {c!r}" for c in missing] + [f"{name}: two columns {c!r}" for c in twice]
+    for column in (CLOTHES, ORDER):  # one that is misspelt would be left out without a word
+        close = [] if column in names else difflib.get_close_matches(column, names, 1, cutoff=0.75)
+        problems += [f"{name}: column {other!r}: did you mean {column!r}?" for other in close]
+    if problems:
+        refuse(files, problems)
     kinds = dict.fromkeys(WORDS, pa.string()) | dict.fromkeys((*NUMBERS, CLOTHES, ORDER), pa.int64())
-    columns, problems = {}, []
+    columns = {}
     for column, kind in kinds.items():
         if column not in names:
             continue

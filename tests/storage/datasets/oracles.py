@@ -1,7 +1,8 @@
 """What a tree holds by the plainest reading of its layout, written again without the readers: for sound trees only.
 
-A tracklet is (name of its first frame's folder and itself as the reader calls it) -> (split, pid, camid, frames). Where
-a tree is damaged, an oracle may raise anything; where a reader takes a tree, its oracle must be able to read it.
+A tracklet is: its id -> (split, pid, camid, frames). Where a tree is damaged, an oracle may raise anything; where a
+reader takes a tree, its oracle must be able to read it. Matrices are read as the readers do, since scipy ends the
+process on some damaged ones; that they are what scipy reads is told elsewhere.
 """
 
 import csv
@@ -11,10 +12,9 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-import h5py
 import pyarrow.parquet as pq
-import scipy.io
 
+from storage.datasets.matlab import read_matrix
 from tests.storage.datasets.trees import Tree
 
 Known = dict[str, tuple[str, int, int, tuple[str, ...]]]
@@ -46,19 +46,12 @@ def lines(tree: Tree, name: str) -> list[str]:
     return [line.rstrip() for line in tree[name].decode().rstrip().split("\n")]
 
 
-def matrix(content: bytes, name: str) -> Any:
-    if content[512:516] == b"\x89HDF" or content[:4] == b"\x89HDF":
-        with h5py.File(io.BytesIO(content)) as file:
-            return file[name][()].T
-    return scipy.io.loadmat(io.BytesIO(content))[name]
-
-
 def mars(tree: Tree) -> Known:
     known: Known = {}
-    queries = {int(row) for row in matrix(tree["info/query_IDX.mat"], "query_IDX").flatten()}
+    queries = {int(row) for row in read_matrix(tree["info/query_IDX.mat"], "query_IDX").flatten()}
     for part in ("train", "test"):
         names = lines(tree, f"info/{part}_name.txt")
-        table = matrix(tree[f"info/tracks_{part}_info.mat"], f"track_{part}_info")
+        table = read_matrix(tree[f"info/tracks_{part}_info.mat"], f"track_{part}_info")
         used: list[str] = []
         for number, row in enumerate(table, start=1):
             first, last, pid, camid = (int(value) for value in row)
@@ -79,13 +72,14 @@ def mars(tree: Tree) -> Known:
 
 def lsvid(tree: Tree) -> Known:
     known: Known = {}
-    queries = {int(row) for row in matrix(tree["test/data/info_test.mat"], "query").flatten()}
+    queries = {int(row) for row in read_matrix(tree["test/data/info_test.mat"], "query").flatten()}
     listed = {part: lines(tree, f"list_sequence/list_seq_{part}.txt") for part in ("train", "test")}
     rows = [(part, number, *line.split()) for part, own in listed.items() for number, line in enumerate(own, start=1)]
     from_zero = any(int(pid) == 0 for *_, pid in rows)
     for part, number, path, pid in rows:
         split = "train" if part == "train" else "query" if number in queries else "gallery"
-        frames = [p for p in pictures(tree) if str(p).startswith(f"{path}_") and "/" not in str(p)[len(path) :]]
+        begun = [(p, str(p)[len(path) :]) for p in pictures(tree) if str(p).startswith(path)]
+        frames = [p for p, rest in begun if "/" not in rest and not rest[0].isdigit()]
         (camid,) = {int(p.name.split("_")[2]) for p in frames}
         known[path] = (split, int(pid) + from_zero, camid, in_order(frames))
     return known
@@ -118,7 +112,7 @@ def ilidsvid(tree: Tree, split: int) -> Known:
     for person, frames in people.items():
         for camera, own in zip(cameras, frames, strict=True):
             assert all(p.name.startswith(f"{camera}_{person}_") for p in own)
-    table = matrix(tree["train-test people splits/train_test_splits_ilidsvid.mat"], "ls_set")
+    table = read_matrix(tree["train-test people splits/train_test_splits_ilidsvid.mat"], "ls_set")
     named = [both[int(place) - 1] for place in table[split]]
     assert sorted(named) == both
     return halves(people, named[: len(named) // 2], named[len(named) // 2 :], cameras)
@@ -168,7 +162,8 @@ def folder(tree: Tree) -> Known:
 
 def manifest(tree: Tree) -> Known:
     if "manifest.csv" in tree:
-        rows = list(csv.DictReader(io.StringIO(tree["manifest.csv"].decode("utf-8-sig"), newline="")))
+        text = tree["manifest.csv"].decode("utf-8-sig", errors="replace").lstrip("\r\n")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     else:
         rows = pq.read_table(io.BytesIO(tree["manifest.parquet"])).to_pylist()
     known: Known = {}

@@ -37,3 +37,9 @@ def test_contradictions_are_named(name: str, content: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
         ccvid.read(MemoryFiles(trees.ccvid() | {name: content}))
     assert says in caught.value.what
+
+
+def test_sessions_that_the_lists_name_must_be_there() -> None:
+    tree = {name: content for name, content in trees.ccvid().items() if not name.startswith("session3/")}
+    with pytest.raises(DataError, match="not a complete CCVID folder: session3 missing"):
+        ccvid.read(MemoryFiles(tree))

@@ -76,3 +76,9 @@ def test_missing_lists_are_named_together() -> None:
         del tree[name]
     with pytest.raises(DataError, match=r"list_seq_test.txt, test/data/info_test.mat missing"):
         lsvid.read(MemoryFiles(tree))
+
+
+def test_folders_that_the_lists_name_must_be_there() -> None:
+    tree = {name: content for name, content in trees.lsvid().items() if not name.startswith("tracklet_test/")}
+    with pytest.raises(DataError, match="not a complete LS-VID folder: tracklet_test missing"):
+        lsvid.read(MemoryFiles(tree))

@@ -46,6 +46,8 @@ def test_other_columns_and_names_that_look_like_numbers_are_taken_as_they_are() 
     [
         (HEAD.replace("camid", "camera") + BODY, "manifest.csv: no column 'camid'"),
         (HEAD.replace("\n", ",pid\n") + BODY.replace(".jpg", ".jpg,1"), "two columns 'pid'"),
+        (HEAD.replace("\n", ",frame_nr\n") + BODY.replace(".jpg", ".jpg,1"), "did you mean 'frame_number'?"),
+        (HEAD.replace("\n", ",cloth\n") + BODY.replace(".jpg", ".jpg,1"), "did you mean 'clothes'?"),
         (HEAD + BODY.replace("a,train,1", "a,train,one"), "column pid"),
         (HEAD + BODY.replace("a,train,1", "a,train,1.5"), "column pid"),
         (HEAD + BODY.replace("a,train,1", "a,train,"), "column pid"),
