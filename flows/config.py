@@ -28,6 +28,7 @@ from training.settings.features import FeatureSettings
 from training.settings.finetune import FinetuneSettings
 from training.settings.loop import TrainerSettings
 from training.settings.pretrain import PretrainSettings
+from training.settings.skeleton_only import SkeletonOnlySettings
 from training.settings.visual import VisualSettings
 
 
@@ -60,6 +61,9 @@ class Config(Settings):
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="Frozen visual features.")
     pretrain: PretrainSettings = Field(
         default_factory=PretrainSettings, description="Stage 1: contrastive pretraining."
+    )
+    skeleton_only: SkeletonOnlySettings = Field(
+        default_factory=SkeletonOnlySettings, description="Pretraining on skeletons alone, where there are no images."
     )
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings, description="Stage 2: guided finetuning.")
     embed: EmbedSettings = Field(default_factory=EmbedSettings, description="Embedding of the test tracklets.")

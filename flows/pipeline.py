@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import evaluation.report
 import extraction.extract
 from flows.config import Config
+from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
 from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.indexing import PARTS, shard_names
@@ -45,6 +46,8 @@ class Builder(Protocol):
 
 def pipeline(config: Config, index: Artifact, build: Builder) -> Artifact:
     """From the index of a data set to the report of an evaluated model."""
+    if config.data.without_images:
+        return skeleton_pipeline(config, index, build)
     root = config.data.root
     shards = shard_names(config.data)
     rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
@@ -193,6 +196,10 @@ def check_weights(config: Config, until: str) -> None:
     Raises:
         WeightsError: some cannot be had; says which file to put where.
     """
+    if config.data.without_images:
+        if STAGES.index(until) >= STAGES.index("pretrained"):
+            encoder_to_start_from(config.skeleton_only)
+        return
     if STAGES.index(until) >= STAGES.index("skeletons") and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
     if STAGES.index(until) >= STAGES.index("visual"):

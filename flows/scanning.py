@@ -21,6 +21,7 @@ from flows.steps import KEY_LENGTH
 from storage.artifacts import Artifact, Store, digest_of
 from storage.data_files import DataFiles, archive_stamps
 from storage.datasets import READERS
+from storage.datasets.sequences import SEQUENCE_READERS
 from storage.fingerprints import unchanged
 from storage.indexing import Scan, scan, write_index
 from storage.progress import Progress
@@ -126,7 +127,10 @@ def origin(config: Config) -> str | None:
     if settings.skeletons:
         return None
     try:
-        files, reader = DataFiles(settings.root), READERS[settings.layout]
+        files, reader = (
+            DataFiles(settings.root),
+            (SEQUENCE_READERS if settings.without_images else READERS)[settings.layout],
+        )
         lists = [hashlib.sha256(files.read(name)).hexdigest() for name in reader.lists]
         names = [digest_of(files.names(folder)) for folder in reader.folders]
         archives = archive_stamps(settings.root)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from storage.data_files import DataFiles
 from storage.datasets import READERS
+from storage.datasets.sequences import SEQUENCE_READERS, SequenceSettings
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError
 from storage.fingerprints import Digests, fingerprint, offsets_of
@@ -33,7 +34,9 @@ class DataSettings(Settings):
     """Which raw data set, where it lies, and into how many shards it is cut."""
 
     root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
-    layout: Literal["mars"] = Field("mars", description="How the folder is laid out.")
+    layout: Literal["mars", "biwi", "ias", "utd_mhad", "skeletons"] = Field(
+        "mars", description="How the folder is laid out; biwi, ias, utd_mhad and skeletons hold no images."
+    )
     train_shards: int = Field(8, ge=1, description="Shards of the training tracklets.")
     test_shards: int = Field(8, ge=1, description="Shards of the query and gallery tracklets.")
     max_missing_fraction: float = Field(
@@ -44,8 +47,16 @@ class DataSettings(Settings):
         pattern=r"^[^/\\\\]*[^/\\\\.][^/\\\\]*$",
         description="Name of the folders with skeletons you already have, one JSON a frame; null: they are extracted.",
     )
+    sequences: SequenceSettings = Field(
+        default_factory=SequenceSettings, description="Recordings of skeletons, in layouts without images."
+    )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
     scan_workers: int = neutral(4, "Threads that read changed frames; more for a slow disk or network.", ge=1)
+
+    @property
+    def without_images(self) -> bool:
+        """Whether the data set is of skeletons alone."""
+        return self.layout in SEQUENCE_READERS
 
 
 def part_of(split: str) -> str:
@@ -84,7 +95,11 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             where=settings.root,
             fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    tracklets = READERS[settings.layout].read(DataFiles(settings.root), 0)
+    files = DataFiles(settings.root)
+    if settings.without_images:
+        tracklets = SEQUENCE_READERS[settings.layout].read(files, settings.sequences)
+    else:
+        tracklets = READERS[settings.layout].read(files, 0)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:

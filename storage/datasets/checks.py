@@ -62,18 +62,22 @@ def matrix_of(files: DataFiles, name: str, variable: str) -> Any:
     return contents[variable]
 
 
-def checked(files: DataFiles, tracklets: Sequence[Tracklet], problems: Sequence[str]) -> list[Tracklet]:
+def checked(
+    files: DataFiles, tracklets: Sequence[Tracklet], problems: Sequence[str], *, recordings: bool = False
+) -> list[Tracklet]:
     """The tracklets, if nothing is wrong with them; training, query and gallery, each in the order given.
 
     Args:
         files: of the data set.
         tracklets: as a reader made them.
         problems: what the reader found by itself.
+        recordings: they are recordings of skeletons: people of the test may be those of the training, and a file may
+            hold many of them.
 
     Raises:
         DataError: lists what is wrong.
     """
-    found = [*problems, *_contradictions(tracklets)]
+    found = [*problems, *([] if recordings else _shared(tracklets)), *_contradictions(tracklets)]
     # a split that lost its rows to these problems is not one more problem
     found += [] if found else _empty_splits(tracklets)
     if found:
@@ -96,12 +100,22 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     )
 
 
-def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
-    problems = []
+def _shared(tracklets: Sequence[Tracklet]) -> list[str]:
+    """Identities in training and test, and frames of several tracklets."""
     train = {t.pid for t in tracklets if t.split == "train"}
     test = {t.pid for t in tracklets if t.split != "train"}
-    problems += [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
-    if DISTRACTOR_PID in train:
+    problems = [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
+    frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
+    if pc.count_distinct(frames).as_py() < len(frames):
+        counts = pc.value_counts(frames)
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
+        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
+    return problems
+
+
+def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
+    problems = []
+    if any(t.pid == DISTRACTOR_PID for t in tracklets if t.split == "train"):
         problems.append("a distractor (identity 0) is among the training tracklets")
     names = Counter(t.tracklet_id for t in tracklets)
     problems += [f"{name}: listed {_times(count)}" for name, count in names.items() if count > 1]
@@ -114,10 +128,6 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
             problems.append(f"{tracklet.tracklet_id!a}: names are of ASCII characters that can be printed")
     # a million frames: as columns
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-    if pc.count_distinct(frames).as_py() < len(frames):
-        counts = pc.value_counts(frames)
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
-        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
     for frame in frames.filter(pc.match_substring_regex(frames, UNPLAIN)).to_pylist():
         problems.append(f"{frame!a}: frames are relative paths of ASCII characters, without '.' and '..'")
     return problems
