@@ -59,8 +59,12 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
         progress(number + 1, len(recordings.ids), "recordings")
     width = encoder.project.out_features
     whole = [F.normalize(part.mean(0, keepdim=True), dim=1) for part in parts]
-    _write(recordings, kept, parts, width, f"sequences of {length} frames", out_dir / SEQUENCES_FILE, numbered=True)
-    _write(recordings, kept, whole, width, f"recordings: mean of sequences of {length}", out_dir / RECORDINGS_FILE)
+    write_embeddings(
+        recordings, kept, parts, width, f"sequences of {length} frames", out_dir / SEQUENCES_FILE, numbered=True
+    )
+    write_embeddings(
+        recordings, kept, whole, width, f"recordings: mean of sequences of {length}", out_dir / RECORDINGS_FILE
+    )
     (out_dir / "notes.json").write_text(json.dumps({"shorter_than_a_sequence": short}, indent=2) + "\n")
 
 
@@ -71,7 +75,7 @@ def embedded(encoder: SkeletonEncoder, clips: Tensor, device: torch.device, at_o
     return F.normalize(torch.cat(parts), dim=1)
 
 
-def _write(
+def write_embeddings(
     recordings: Recordings,
     rows: list[int],
     parts: list[Tensor],
@@ -81,7 +85,17 @@ def _write(
     *,
     numbered: bool = False,
 ) -> None:
-    """One row an embedding; `numbered`: named as the recording's first, second, ... sequence."""
+    """Write embeddings as the evaluation reads them.
+
+    Args:
+        recordings: whose they are.
+        rows: which of the recordings have any.
+        parts: of each of these, (C, P).
+        width: P.
+        sampling: what they were made from, in words, for the protocol.
+        path: file.
+        numbered: name them as a recording's first, second, ... sequence.
+    """
     every = [row for row, part in zip(rows, parts, strict=True) for _ in part]
     numbers = [number for part in parts for number in range(len(part))]
     ids = [recordings.ids[row] for row in every]

@@ -22,9 +22,21 @@ from storage.skeleton_types import SKELETON_TYPES, SkeletonType
 from storage.tracklets import SPLITS, Tracklet
 
 SUFFIX = ".parquet"
-LABELS = {"tracklet_id": pa.types.is_string, "split": pa.types.is_string, "pid": pa.types.is_integer}
-LABELS |= {"camid": pa.types.is_integer}
 FIX = "write the columns that docs/data-sets.md names"
+
+
+def _is_floats(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type)
+
+
+COLUMNS = {
+    "tracklet_id": pa.types.is_string,
+    "split": pa.types.is_string,
+    "pid": pa.types.is_integer,
+    "camid": pa.types.is_integer,
+    "keypoints": _is_floats,
+}
+LABELS = tuple(COLUMNS)[:-1]
 
 
 def read_recordings(files: DataFiles) -> list[Tracklet]:
@@ -37,10 +49,8 @@ def read_recordings(files: DataFiles) -> list[Tracklet]:
     problems: list[str] = []
     recordings = []
     for name in names:
-        table = _read(files, name, [*LABELS, "keypoints"])
-        wrong = [column for column, fits in LABELS.items() if not fits(table.schema.field(column).type)]
-        wrong += [] if _is_floats(table.schema.field("keypoints").type) else ["keypoints"]
-        wrong += [column for column in (*LABELS, "keypoints") if table[column].null_count and column not in wrong]
+        table = _read(files, name, list(COLUMNS))
+        wrong = [c for c, fits in COLUMNS.items() if table[c].null_count or not fits(table.schema.field(c).type)]
         if wrong:
             problems.append(f"{name}: columns of the wrong type, or with empty rows: {', '.join(wrong)}")
             continue
@@ -113,7 +123,3 @@ def _read(files: DataFiles, name: str, columns: list[str]) -> pa.Table:
     if missing:
         raise DataError(f"has no column {', '.join(missing)}", where=files.where(name), fix=FIX)
     return pq.read_table(BytesIO(files.read(name)), columns=columns)
-
-
-def _is_floats(kind: pa.DataType) -> bool:
-    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type)
