@@ -49,13 +49,14 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     recordings = read_recordings([inputs.sequences]).as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
     length = described["clip_length"]
     kept, parts, short = [], [], []
-    for number, skeletons in enumerate(recordings.skeletons):
+    for number, name in enumerate(recordings.ids):
+        skeletons = recordings.skeletons[number]
         clips = whole_clips(len(skeletons), length)
         if len(clips):
             kept.append(number)
             parts.append(embedded(encoder, torch.from_numpy(skeletons[clips]), device, settings.batch_size))
         else:
-            short.append(recordings.ids[number])
+            short.append(name)
         progress(number + 1, len(recordings.ids), "recordings")
     width = encoder.project.out_features
     whole = [F.normalize(part.mean(0, keepdim=True), dim=1) for part in parts]
