@@ -51,7 +51,7 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> Arti
             {"sequences": [sequences[s] for s in train]},
             {"trainer": config.trainer},
             weights=partial(encoder_to_start_from, config.skeleton_only),
-            resumes=True,
+            resumes=config.skeleton_only.epochs > 0,
             also={"trainer": config.trainer.key_fields()},
         )
     )

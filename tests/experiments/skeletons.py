@@ -36,7 +36,7 @@ from training.settings.loop import TrainerSettings
 
 CONFIG = Path(__file__).with_name("skeletons.yaml")
 SHARED = Path(__file__).parents[3] / "shared"
-EPOCHS = {"same": 5, "different": 15}
+EPOCHS = {"same": 6, "different": 18}
 """Epochs for each choice of actions: about as many steps, as there are three times fewer recordings in the second."""
 
 
