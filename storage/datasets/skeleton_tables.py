@@ -101,7 +101,7 @@ def read_frames(
                 fix="set data.sequences.skeleton to the kind of these skeletons",
             )
         skeletons = values.reshape(-1, len(kind), 3)
-        yield skeletons, np.isfinite(skeletons).all(axis=(1, 2))
+        yield skeletons, np.asarray(np.isfinite(skeletons).all(axis=(1, 2)))
 
 
 def _tables(files: DataFiles) -> list[str]:
