@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives measure-poses experiments
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,6 +42,8 @@ test-all: $(READY)  ## every test, the slow ones too
 FRAMES ?= ../shared/data/plaza
 WEIGHTS ?= ../shared/weights
 POSES ?= ../shared/data/pose3d
+# skeletons of UTD-MHAD
+MHAD ?= ../shared/data/utd-mhad
 # MARS's five lists
 PROTOCOL ?= ../shared/data/mars-protocol
 
@@ -60,6 +62,9 @@ bench-archives: $(READY)  ## reading frames from archives beside loose files (2 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait
 	@$(BIN)/python -m tests.experiments.ablation
+
+experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons alone, 3 seeds (20 minutes)
+	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

@@ -51,7 +51,10 @@ def score_table(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     last = list(results.values())[-1]
     ranks = list(last["cmc"])
-    named = [(name, "", m) for name, m in results.items()] + [("Chance", "faint", last["chance"])]
+    alike = all(m["chance"] == last["chance"] for m in results.values())
+    chances = {"Chance": last} if alike else {f"Chance, {name.lower()}": m for name, m in results.items()}
+    named = [(name, "", m) for name, m in results.items()]
+    named += [(name, "faint", m["chance"]) for name, m in chances.items()]
     rows = [
         {
             "name": name,
@@ -102,6 +105,13 @@ def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
     if not any(better):
         return f"The ranking {after} is not better than with the {before}: {changes}."
     return f"The ranking {after} is better in one measure and not in the other than with the {before}: {changes}."
+
+
+def against_chance(tiles: Sequence[Mapping[str, Any]]) -> str:
+    """One plain sentence: what a single model reaches, and what chance would."""
+    reached = " and ".join(f"{t['name']} {t['value']} %" for t in tiles)
+    chance = " and ".join(f"{t['chance']} %" for t in tiles)
+    return f"People are told apart by their skeletons alone with {reached}; chance would give {chance}."
 
 
 def protocol(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

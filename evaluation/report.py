@@ -46,8 +46,8 @@ class Inputs:
         data_root: folder of the raw data set, for the pictures.
         indexes: index shards.
         summary: the index's summary.json.
-        skeletons: skeleton shards, one an index shard, in the same order.
-        quality: quality.json of the skeletons.
+        skeletons: skeleton shards, one an index shard, in the same order; none for a data set without images.
+        quality: quality.json of the skeletons; None for a data set without images: nothing is shown of it.
         histories: stage -> history.parquet, in the order in which they were trained.
         results: model -> folder of its evaluation; the first is what the last is compared with.
         lineage: what was made, from the start: stage, artifact, key, seconds, device, made.
@@ -57,7 +57,7 @@ class Inputs:
     indexes: tuple[Path, ...]
     summary: Path
     skeletons: tuple[Path, ...]
-    quality: Path
+    quality: Path | None
     histories: Mapping[str, Path]
     results: Mapping[str, Path]
     lineage: tuple[Mapping[str, Any], ...] = ()
@@ -69,20 +69,23 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     Raises:
         StoreError: an input is damaged, or skeletons and indexes do not belong together.
     """
-    if len(inputs.indexes) != len(inputs.skeletons):
+    with_images = inputs.quality is not None
+    if with_images and len(inputs.indexes) != len(inputs.skeletons):
         raise StoreError(
             f"{len(inputs.indexes)} index shards and {len(inputs.skeletons)} skeleton shards do not belong together",
             fix="run again: a damaged artifact is made anew",
         )
     shards = [read_index(path) for path in inputs.indexes]
     tracklets = {tracklet.tracklet_id: tracklet for shard in shards for tracklet in shard}
-    summary, quality = _read_json(inputs.summary), _read_json(inputs.quality)
+    summary, quality = _read_json(inputs.summary), _read_json(inputs.quality) if inputs.quality else {}
     metrics = {name: _read_json(folder / "metrics.json") for name, folder in inputs.results.items()}
-    tiles = findings.headline(metrics)
+    # without images there is one model, ranked in several ways
+    tiles = findings.headline(metrics if with_images else dict(list(metrics.items())[-1:]))
     progress(1, 5, "numbers")
-    answers = answered_queries(inputs.data_root, inputs.results, tracklets, settings.queries, settings.answers)
+    shown = settings.queries if with_images else 0
+    answers = answered_queries(inputs.data_root, inputs.results, tracklets, shown, settings.answers)
     progress(2, 5, "gallery answers")
-    sheets = _sheets(inputs, settings, quality, shards, tracklets)
+    sheets = _sheets(inputs, settings, quality, shards, tracklets) if with_images else []
     progress(3, 5, "skeletons")
     training = [_training(name, path) for name, path in inputs.histories.items()]
     cmc = _cmc(inputs.results)
@@ -92,7 +95,8 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         check=section(summary),
         quality=quality,
         tiles=tiles,
-        verdict=findings.verdict(tiles),
+        verdict=findings.verdict(tiles) if with_images else findings.against_chance(tiles),
+        with_images=with_images,
         trained_here=TRAINED_HERE in inputs.histories,
         scores=findings.score_table(metrics),
         protocol=findings.protocol(list(metrics.values())[-1]),

@@ -29,6 +29,7 @@ from training.settings.features import FeatureSettings
 from training.settings.finetune import FinetuneSettings
 from training.settings.loop import TrainerSettings
 from training.settings.pretrain import PretrainSettings
+from training.settings.skeleton_only import SkeletonOnlySettings
 from training.settings.visual import VisualSettings
 
 
@@ -62,6 +63,9 @@ class Config(Settings):
     pretrain: PretrainSettings = Field(
         default_factory=PretrainSettings, description="Stage 1: contrastive pretraining."
     )
+    skeleton_only: SkeletonOnlySettings = Field(
+        default_factory=SkeletonOnlySettings, description="Pretraining on skeletons alone, where there are no images."
+    )
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings, description="Stage 2: guided finetuning.")
     embed: EmbedSettings = Field(default_factory=EmbedSettings, description="Embedding of the test tracklets.")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Ranking metrics.")
@@ -83,8 +87,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _clothes_can_be_known(self) -> Self:
-        if self.evaluation.protocol == "clothes_changing" and not READERS[self.data.layout].clothes:
-            with_clothes = ", ".join(name for name, reader in READERS.items() if reader.clothes)
+        layouts = [name for name, reader in READERS.items() if reader.clothes]
+        if self.evaluation.protocol == "clothes_changing" and self.data.layout not in layouts:
+            with_clothes = ", ".join(layouts)
             raise ValueError(
                 f"evaluation.protocol=clothes_changing needs clothes, which data.layout={self.data.layout} does not "
                 f"name; {with_clothes} can"

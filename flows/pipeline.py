@@ -13,6 +13,7 @@ import evaluation.page
 import evaluation.splits
 import extraction.extract
 from flows.config import Config
+from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
 from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.indexing import BOTH, PARTS, shard_names, shard_sizes
@@ -68,6 +69,8 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
         build: turns steps into artifacts.
         group: what this walk is called where there are several; steps that all of them share are told without it.
     """
+    if config.data.without_images:
+        return Made(*skeleton_pipeline(config, index, build))
     root = config.data.root
     shards = shard_names(config.data)
     rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
@@ -248,6 +251,10 @@ def check_weights(config: Config, until: str) -> None:
     Raises:
         WeightsError: some cannot be had; says which file to put where.
     """
+    if config.data.without_images:
+        if STAGES.index(until) >= STAGES.index("pretrained"):
+            encoder_to_start_from(config.skeleton_only)
+        return
     if STAGES.index(until) >= STAGES.index("skeletons") and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
     if STAGES.index(until) >= STAGES.index("visual"):

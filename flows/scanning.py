@@ -20,9 +20,8 @@ from flows.libraries import installed_versions, library_versions
 from flows.steps import KEY_LENGTH
 from storage.artifacts import Artifact, Store, digest_of
 from storage.data_files import DataFiles, archive_stamps
-from storage.datasets import READERS
 from storage.fingerprints import unchanged
-from storage.indexing import Scan, scan, write_index
+from storage.indexing import Scan, reader_of, scan, write_index
 from storage.progress import Progress
 
 INDEXING = "storage.indexing"
@@ -127,7 +126,7 @@ def origin(config: Config) -> str | None:
     if settings.skeletons:
         return None
     try:
-        files, reader = DataFiles(settings.root), READERS[settings.layout]
+        files, reader = DataFiles(settings.root), reader_of(settings.layout)
         lists = [_content(files, name) for name in reader.lists]
         names = [digest_of(files.names(folder)) for folder in reader.folders]
         archives = archive_stamps(settings.root)

@@ -41,6 +41,8 @@ def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
             f"there is no tracklet {tracklet_id}", where=config.store, fix="run `csip run CONFIG --to index` first"
         )
     for artifact in reversed(store.all("skeletons")):
+        if "skeletons.parquet" not in artifact.manifest["files"]:
+            continue  # of a data set without images: there is nothing to draw on
         ragged = read_ragged([artifact.path / "skeletons.parquet"], SKELETONS, SKELETON_SHAPES)
         row = ragged.position().get(tracklet_id)
         if row is None:

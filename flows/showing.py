@@ -26,6 +26,14 @@ SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
 NAMED = 5  # files or tracklets of a finding
 
+MODELS = {
+    "visual": "visual encoder alone",
+    "finetuned": "after finetuning",
+    "recordings": "whole recordings",
+    "sequences": "sequences",
+}
+"""Part of a metrics step -> what was ranked."""
+
 
 def show(result: "Result", data_root: Path) -> None:
     """Create the Prefect artifacts of a run; of stages that it did not reach, none.
@@ -85,16 +93,17 @@ def metric_rows(result: "Result") -> list[dict[str, Any]]:
     """MAP and CMC of each evaluated model, and of chance, one row each."""
     if "splits" in result.artifacts:
         return split_rows(_read_json(result.artifacts["splits"], "splits.json")["models"])
-    rows = []
-    chance = None
-    for name, title in (("visual", "visual encoder alone"), ("finetuned", "after finetuning")):
+    rows, chances = [], {}
+    for name, title in MODELS.items():
         artifact = result.artifacts.get(f"metrics {name}")
         if artifact is None:
             continue
         metrics = _read_json(artifact, "metrics.json")
         rows.append({"model": title, "mAP": metrics["mAP"], **_cmc(metrics)})
-        chance = {"model": "chance", "mAP": metrics["chance"]["mAP"], **_cmc(metrics["chance"])}
-    return [*rows, chance] if chance else rows
+        chances[title] = {"mAP": metrics["chance"]["mAP"], **_cmc(metrics["chance"])}
+    alike = len({tuple(chance.values()) for chance in chances.values()}) == 1
+    named = {"chance": list(chances.values())[-1]} if alike else {f"chance, {t}": c for t, c in chances.items()}
+    return [*rows, *({"model": name, **chance} for name, chance in named.items())]
 
 
 def split_rows(models: Mapping[str, Any]) -> list[dict[str, Any]]:

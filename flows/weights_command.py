@@ -173,6 +173,8 @@ def fetch_all(models: Sequence[Needed], console: Console, hub: bool = False) -> 
 
 
 def _needed_by(path: Path, config: "Config", cache: Path | None) -> Iterator[Needed]:
+    if config.data.without_images:
+        return
     extraction = config.extraction
     for part, settings in (("estimator", extraction.estimator), ("lifter", extraction.lifter)):
         yield _pose_model(path, part, settings, cache or extraction.weights_cache)

@@ -17,8 +17,9 @@ from pydantic import Field, model_validator
 from storage.data_check import data_check
 from storage.data_files import DataFiles
 from storage.data_findings import Finding, Item, finding, of_digests, of_empty, of_lists, of_missing
-from storage.datasets import READERS
+from storage.datasets import READERS, Reader
 from storage.datasets.published import PUBLISHED
+from storage.datasets.sequences import SEQUENCE_READERS, SequenceReader, SequenceSettings
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError, SettingsError
 from storage.fingerprints import Digests, fingerprint, offsets_of
@@ -38,9 +39,9 @@ class DataSettings(Settings):
     """Which raw data set, where it lies, and into how many shards it is cut."""
 
     root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
-    layout: Literal["mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest"] = Field(
-        "mars", description="How the folder is laid out (docs/data-sets.md)."
-    )
+    layout: Literal[
+        "mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest", "biwi", "ias", "utd_mhad", "skeletons"
+    ] = Field("mars", description="How the folder is laid out; the last four hold no images (docs/data-sets.md).")
     split: int | Literal["all"] = Field(
         0,
         description="Which of the layout's splits into training and test people, where it has several (from 0); all: "
@@ -58,16 +59,34 @@ class DataSettings(Settings):
         pattern=r"^[^/\\\\]*[^/\\\\.][^/\\\\]*$",
         description="Name of the folders with skeletons you already have, one JSON a frame; null: they are extracted.",
     )
+    sequences: SequenceSettings = Field(
+        default_factory=SequenceSettings, description="Recordings of skeletons, in layouts without images."
+    )
     demo: DemoSettings | None = Field(None, description="Make the generated demo data set in `root` on first use.")
     scan_workers: int = neutral(4, "Threads that read changed frames; more for a slow disk or network.", ge=1)
 
     @model_validator(mode="after")
     def _has_the_split(self) -> Self:
-        splits = READERS[self.layout].splits
+        splits = split_count(self)
         if self.split != "all" and not 0 <= self.split < splits:
             there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
             raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
         return self
+
+    @property
+    def without_images(self) -> bool:
+        """Whether the data set is of skeletons alone."""
+        return self.layout in SEQUENCE_READERS
+
+
+def reader_of(layout: str) -> Reader | SequenceReader:
+    """The reader of a layout, with or without images."""
+    return SEQUENCE_READERS[layout] if layout in SEQUENCE_READERS else READERS[layout]
+
+
+def split_count(settings: DataSettings) -> int:
+    """How many splits the layout has."""
+    return 1 if settings.without_images else READERS[settings.layout].splits
 
 
 def part_of(split: str) -> str:
@@ -106,9 +125,12 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
             where=settings.root,
             fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    reader = READERS[settings.layout]
-    tracklets = reader.read(DataFiles(settings.root), one_split(settings))
-    if reader.splits > 1:  # what is remembered of the frames then serves all splits
+    files = DataFiles(settings.root)
+    if settings.without_images:
+        tracklets = SEQUENCE_READERS[settings.layout].read(files, settings.sequences)
+    else:
+        tracklets = READERS[settings.layout].read(files, one_split(settings))
+    if split_count(settings) > 1:  # what is remembered of the frames then serves all splits
         tracklets = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_id)
     seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
@@ -141,13 +163,13 @@ def one_split(settings: DataSettings) -> int:
 def splits(settings: DataSettings) -> list[DataSettings]:
     """The settings of each split that is asked for: `all` stands for every one that the layout has."""
     if settings.split == "all":
-        return [settings.model_copy(update={"split": split}) for split in range(READERS[settings.layout].splits)]
+        return [settings.model_copy(update={"split": split}) for split in range(split_count(settings))]
     return [settings]
 
 
 def shard_sizes(settings: DataSettings) -> dict[str, int]:
     """How many shards there are of each part: training and test tracklets, or all of them together."""
-    if READERS[settings.layout].splits > 1:
+    if split_count(settings) > 1:
         return {BOTH: settings.train_shards}
     return dict(zip(PARTS, (settings.train_shards, settings.test_shards), strict=True))
 
@@ -217,7 +239,7 @@ def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
     return {
         **check.as_json(),
         "split": settings.split,
-        "split_count": READERS[settings.layout].splits,
+        "split_count": split_count(settings),
         "missing_frames": _listed(missing),
         **({"skeletons": own} if own else {}),
         "problems": [one.says for one in check.problems],

@@ -62,6 +62,22 @@ SKELETON_SHAPES = {
     "filled": (),
 }
 
+SEQUENCES = _schema(
+    "sequences",
+    1,
+    "keypoints_3d: metres, centred on the root, x right y down z away, T x J x 3, frame by frame, joint by joint; "
+    "frames that were not tracked are left out; skeleton: kind of the skeletons, see storage.skeleton_types",
+    [
+        ("tracklet_id", pa.string()),
+        ("split", pa.string()),
+        ("pid", pa.int32()),
+        ("camid", pa.int32()),
+        ("num_frames", pa.int32()),
+        ("keypoints_3d", pa.list_(pa.field("item", pa.float32(), nullable=False))),
+    ],
+)
+SKELETON_KEY = b"csip.skeleton"
+
 SKELETON_FILES = _schema(
     "skeleton_files",
     1,

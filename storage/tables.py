@@ -149,10 +149,19 @@ class Ragged:
         return {name: i for i, name in enumerate(self.ids)}
 
 
-def ragged_table(ids: Sequence[str], columns: Mapping[str, Sequence[NDArray[Any]]], schema: pa.Schema) -> pa.Table:
-    """A table of one row a tracklet from per-tracklet (T, ...) arrays, columns as in `schema` (with num_frames)."""
+def ragged_table(
+    ids: Sequence[str],
+    columns: Mapping[str, Sequence[NDArray[Any]]],
+    schema: pa.Schema,
+    labels: Mapping[str, pa.Array] | None = None,
+) -> pa.Table:
+    """A table of one row a tracklet from per-tracklet (T, ...) arrays, columns as in `schema` (with num_frames).
+
+    `labels` are columns of one value a tracklet.
+    """
     first = next(iter(columns.values()))
     data: dict[str, Any] = {
+        **(labels or {}),
         "tracklet_id": pa.array(ids, pa.string()),
         "num_frames": pa.array([len(a) for a in first], pa.int32()),
     }

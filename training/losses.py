@@ -30,6 +30,34 @@ def supcon(anchors: Tensor, others: Tensor, pids: Tensor, temperature: float, se
     return -((log_probability * positive).sum(1) / positive.sum(1)).mean()
 
 
+def supcon_among(features: Tensor, pids: Tensor, clips: Tensor, temperature: float) -> Tensor:
+    """Supervised contrast among items of one kind, of which those of an anchor's own clip do not count.
+
+    `-1/|A| sum_{i in A} 1/|P(i)| sum_{p in P(i)} log softmax_{j: c_j != c_i}(x_i . x_j / tau)[p]`, P(i) being the items
+    of the anchor's identity in other clips, and A the anchors that have any; zero where none has.
+
+    Args:
+        features: (N, P).
+        pids: (N,).
+        clips: which clip an item is (of), (N,).
+        temperature: tau.
+
+    Source: Khosla et al. 2020.
+    """
+    other = clips[:, None] != clips[None]
+    positive = other & (pids[:, None] == pids[None])
+    anchors = positive.any(dim=1)
+    if not anchors.any():
+        return features.sum() * 0
+    with torch.autocast(features.device.type, enabled=False):
+        full = _full(features)
+        scores = (full[anchors] @ full.T / temperature).masked_fill(~other[anchors], -torch.inf)
+        log_probability = scores.log_softmax(dim=1)
+    counted = positive[anchors]
+    # what does not count is infinitely unlikely, and 0 times that is no number
+    return -(log_probability.masked_fill(~counted, 0).sum(1) / counted.sum(1)).mean()
+
+
 def batch_hard_triplet(features: Tensor, pids: Tensor, margin: float) -> Tensor:
     """Triplet loss with each anchor's farthest positive and nearest negative, Euclidean distance.
 

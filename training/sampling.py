@@ -37,6 +37,11 @@ def dense_clips(length: int, clip: int) -> Indices:
     return np.concatenate([whole, (length - rest + segment_frames(rest, clip))[None]])
 
 
+def whole_clips(length: int, clip: int) -> Indices:
+    """A recording cut into consecutive clips from its first frame, (C, T); frames that fill no clip are left out."""
+    return np.arange(length // clip * clip).reshape(-1, clip)
+
+
 def identity_batches(labels: Sequence[int], identities: int, instances: int, seed: int, epoch: int) -> list[list[int]]:
     """Batches of `identities` x `instances` tracklets (PK sampling); each tracklet about once an epoch.
 

@@ -3,25 +3,25 @@
 import torch
 from torch import Tensor, nn
 
-from storage.skeleton import EDGES, NUM_JOINTS
+from storage.skeleton_types import H36M17, SkeletonType
 from training.settings.skeleton import SkeletonSettings
 
 SCORE_LIMIT = 5.0
 SPREAD = 0.12  # standard deviation of joints from the mean skeleton, metres
 
 
-def laplacian_positions(count: int) -> Tensor:
-    """The first non-trivial eigenvectors of the joint graph's normalised Laplacian, (17, count).
+def laplacian_positions(count: int, kind: SkeletonType = H36M17) -> Tensor:
+    """The first non-trivial eigenvectors of the joint graph's normalised Laplacian, (J, count).
 
     The first of each vector's largest entries is made positive: an eigenvector's sign is arbitrary. The spectrum has
     repeated eigenvalues, so the basis is stored with the model, not worked out again. Source: Dwivedi &
     Bresson 2021.
     """
-    adjacency = torch.zeros(NUM_JOINTS, NUM_JOINTS, dtype=torch.float64)
-    for a, b in EDGES:
+    adjacency = torch.zeros(len(kind), len(kind), dtype=torch.float64)
+    for a, b in kind.edges:
         adjacency[a, b] = adjacency[b, a] = 1
     scale = adjacency.sum(1).rsqrt()
-    laplacian = torch.eye(NUM_JOINTS, dtype=torch.float64) - scale[:, None] * adjacency * scale[None]
+    laplacian = torch.eye(len(kind), dtype=torch.float64) - scale[:, None] * adjacency * scale[None]
     vectors = torch.linalg.eigh(laplacian).eigenvectors[:, 1 : count + 1]
     size = vectors.abs()
     # by symmetry of left and right several entries are equally large up to rounding: the first of them decides
@@ -73,11 +73,12 @@ class SkeletonEncoder(nn.Module):
     Args:
         settings: sizes.
         projection: P, the width shared with projected visual tokens.
+        kind: of the skeletons.
     """
 
     positions: Tensor
 
-    def __init__(self, settings: SkeletonSettings, projection: int) -> None:
+    def __init__(self, settings: SkeletonSettings, projection: int, kind: SkeletonType = H36M17) -> None:
         super().__init__()
         self.settings = settings
         self.embed = nn.Sequential(nn.Linear(3, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width))
@@ -85,7 +86,7 @@ class SkeletonEncoder(nn.Module):
         # would be a faint ripple on the position encoding, and the contrast would stay at chance
         nn.init.normal_(self.embed[0].weight, std=SPREAD**-1 * 3**-0.5)
         self.place = nn.Linear(settings.eigenvectors, settings.width)
-        self.register_buffer("positions", laplacian_positions(settings.eigenvectors))
+        self.register_buffer("positions", laplacian_positions(settings.eigenvectors, kind))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
         self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
         self.project = nn.Linear(settings.width, projection)

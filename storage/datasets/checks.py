@@ -30,14 +30,8 @@ def need(files: DataFiles, names: Iterable[str], layout: str, fix: str) -> None:
     """
     missing = [name for name in names if not files.exists(name)]
     if missing:
-        raise DataError(
-            f"this is not a complete {layout} folder: {', '.join(missing)} missing",
-            where=files.root,
-            fix=fix,
-            problems=[f"{name}: missing" for name in missing],
-        )
         what = f"this is not a complete {layout} folder: {printable(', '.join(missing))} missing"
-        raise DataError(what, where=files.root, fix=fix)
+        raise DataError(what, where=files.root, fix=fix, problems=[f"{name}: missing" for name in missing])
 
 
 def text_of(files: DataFiles, name: str) -> str:
@@ -99,18 +93,22 @@ def numbered(values: Sequence[int], last: int, of: str) -> Iterator[str]:
             yield f"{of} {value} is listed {_times(count)}"
 
 
-def checked(files: DataFiles, tracklets: Sequence[Tracklet], problems: Sequence[str]) -> list[Tracklet]:
+def checked(
+    files: DataFiles, tracklets: Sequence[Tracklet], problems: Sequence[str], *, recordings: bool = False
+) -> list[Tracklet]:
     """The tracklets, if nothing is wrong with them; training, query and gallery, each in the order given.
 
     Args:
         files: of the data set.
         tracklets: as a reader made them.
         problems: what the reader found by itself.
+        recordings: they are recordings of skeletons: people of the test may be those of the training, and a file may
+            hold many of them.
 
     Raises:
         DataError: lists what is wrong.
     """
-    found = [*problems, *_contradictions(tracklets)]
+    found = [*problems, *([] if recordings else _shared(tracklets)), *_contradictions(tracklets)]
     # a split that lost its rows to these problems is not one more problem
     found += [] if found else _empty_splits(tracklets)
     if found:
@@ -135,11 +133,21 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     )
 
 
-def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
-    problems = []
+def _shared(tracklets: Sequence[Tracklet]) -> list[str]:
+    """Identities in training and test, and frames of several tracklets."""
     train = {t.pid for t in tracklets if t.split == "train"}
     test = {t.pid for t in tracklets if t.split != "train"}
-    problems += [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
+    problems = [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
+    frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
+    if pc.count_distinct(frames).as_py() < len(frames):
+        counts = pc.value_counts(frames)
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
+        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
+    return problems
+
+
+def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
+    problems = []
     for split in ("train", "query"):
         if any(t.pid == DISTRACTOR_PID and t.split == split for t in tracklets):
             problems.append(f"a distractor (identity {DISTRACTOR_PID}) is among the {split} tracklets")
@@ -164,10 +172,6 @@ def _wrong_frames(tracklets: Sequence[Tracklet]) -> list[str]:
     problems = []
     # a million frames: as columns
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-    if pc.count_distinct(frames).as_py() < len(frames):
-        counts = pc.value_counts(frames)
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
-        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
     for frame in frames.filter(pc.match_substring_regex(frames, UNPLAIN)).to_pylist():
         problems.append(f"{frame!r}: frames are relative paths without '.' and '..'")
     return problems

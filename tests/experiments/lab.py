@@ -94,7 +94,7 @@ def read_data(lab: Lab, config: Config) -> Data:
         raise DataError("the data set of this experiment is not here", where=settings.root, fix="give --data FOLDER")
     if settings.demo:
         storage.demo.dataset.make(settings.demo, settings.root)
-    found = publish_index(lab.store, settings, scan(settings, lab.store.root / "cache" / f"{config.name}.parquet"))
+    found = publish_index(lab.store, config, scan(settings, lab.store.root / "cache" / f"{config.name}.parquet"))
     index = lab.store.find("index", found["key"])
     if index is None:
         raise RuntimeError("the index vanished from the store")
@@ -185,8 +185,12 @@ def _deviation(values: Sequence[float]) -> float:
 
 def _ranked(lab: Lab, config: Config, embedding: Step) -> Scores:
     embeddings = lab.build(embedding).file("embeddings.parquet")
-    step = Step("metrics", "evaluation.evaluate", config.evaluation, {"embeddings": [embeddings]})
-    metrics = json.loads((lab.build(step).path / "metrics.json").read_text())
+    return scores_of(lab.build(Step("metrics", "evaluation.evaluate", config.evaluation, {"embeddings": [embeddings]})))
+
+
+def scores_of(evaluated: Artifact) -> Scores:
+    """mAP and Rank-1 of a `metrics` artifact, and chance, in percent."""
+    metrics = json.loads((evaluated.path / "metrics.json").read_text())
     return {
         "mAP": 100 * metrics["mAP"],
         "R1": 100 * metrics["cmc"]["1"],

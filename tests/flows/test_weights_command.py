@@ -255,3 +255,9 @@ def test_help_waits_for_no_model_library():
     code = "import sys, flows.weights_command; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "timm", "mmpose", "huggingface_hub", "pydantic"} & set(loaded)
+
+
+def test_a_data_set_without_images_needs_no_weights(tmp_path: Path) -> None:
+    path = tmp_path / "biwi.yaml"
+    path.write_text("name: biwi\ndata: {layout: biwi}\n")
+    assert weights_command.needed([path]) == []

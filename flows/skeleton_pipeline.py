@@ -1,0 +1,130 @@
+"""The pipeline of a data set without images: its stages, their inputs and outputs, in the order in which they run."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import evaluation.page
+from extraction.sequences import FILE_NAME
+from flows.config import Config
+from flows.steps import Step
+from storage.artifacts import Artifact
+from storage.errors import SettingsError, WeightsError
+from storage.indexing import PARTS, shard_names
+from training.model_files import MODEL, SETTINGS
+from training.settings.skeleton_only import SkeletonOnlySettings
+
+if TYPE_CHECKING:
+    from flows.pipeline import Builder
+
+
+def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:
+    """From the index of recordings of skeletons to the metrics and the report of an evaluated skeleton encoder."""
+    root, layout = config.data.root, config.data.layout
+    shards = shard_names(config.data)
+    train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
+    step = partial(Step, versions=config.versions)
+
+    # recordings -> sequences of centred skeletons, a shard at a time
+    made = build.many(
+        [
+            step(
+                "skeletons",
+                "extraction.sequences",
+                config.data.sequences,
+                {"index": index.file(f"{s}.parquet")},
+                {"data_root": root, "layout": layout},
+                s,
+                also={"layout": layout},
+            )
+            for s in shards
+        ]
+    )
+    sequences = dict(zip(shards, [a.file(FILE_NAME) for a in made], strict=True))
+
+    # the skeleton encoder: trained here, or that of another data set, finetuned or as it is
+    pretrained = build.one(
+        step(
+            "pretrained",
+            "training.skeleton_only",
+            config.skeleton_only,
+            {"sequences": [sequences[s] for s in train]},
+            {"trainer": config.trainer},
+            weights=partial(encoder_to_start_from, config.skeleton_only),
+            resumes=config.skeleton_only.epochs > 0,
+            also={"trainer": config.trainer.key_fields()},
+        )
+    )
+
+    # the test recordings, ranked as wholes and, as the published protocols do, sequence by sequence
+    embeddings = build.many(
+        [
+            step(
+                "embeddings",
+                "training.embed_sequences",
+                config.features,
+                {"sequences": sequences[s], "model": pretrained},
+                part=s,
+            )
+            for s in test
+        ]
+    )
+    results = {
+        title: build.one(
+            step(
+                "metrics",
+                "evaluation.evaluate",
+                config.evaluation,
+                {"embeddings": [a.file(f"{name}.parquet") for a in embeddings]},
+                part=name,
+            )
+        )
+        for name, title in (("recordings", "Whole recordings"), ("sequences", "Sequences"))
+    }
+
+    histories = {"Pretraining": pretrained.file("history.parquet")} if config.skeleton_only.epochs else {}
+    report = build.one(
+        step(
+            "report",
+            "evaluation.report",
+            config.report,
+            {
+                "indexes": [index.file(f"{s}.parquet") for s in shards],
+                "summary": index.file("summary.json"),
+                "skeletons": [],
+                "quality": None,
+                "histories": histories,
+                "results": results,
+            },
+            {"data_root": root, "lineage": build.lineage()},
+            weights=lambda: evaluation.page.TEMPLATES,
+        )
+    )
+    return results, report
+
+
+def encoder_to_start_from(settings: SkeletonOnlySettings) -> dict[str, Path]:
+    """The files of the encoder that training starts from, whose bytes decide results; none without `start_from`.
+
+    Raises:
+        SettingsError: nothing is trained, and there is no encoder to use.
+        WeightsError: they are not there.
+    """
+    folder = settings.start_from
+    if folder is None:
+        if not settings.epochs:
+            raise SettingsError(
+                "without epochs there is no encoder",
+                where="skeleton_only.epochs=0",
+                fix="set skeleton_only.start_from to the folder of one, or train for some epochs",
+            )
+        return {}
+    files = {"encoder": folder / MODEL, "encoder settings": folder / SETTINGS}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise WeightsError(
+            f"there is no {' and no '.join(missing)} to start from",
+            where=f"skeleton_only.start_from={folder}",
+            fix="name the folder of a `pretrained` artifact (csip show artifact lists them)",
+        )
+    return files

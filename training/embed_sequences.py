@@ -1,0 +1,114 @@
+"""The `embeddings` stage of a data set without images: test recordings to embeddings of sequences, and of recordings.
+
+A recording is cut into sequences of T frames from its first frame on, as in the published protocols: they do not
+overlap, and what fills none is left out. An embedding is L2-normalised; a recording's is that of the mean of its
+sequences'.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from storage.progress import Progress
+from storage.schema import EMBEDDINGS
+from storage.skeleton_types import SKELETON_TYPES
+from storage.tables import write_table
+from training.encoders import chosen_device
+from training.sampling import whole_clips
+from training.sequences import Recordings, read_recordings
+from training.settings.features import FeatureSettings
+from training.skeleton_encoder import SkeletonEncoder
+from training.skeleton_only import load_skeleton_encoder
+
+SEQUENCES_FILE, RECORDINGS_FILE = "sequences.parquet", "recordings.parquet"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A test shard of sequences, and the folder of a skeleton encoder."""
+
+    sequences: Path
+    model: Path
+
+
+def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Progress) -> None:
+    """Write sequences.parquet and recordings.parquet; a recording shorter than a sequence is named in notes.json.
+
+    Raises:
+        WeightsError: the model does not fit.
+    """
+    device = chosen_device(settings.device)
+    encoder, described = load_skeleton_encoder(inputs.model)
+    encoder.eval().to(device)
+    recordings = read_recordings([inputs.sequences]).as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
+    length = described["clip_length"]
+    kept, parts, short = [], [], []
+    for number, name in enumerate(recordings.ids):
+        skeletons = recordings.skeletons[number]
+        clips = whole_clips(len(skeletons), length)
+        if len(clips):
+            kept.append(number)
+            parts.append(embedded(encoder, torch.from_numpy(skeletons[clips]), device, settings.batch_size))
+        else:
+            short.append(name)
+        progress(number + 1, len(recordings.ids), "recordings")
+    width = encoder.project.out_features
+    whole = [F.normalize(part.mean(0, keepdim=True), dim=1) for part in parts]
+    write_embeddings(
+        recordings, kept, parts, width, f"sequences of {length} frames", out_dir / SEQUENCES_FILE, numbered=True
+    )
+    write_embeddings(
+        recordings, kept, whole, width, f"recordings: mean of sequences of {length}", out_dir / RECORDINGS_FILE
+    )
+    (out_dir / "notes.json").write_text(json.dumps({"shorter_than_a_sequence": short}, indent=2) + "\n")
+
+
+@torch.inference_mode()
+def embedded(encoder: SkeletonEncoder, clips: Tensor, device: torch.device, at_once: int) -> Tensor:
+    """L2-normalised embeddings (C, P) of sequences (C, T, J, 3)."""
+    parts = [encoder(part.to(device), pool=True).float().cpu() for part in clips.split(at_once)]
+    return F.normalize(torch.cat(parts), dim=1)
+
+
+def write_embeddings(
+    recordings: Recordings,
+    rows: list[int],
+    parts: list[Tensor],
+    width: int,
+    sampling: str,
+    path: Path,
+    *,
+    numbered: bool = False,
+) -> None:
+    """Write embeddings as the evaluation reads them.
+
+    Args:
+        recordings: whose they are.
+        rows: which of the recordings have any.
+        parts: of each of these, (C, P).
+        width: P.
+        sampling: what they were made from, in words, for the protocol.
+        path: file.
+        numbered: name them as a recording's first, second, ... sequence.
+    """
+    every = [row for row, part in zip(rows, parts, strict=True) for _ in part]
+    numbers = [number for part in parts for number in range(len(part))]
+    ids = [recordings.ids[row] for row in every]
+    vectors = torch.cat([torch.zeros(0, width), *parts]).numpy().astype(np.float32)
+    table = pa.table(
+        {
+            "tracklet_id": [f"{name}#{k:04d}" for name, k in zip(ids, numbers, strict=True)] if numbered else ids,
+            "split": [recordings.splits[row] for row in every],
+            "pid": recordings.pids[every].astype(np.int32),
+            "camid": recordings.camids[every].astype(np.int32),
+            "embedding": list(vectors),
+        },
+        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": sampling.encode()}),
+    )
+    write_table(table, path)

@@ -1,0 +1,214 @@
+"""The `pretrained` stage of a data set without images: what skeletons alone say of who somebody is.
+
+A batch holds sequences of T frames, each drawn from anywhere in a recording. Of SGT's joint tokens x_btj, the mean over
+joints f_bt is a skeleton's feature, and the mean over frames s_b the sequence's.
+
+    L = w_s SupCon({s_b}) + w_f SupCon({f_bt}) + w_r mean_{(b,t,j) hidden} |h(y_btj) - p_btj| / 0.12 m
+
+Positives are the items of one identity in other sequences (`losses.supcon_among`). y are the joint tokens of the same
+skeletons with some joints put at the root: that place stands for "hidden", since no joint but the root has it. h is a
+linear map, and p the joint's true place.
+
+Source: TranSG (Rao and Miao, CVPR 2023) contrasts sequences and skeletons and reconstructs masked graphs. It contrasts
+with the mean of each class, and hides joints behind its encoder. Here SGT with attention over time takes the place of
+its encoder, and supervised contrast (Khosla et al. 2020) that of prototypes. Its weights are .25, .25 and .5, of a
+reconstruction in metres that is divided by the batch besides: next to nothing. With as much weight on the one here the
+contrast stays at chance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from storage.errors import DataError, WeightsError
+from storage.progress import Progress
+from storage.skeleton_types import SKELETON_TYPES, SkeletonType
+from training.augment import draw_signs
+from training.loader import Batch, Steps
+from training.loop import Task, train
+from training.losses import supcon_among
+from training.model_files import MODEL, load_part, load_tensors, read_description, save_model
+from training.sampling import identity_batches
+from training.schedules import warmup_cosine
+from training.sequences import Recordings, read_recordings
+from training.settings.loop import TrainerSettings
+from training.settings.skeleton import SkeletonSettings
+from training.settings.skeleton_only import SkeletonOnlySettings
+from training.skeleton_encoder import SPREAD, SkeletonEncoder
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Training shards of sequences."""
+
+    sequences: tuple[Path, ...]
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+class Reconstructor(nn.Module):
+    """An encoder with the map from its joint tokens back to places, which only training needs."""
+
+    def __init__(self, encoder: SkeletonEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.place = nn.Linear(encoder.project.out_features, 3)
+
+    def forward(self, skeletons: Tensor, hidden: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+        """Joint tokens (B, T, J, P) of skeletons (B, T, J, 3), and all joints' places from those not hidden."""
+        seen = skeletons.masked_fill(hidden[..., None], 0)
+        return self.encoder(skeletons, signs=signs), self.place(self.encoder(seen, signs=signs))
+
+
+def run(inputs: Inputs, settings: SkeletonOnlySettings, out_dir: Path, progress: Progress) -> None:
+    """Train the skeleton encoder, or take over the one that is given (no epochs); writes it.
+
+    Raises:
+        DataError: fewer than two identities, or no recording is as long as a sequence.
+        SettingsError, WeightsError: the encoder to start from does not fit.
+        CsipError: the loss became NaN.
+    """
+    torch.manual_seed(settings.seed)
+    recordings = read_recordings(inputs.sequences)
+    if settings.start_from:
+        encoder, described = load_skeleton_encoder(settings.start_from)
+        recordings = recordings.as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
+    else:
+        encoder = SkeletonEncoder(settings.skeleton, settings.projection, recordings.kind)
+        described = {"skeleton": settings.skeleton.model_dump(mode="json"), "projection": settings.projection}
+    if settings.epochs:
+        model = Reconstructor(encoder)
+        train(_task(model, recordings, settings), settings, inputs.trainer, out_dir, progress)
+    described |= {
+        "kind": "skeleton_only",
+        "kind_of_skeleton": recordings.kind.name,
+        "clip_length": settings.clip_length,
+    }
+    save_model(encoder, described, out_dir)
+
+
+def load_skeleton_encoder(folder: Path) -> tuple[SkeletonEncoder, dict[str, Any]]:
+    """The skeleton encoder of a `pretrained` folder, and what it is: `skeleton`, `projection`, `kind_of_skeleton`.
+
+    Raises:
+        WeightsError: the folder holds another model, or a damaged one.
+    """
+    described = read_description(folder)
+    if described.get("kind") not in ("pretrained", "skeleton_only"):
+        raise WeightsError(
+            f"this is no skeleton encoder but {described.get('kind')!r}",
+            where=folder,
+            fix="name the folder of a `pretrained` artifact",
+        )
+    # what is pretrained with images has Human3.6M skeletons
+    described = {"kind_of_skeleton": "h36m17", **described}
+    kind = SKELETON_TYPES[described["kind_of_skeleton"]]
+    encoder = SkeletonEncoder(SkeletonSettings(**described["skeleton"]), described["projection"], kind)
+    load_part(encoder, load_tensors(folder / MODEL), "", folder / MODEL)
+    return encoder, described
+
+
+def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySettings) -> Task:
+    length = settings.clip_length
+    lengths = recordings.skeletons.lengths
+    # as many sequences of a recording as it can be cut into, each drawn anew in every epoch
+    items = np.repeat(np.arange(len(lengths)), lengths // length)
+    pids, labels = np.unique(recordings.pids, return_inverse=True)
+    identities = len(np.unique(labels[items]))
+    if identities < 2:
+        raise DataError(
+            f"{identities} of {len(pids)} training identities have recordings of {length} frames; at least two are "
+            "needed",
+            fix="check the data set's training part, or set a smaller skeleton_only.clip_length",
+        )
+    eigenvectors = model.encoder.settings.eigenvectors
+
+    def plan(epoch: int) -> list[list[int]]:
+        wanted = max(settings.batch // settings.instances, 2)
+        return identity_batches(labels[items].tolist(), wanted, settings.instances, settings.seed, epoch)
+
+    def make(positions: list[int], rng: np.random.Generator) -> Batch:
+        chosen = items[positions]
+        starts = rng.integers(0, lengths[chosen] - length, endpoint=True)
+        clips = recordings.skeletons.clips(chosen.tolist(), starts[:, None] + np.arange(length))
+        skeletons = varied(torch.from_numpy(clips), recordings.kind, settings, rng)
+        return {
+            "skeletons": skeletons,
+            "hidden": hidden_joints(skeletons.shape[:3], recordings.kind, settings.hidden, rng),
+            "signs": draw_signs(eigenvectors, rng),
+            "labels": torch.from_numpy(labels[chosen]),
+            "names": [recordings.ids[i] for i in chosen],
+        }
+
+    def loss(batch: Batch) -> Mapping[str, Tensor]:
+        tokens, places = model(batch["skeletons"], batch["hidden"], batch["signs"])
+        return terms(tokens, places, batch["skeletons"], batch["hidden"], batch["labels"], settings)
+
+    return Task(
+        model,
+        loss,
+        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
+        [{"params": list(model.parameters()), "lr": settings.lr}],
+        lambda epoch: warmup_cosine(
+            epoch,
+            settings.epochs,
+            settings.warmup_epochs,
+            settings.warmup_lr / settings.lr,
+            settings.final_lr / settings.lr,
+        ),
+        settings.weight_decay,
+    )
+
+
+def terms(
+    tokens: Tensor, places: Tensor, skeletons: Tensor, hidden: Tensor, labels: Tensor, settings: SkeletonOnlySettings
+) -> dict[str, Tensor]:
+    """The weighted terms of the loss, see above.
+
+    Args:
+        tokens: joint tokens, (B, T, J, P).
+        places: of all joints as they were reconstructed, (B, T, J, 3).
+        skeletons: true places, (B, T, J, 3).
+        hidden: which joints the reconstruction did not see, (B, T, J).
+        labels: identities, (B,).
+        settings: weights and temperature.
+    """
+    b, t = tokens.shape[:2]
+    frames = tokens.float().mean(dim=2)
+    clips = torch.arange(b, device=tokens.device)
+    sequences = F.normalize(frames.mean(dim=1), dim=1)
+    single = F.normalize(frames.flatten(0, 1), dim=1)
+    tau = settings.temperature
+    wrong = (places.float() - skeletons).abs().mean(dim=-1)
+    return {
+        "sequence": settings.sequence * supcon_among(sequences, labels, clips, tau),
+        "frame": settings.frame * supcon_among(single, labels.repeat_interleave(t), clips.repeat_interleave(t), tau),
+        "reconstruction": settings.reconstruction * wrong[hidden].mean() / SPREAD,
+    }
+
+
+def hidden_joints(shape: torch.Size, kind: SkeletonType, share: float, rng: np.random.Generator) -> Tensor:
+    """Which joints of (B, T, J) are hidden: the same number in every frame, at least one, never the root."""
+    order = rng.random(tuple(shape))
+    if len(kind.root) == 1:
+        order[..., kind.root[0]] = np.inf
+    count = max(1, round(share * (shape[-1] - 1)))
+    return torch.from_numpy(order <= np.sort(order, axis=-1)[..., count - 1 : count])
+
+
+def varied(skeletons: Tensor, kind: SkeletonType, settings: SkeletonOnlySettings, rng: np.random.Generator) -> Tensor:
+    """Sequences (B, T, J, 3), some mirrored, each turned about the vertical axis as a whole."""
+    flipped = torch.from_numpy(rng.random(len(skeletons)) < settings.flip).view(-1, 1, 1, 1)
+    angles = torch.from_numpy(np.radians(rng.uniform(-settings.turn, settings.turn, len(skeletons))).astype(np.float32))
+    mirrored = skeletons[:, :, list(kind.mirror_order)] * skeletons.new_tensor([-1.0, 1.0, 1.0])
+    skeletons = torch.where(flipped, mirrored, skeletons)
+    if not settings.turn:
+        return skeletons
+    cosine, sine = angles.cos().view(-1, 1, 1), angles.sin().view(-1, 1, 1)
+    x, y, z = skeletons.unbind(-1)
+    return torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], dim=-1)
