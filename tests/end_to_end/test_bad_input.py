@@ -68,7 +68,7 @@ def test_a_frame_name_that_climbs_out_of_the_data_root(run: Run, make_mars: Make
 def test_a_query_row_that_does_not_exist(run: Run, make_mars: Make) -> None:
     root = make_mars()
     scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[77]])})
-    refused(run(root), "there is no row 77")
+    refused(run(root), "row 77 is not among 1 to")
 
 
 def test_a_misspelt_setting(run: Run, make_mars: Make) -> None:
