@@ -11,7 +11,7 @@ from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.errors import SettingsError, WeightsError
 from storage.indexing import PARTS, shard_names
-from training.model_files import MODEL, SETTINGS
+from training.settings.files import MODEL, SETTINGS
 from training.settings.skeleton_only import SkeletonOnlySettings
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from storage.tables import write_table
 from storage.tracklets import read_index
 from training.clips import FrameSource
 from training.encoders import chosen_device, load_encoder
-from training.model_files import MODEL, load_part, load_tensors, read_description
+from training.model_files import load_part, load_tensors, read_description
 from training.reid_model import Features, ReidModel, embedding
 from training.sampling import dense_clips, segment_frames
 from training.settings.embed import EmbedSettings
 from training.settings.encoder import EncoderSettings
+from training.settings.files import MODEL
 from training.settings.skeleton import SkeletonSettings
 
 Embedder = Callable[[Tensor, Tensor], Tensor]

@@ -107,6 +107,7 @@ def write_embeddings(
             "split": [recordings.splits[row] for row in every],
             "pid": recordings.pids[every].astype(np.int32),
             "camid": recordings.camids[every].astype(np.int32),
+            "clothes": np.zeros(len(every), np.int32),
             "embedding": list(vectors),
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": sampling.encode()}),

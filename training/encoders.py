@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.model_files import MODEL, load_part, load_tensors, read_description
+from training.model_files import load_part, load_tensors, read_description
 from training.settings.encoder import EncoderSettings, weight_files
+from training.settings.files import MODEL
 from training.visual_encoder import VisualEncoder, load_clip
 
 

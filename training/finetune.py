@@ -22,13 +22,14 @@ from training.encoders import frame_features, load_encoder
 from training.launch import on_all_devices
 from training.loader import Batch, Steps
 from training.loop import Task, train
-from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors, read_description, save_model, save_tensors
+from training.model_files import load_part, load_tensors, read_description, save_model, save_tensors
 from training.pretrain import mean_visual, skeleton_prototypes, visual_prototypes
 from training.prototypes import mean_prototypes
 from training.reid_model import ReidModel
 from training.sampling import identity_batches
 from training.schedules import warmup_steps
 from training.settings.encoder import EncoderSettings
+from training.settings.files import MODEL, PROTOTYPES
 from training.settings.finetune import FinetuneSettings
 from training.settings.loop import TrainerSettings
 from training.settings.skeleton import SkeletonSettings

@@ -17,9 +17,10 @@ from storage.artifacts import file_digest
 from storage.errors import StoreError, WeightsError
 from storage.settings import Settings
 from training.embed import embedding_width
-from training.model_files import MODEL, SETTINGS, load_part, load_tensors, read_description
+from training.model_files import load_part, load_tensors, read_description
 from training.reid_model import Features, ReidModel, embedding
 from training.settings.encoder import EncoderSettings
+from training.settings.files import MODEL, SETTINGS
 from training.settings.skeleton import SkeletonSettings
 from training.visual_encoder import CLIP_MEAN, CLIP_STD
 

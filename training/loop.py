@@ -28,7 +28,7 @@ from storage.trainings import WORK
 from training.distributed import rank, world_size
 from training.hooks import Epochs, States, Watch, resumable
 from training.loader import Batch, Steps
-from training.model_files import HISTORY
+from training.settings.files import HISTORY
 from training.settings.loop import LoopSettings, TrainerSettings
 
 SPEED = "speed.json"

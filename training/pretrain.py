@@ -19,10 +19,11 @@ from training.launch import on_all_devices
 from training.loader import Batch, Steps
 from training.loop import Task, train
 from training.losses import supcon
-from training.model_files import PROTOTYPES, save_model, save_tensors
+from training.model_files import save_model, save_tensors
 from training.prototypes import mean_prototypes
 from training.sampling import identity_batches, uniform_batches
 from training.schedules import warmup_cosine
+from training.settings.files import PROTOTYPES
 from training.settings.loop import TrainerSettings
 from training.settings.pretrain import PretrainSettings
 from training.skeleton_encoder import SkeletonEncoder

@@ -33,10 +33,11 @@ from training.augment import draw_signs
 from training.loader import Batch, Steps
 from training.loop import Task, train
 from training.losses import supcon_among
-from training.model_files import MODEL, load_part, load_tensors, read_description, save_model
+from training.model_files import load_part, load_tensors, read_description, save_model
 from training.sampling import identity_batches
 from training.schedules import warmup_cosine
 from training.sequences import Recordings, read_recordings
+from training.settings.files import MODEL
 from training.settings.loop import TrainerSettings
 from training.settings.skeleton import SkeletonSettings
 from training.settings.skeleton_only import SkeletonOnlySettings

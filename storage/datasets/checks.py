@@ -56,19 +56,28 @@ def lines_of(files: DataFiles, name: str) -> list[str]:
     return [line.rstrip() for line in text_of(files, name).rstrip().split("\n")]
 
 
+def matrix_of(files: DataFiles, name: str, variable: str) -> NDArray[np.generic]:
+    """A variable of a MATLAB file that holds numbers.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    try:
+        return read_matrix(files.read(name), variable)
+    except KeyError as error:
+        raise DataError(f"holds no variable {variable!r}", where=files.where(name), fix=RESTORE) from error
+    except Exception as error:  # many kinds for one cause: not such a file
+        what = f"cannot be read as a MATLAB file with numbers {variable}: {error}"
+        raise DataError(what, where=files.where(name), fix=RESTORE) from error
+
+
 def whole_numbers(files: DataFiles, name: str, variable: str) -> NDArray[np.int64]:
     """A variable of a MATLAB file that holds whole numbers.
 
     Raises:
         DataError: it cannot be read, or is something else.
     """
-    try:
-        values = read_matrix(files.read(name), variable)
-    except KeyError as error:
-        raise DataError(f"holds no variable {variable!r}", where=files.where(name), fix=RESTORE) from error
-    except Exception as error:  # many kinds for one cause: not such a file
-        what = f"cannot be read as a MATLAB file with numbers {variable}: {error}"
-        raise DataError(what, where=files.where(name), fix=RESTORE) from error
+    values = matrix_of(files, name, variable)
     # int64 holds more than any index; what float64 cannot tell apart is no index either
     if not (np.abs(values.astype(np.float64)) < 2**53).all():
         raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
@@ -108,7 +117,7 @@ def checked(
     Raises:
         DataError: lists what is wrong.
     """
-    found = [*problems, *([] if recordings else _shared(tracklets)), *_contradictions(tracklets)]
+    found = [*problems, *([] if recordings else _shared(tracklets)), *_contradictions(tracklets, recordings=recordings)]
     # a split that lost its rows to these problems is not one more problem
     found += [] if found else _empty_splits(tracklets)
     if found:
@@ -134,19 +143,13 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
 
 
 def _shared(tracklets: Sequence[Tracklet]) -> list[str]:
-    """Identities in training and test, and frames of several tracklets."""
+    """Identities in training and test."""
     train = {t.pid for t in tracklets if t.split == "train"}
     test = {t.pid for t in tracklets if t.split != "train"}
-    problems = [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
-    frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-    if pc.count_distinct(frames).as_py() < len(frames):
-        counts = pc.value_counts(frames)
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
-        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
-    return problems
+    return [f"identity {pid} is in both train and test" for pid in sorted(train & test)]
 
 
-def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
+def _contradictions(tracklets: Sequence[Tracklet], *, recordings: bool) -> list[str]:
     problems = []
     for split in ("train", "query"):
         if any(t.pid == DISTRACTOR_PID and t.split == split for t in tracklets):
@@ -162,16 +165,20 @@ def _contradictions(tracklets: Sequence[Tracklet]) -> list[str]:
             problems.append(f"{tracklet.tracklet_id}: clothes {tracklet.clothes}: out of range")
         if not is_plain(tracklet.tracklet_id):
             problems.append(f"{tracklet.tracklet_id}: names are of ASCII characters that can be printed")
-    return problems + _wrong_frames(tracklets)
+    return problems + _wrong_frames(tracklets, recordings=recordings)
 
 
-def _wrong_frames(tracklets: Sequence[Tracklet]) -> list[str]:
+def _wrong_frames(tracklets: Sequence[Tracklet], *, recordings: bool) -> list[str]:
     unprintable = [frame for t in tracklets for frame in t.frames if not is_plain(frame)]
     if unprintable:
         return [f"{frame!r}: frames have names of ASCII characters that can be printed" for frame in unprintable]
     problems = []
     # a million frames: as columns
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
+    if not recordings and pc.count_distinct(frames).as_py() < len(frames):
+        counts = pc.value_counts(frames)
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist()
+        problems += [f"{row['values']}: belongs to tracklets {_times(row['counts'])}" for row in repeated]
     for frame in frames.filter(pc.match_substring_regex(frames, UNPLAIN)).to_pylist():
         problems.append(f"{frame!r}: frames are relative paths without '.' and '..'")
     return problems

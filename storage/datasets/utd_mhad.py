@@ -68,8 +68,8 @@ def read_frames(
     """
     for recording in recordings:
         name = recording.frames[0]
-        joints = np.asarray(matrix_of(files, name, "d_skel"))
-        if joints.ndim != 3 or joints.shape[:2] != (len(kind), 3) or joints.dtype.kind not in "iuf":
+        joints = matrix_of(files, name, "d_skel")
+        if joints.ndim != 3 or joints.shape[:2] != (len(kind), 3):
             raise DataError(
                 f"d_skel is of shape {joints.shape}, not 20 joints x 3 x frames", where=files.where(name), fix=RESTORE
             )

@@ -13,7 +13,8 @@ from storage.settings import Settings
 from storage.tables import write_table
 from storage.tracklets import read_index
 from training.clips import read_skeletons
-from training.model_files import MODEL, load_part, load_tensors, read_description
+from training.model_files import load_part, load_tensors, read_description
+from training.settings.files import MODEL
 from training.settings.skeleton import SkeletonSettings
 from training.skeleton_encoder import SkeletonEncoder, sequence_features
 

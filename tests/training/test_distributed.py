@@ -23,7 +23,8 @@ from storage.errors import CsipError
 from tests.training.stages import FIRM, QUIET, Stages
 from training.distributed import gather, own_share, rank, world_size
 from training.losses import batch_hard_triplet, supcon
-from training.model_files import HISTORY, MODEL, PROTOTYPES, load_tensors
+from training.model_files import load_tensors
+from training.settings.files import HISTORY, MODEL, PROTOTYPES
 
 TWO = QUIET.model_copy(update={"devices": 2})
 

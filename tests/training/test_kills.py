@@ -14,7 +14,7 @@ import pytest
 
 from tests.training.conftest import Small
 from tests.training.stages import FINETUNE, PRETRAIN, QUIET, VISUAL, Stages, digests
-from training.model_files import HISTORY
+from training.settings.files import HISTORY
 from training.states import sound_states
 
 KILLS = 10

@@ -16,8 +16,9 @@ from tests.training.stages import FINETUNE, FIRM, PRETRAIN, QUIET, Stages, diges
 from training import loop
 from training.loader import Batch, Steps
 from training.loop import SPEED, Task, train
-from training.model_files import HISTORY, MODEL, load_tensors
+from training.model_files import load_tensors
 from training.settings.encoder import EncoderSettings
+from training.settings.files import HISTORY, MODEL
 from training.settings.loop import LoopSettings, TrainerSettings
 from training.visual_encoder import VisualEncoder
 

@@ -87,7 +87,8 @@ def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages
 
 
 def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
-    from training.model_files import MODEL, load_tensors
+    from training.model_files import load_tensors
+    from training.settings.files import MODEL
 
     before = load_tensors(stages.ready("pretrain") / MODEL)
     frozen = stages.run("finetune", "frozen", FINETUNE.model_copy(update={"freeze_skeleton": True}))

@@ -27,10 +27,11 @@ from training import clips, embed, finetune, pretrain
 from training.augment import augmented, draw, mirror_skeletons
 from training.clips import read_skeletons, read_training_set
 from training.losses import supcon
-from training.model_files import MODEL, PROTOTYPES, load_part, load_tensors
+from training.model_files import load_part, load_tensors
 from training.reid_model import ReidModel
 from training.settings.augment import AugmentSettings
 from training.settings.encoder import EncoderSettings
+from training.settings.files import MODEL, PROTOTYPES
 from training.settings.losses import LossSettings
 from training.settings.skeleton import SkeletonSettings
 from training.skeleton_encoder import SkeletonEncoder, sequence_features

@@ -17,8 +17,8 @@ from storage.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
-from training.model_files import HISTORY
 from training.settings.encoder import EncoderSettings, weight_files
+from training.settings.files import HISTORY
 
 
 class Interrupted(Exception):
