@@ -11,11 +11,13 @@ from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.errors import SettingsError, WeightsError
 from storage.indexing import PARTS, shard_names
-from training.model_files import MODEL, SETTINGS
 from training.settings.skeleton_only import SkeletonOnlySettings
 
 if TYPE_CHECKING:
     from flows.pipeline import Builder
+
+ENCODER_FILES = {"encoder": "model.safetensors", "encoder settings": "settings.yaml"}
+"""As `training.model_files` names them, which imports torch: seconds, for a run that keeps everything."""
 
 
 def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> Artifact:
@@ -118,7 +120,7 @@ def encoder_to_start_from(settings: SkeletonOnlySettings) -> dict[str, Path]:
                 fix="set skeleton_only.start_from to the folder of one, or train for some epochs",
             )
         return {}
-    files = {"encoder": folder / MODEL, "encoder settings": folder / SETTINGS}
+    files = {name: folder / file for name, file in ENCODER_FILES.items()}
     missing = [path.name for path in files.values() if not path.is_file()]
     if missing:
         raise WeightsError(
