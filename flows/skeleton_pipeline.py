@@ -17,6 +17,9 @@ from training.settings.skeleton_only import SkeletonOnlySettings
 if TYPE_CHECKING:
     from flows.pipeline import Builder
 
+ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
+"""As `training.model_files` names them, which imports torch: seconds, for a run that keeps everything."""
+
 
 def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:
     """From the index of recordings of skeletons to the metrics and the report of an evaluated skeleton encoder."""
@@ -119,7 +122,7 @@ def encoder_to_start_from(settings: SkeletonOnlySettings) -> dict[str, Path]:
                 fix="set skeleton_only.start_from to the folder of one, or train for some epochs",
             )
         return {}
-    files = {"encoder": folder / MODEL, "encoder settings": folder / SETTINGS}
+    files = {name: folder / file for name, file in ENCODER_FILES.items()}
     missing = [path.name for path in files.values() if not path.is_file()]
     if missing:
         raise WeightsError(

@@ -80,7 +80,7 @@ def read_recordings(files: DataFiles, layout: Layout, probe: str) -> list[Trackl
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     """In the order in which frames were taken, whether or not their numbers are filled up with zeros."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def read_frames(

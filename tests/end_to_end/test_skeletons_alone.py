@@ -11,8 +11,11 @@ from flows.config import load_config
 from flows.planning import plan
 from flows.rebuild import Result, rebuild
 from flows.showing import metric_rows
+from flows.skeleton_pipeline import ENCODER_FILES
 from storage.errors import SettingsError, WeightsError
 from tests.storage.datasets.skeleton_trees import write_biwi
+from training.model_files import MODEL
+from training.model_files import SETTINGS as MODEL_SETTINGS
 
 SETTINGS = {
     "name": "people",
@@ -127,6 +130,7 @@ def test_an_encoder_trained_on_skeletons_is_used_on_others_by_its_bytes(
 
 def test_a_missing_encoder_and_no_epochs_are_refused_before_anything_runs(api: str, folder: Path) -> None:
     config = load_config(folder / "config.yaml", [f"skeleton_only.start_from={folder / 'nothing'}"])
+    assert list(ENCODER_FILES.values()) == [MODEL, MODEL_SETTINGS]
     with pytest.raises(WeightsError, match=r"no model.safetensors and no settings.yaml to start from"):
         rebuild(config)
     with pytest.raises(SettingsError, match="without epochs there is no encoder"):
