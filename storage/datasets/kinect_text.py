@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.data_files import DataFiles
-from storage.datasets.checks import SHOWN, checked, need
+from storage.datasets.checks import SHOWN, checked, need, printable
 from storage.errors import DataError
 from storage.skeleton_types import KINECT20, SkeletonType
 from storage.tracklets import Tracklet
@@ -108,7 +108,7 @@ def read_frames(
         if problems:
             more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise DataError(
-                f"{len(problems)} files are no skeletons:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+                f"{len(problems)} files are no skeletons:\n  " + "\n  ".join(map(printable, problems[:SHOWN])) + more,
                 where=files.root,
                 fix="restore them from the data set's archive, or remove them",
             )

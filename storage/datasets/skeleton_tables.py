@@ -122,4 +122,7 @@ def _read(files: DataFiles, name: str, columns: list[str]) -> pa.Table:
     missing = [column for column in columns if column not in _schema(files, name).names]
     if missing:
         raise DataError(f"has no column {', '.join(missing)}", where=files.where(name), fix=FIX)
-    return pq.read_table(BytesIO(files.read(name)), columns=columns)
+    try:
+        return pq.read_table(BytesIO(files.read(name)), columns=columns, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot be read: {error}", where=files.where(name), fix=FIX) from error
