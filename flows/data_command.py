@@ -181,7 +181,7 @@ def _target(root: Path | None, layout: str | None, config: Path | None, split: i
         )
     if target.layout not in READERS:
         fix = f"give --layout one of {', '.join(READERS)}"
-        what = f"there is no layout {layout!r}" if layout else "the layout is not named"
+        what = f"{target.layout!r} is no layout with images" if target.layout else "the layout is not named"
         raise SettingsError(what, where="--layout", fix=fix)
     if target.split >= READERS[target.layout].splits:
         there = READERS[target.layout].splits

@@ -115,7 +115,7 @@ def test_a_page_is_written_where_asked(root: Path, tmp_path: Path) -> None:
         ([], "named by its root and layout or by a configuration"),
         (["ROOT", "--config", "x.yaml"], "named by its root and layout or by a configuration"),
         (["ROOT"], "to do: give --layout one of "),
-        (["ROOT", "--layout", "venus"], "there is no layout 'venus'"),
+        (["ROOT", "--layout", "venus"], "'venus' is no layout with images"),
         (["ROOT", "--layout", "mars", "--split", "1"], "layout mars has no split 1"),
         (["ROOT", "--layout", "mars", "--lists", "--decode"], "--lists, --decode"),
         (["nowhere", "--layout", "mars"], "the data set is not there"),
