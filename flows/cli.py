@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import shutil
+import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -281,7 +282,8 @@ def main() -> None:
     try:
         app()
     finally:
-        gc.freeze()  # the last collection would look at every object once more, half a second long, and free nothing
+        if "torch" not in sys.modules:  # some of its libraries complain of what is not collected
+            gc.freeze()  # the last collection would look at every object once more, for half a second, and free nothing
 
 
 if __name__ == "__main__":
