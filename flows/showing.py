@@ -84,6 +84,8 @@ def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
         for row in finding_rows(check)
     ]
     lengths = length_rows(check)
+    if not lengths:
+        return found
     spread = blocks([row["share"] for row in lengths])
     which = ", ".join(f"{row['frames']}: {row['tracklets']}" for row in lengths)
     return [*found, {"": "lengths", "found": f"frames of a tracklet  {spread}", "which": which}]

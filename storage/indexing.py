@@ -235,6 +235,8 @@ def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
         *(_of_skeletons(found.skeletons) if found.skeletons else ()),
     ]
     check = data_check(settings.layout, tracklets, seen, PUBLISHED.get(settings.layout))
+    if settings.without_images:  # its frames are files, which may hold a whole recording
+        check = replace(check, lengths=(), findings=tuple(found for found in check.findings if found.kind != "short"))
     own = {name: _listed(getattr(found.skeletons, name)) for name in ("missing", "extra")} if found.skeletons else {}
     return {
         **check.as_json(),

@@ -90,6 +90,7 @@ def test_recordings_become_ranks_and_a_report_in_one_run(run: Callable[..., Resu
     assert "told apart by their skeletons alone" in page
     assert "Gallery answers" not in page
     assert "data:image/" not in page
+    assert "shorter than a clip" not in page, "a file is no frame of a clip"
 
 
 def test_a_second_run_keeps_everything(run: Callable[..., Result]) -> None:
