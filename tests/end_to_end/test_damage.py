@@ -56,7 +56,7 @@ HARMS = {"flipped": flip, "cut": cut, "gone": Path.unlink}
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
-@pytest.mark.parametrize("label", ["skeletons train-001", "pretrained"])
+@pytest.mark.parametrize("label", ["skeletons train-001", pytest.param("pretrained", marks=pytest.mark.slow)])
 def test_what_is_damaged_is_named_by_the_plan_and_alone_made_again(config: Config, label: str, harm: Harm) -> None:
     before = rebuild(config)
     artifact = before.artifacts[label]
@@ -102,7 +102,7 @@ def test_nothing_else_in_the_store_is_needed(config: Config) -> None:
     assert rebuild(config).built == ()
 
 
-@pytest.mark.parametrize("number", [1, 9])
+@pytest.mark.parametrize("number", [1, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

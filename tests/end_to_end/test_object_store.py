@@ -10,7 +10,7 @@ from flows.rebuild import Result, rebuild
 from tests.small_run import small_settings
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "s3"])
 def run(request: pytest.FixtureRequest, tmp_path: Path, api: str) -> Callable[..., Result]:
     """Runs from a `workspace` of its own on the same store, as another machine would."""
     address = f"memory://{tmp_path.name}" if request.param == "memory" else request.getfixturevalue("s3_address")
