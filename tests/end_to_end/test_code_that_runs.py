@@ -18,12 +18,13 @@ import pytest
 import storage.demo.dataset
 from flows.code import code_digests
 from flows.config import Config, make_config
-from flows.pipeline import STAGES, pipeline
+from flows.pipeline import STAGES, mean_of_splits, pipeline
 from flows.steps import Step
 from storage.artifacts import Artifact, Store
 from storage.indexing import scan, write_index
 from storage.skeleton import JOINTS
 from tests import small_run
+from tests.storage.datasets.skeleton_trees import write_biwi
 
 ROOT = Path(__file__).parents[2]
 STAGE_PACKAGES = ("extraction", "training", "evaluation", "storage")
@@ -128,7 +129,7 @@ class TracedBuilder:
 
 
 def build_index(config: Config, build: TracedBuilder) -> Artifact:
-    key = f"index of {config.data.skeletons}"
+    key = f"index of {config.data.layout} {config.data.skeletons}"
     with build.store.staging("index", key, resume=False) as folder:
         with build.tracer.tracing() as called:
             write_index(scan(config.data, build.store.root / "cache" / "fingerprints"), config.data, folder)
@@ -154,19 +155,26 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     config = make_config({**SETTINGS, "store": str(folder / "store"), "data": data})
     storage.demo.dataset.make(config.data.demo, config.data.root)
     build = TracedBuilder(Store(Path(config.store)))
-    pipeline(config, build_index(config, build), build)
+    made = pipeline(config, build_index(config, build), build)
+    mean_of_splits(config, {"split 0": made, "split 1": made}, build)
 
     write_skeletons(config.data.root)
     own = make_config({**SETTINGS, "data": data | {"skeletons": "skeleton_3d"}})
     index = build_index(own, build)
     inputs = {"index": index.file("train-000.parquet"), "files": index.file("train-000.skeletons.parquet")}
     build.one(Step("skeletons", "extraction.existing", own.existing, inputs, {"data_root": config.data.root}))
+
+    write_biwi(folder / "biwi", 3, 2, 14)
+    alone = {"root": str(folder / "biwi"), "layout": "biwi", "train_shards": 1, "test_shards": 1}
+    small = {"epochs": 1, "skeleton": {"width": 16, "depth": 2, "heads": 2, "hidden": 16, "temporal": True}}
+    recordings = make_config({"name": "alone", "data": alone, "skeleton_only": small})
+    pipeline(recordings, build_index(recordings, build), build)
     return build.called
 
 
 @pytest.mark.slow
 def test_every_function_that_a_stage_calls_is_in_its_key(called: dict[str, set[str]]) -> None:
-    assert len(called) == len(STAGES) + 1, "skeletons are made in two ways"
+    assert len(called) == len(STAGES) + 1 + 3, "skeletons are made in two ways, and three stages are without images"
     assert all(f"{module}.run" in units for module, units in called.items() if module != "storage.indexing")
     assert sum(len(units) for units in called.values()) > 200, "the tracer sees what runs"
     missed = {module: units - code_digests(module).keys() for module, units in called.items()}
