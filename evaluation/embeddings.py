@@ -67,22 +67,26 @@ def read_embeddings(paths: Sequence[Path]) -> Embeddings:
     ids = np.array(table["tracklet_id"].to_pylist(), dtype=str)
     twice = [name for name, count in Counter(ids.tolist()).items() if count > 1]
     if twice:
-        raise _bad(f"{len(twice)} tracklets are embedded more than once", twice, "list each shard once")
+        raise of_tracklets(f"{len(twice)} tracklets are embedded more than once", twice, "list each shard once")
     column = table["embedding"].combine_chunks()
     lengths = np.diff(column.offsets.to_numpy()) if len(ids) else np.zeros(0, np.int32)
     if len(set(lengths.tolist())) > 1:
         usual = Counter(lengths.tolist()).most_common(1)[0][0]
         others = ids[lengths != usual].tolist()
-        raise _bad(f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again")
+        raise of_tracklets(
+            f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
+        )
     flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     vectors = flat.reshape(len(ids), -1) if len(ids) else np.zeros((0, 0), np.float32)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     useless = ids[~np.isfinite(norms)].tolist()
     if useless:
         fix = "train again, with a lower learning rate"
-        raise _bad(f"{len(useless)} embeddings hold values that are not finite", useless, fix)
+        raise of_tracklets(f"{len(useless)} embeddings hold values that are not finite", useless, fix)
     if len(ids) and not norms.any():
-        raise _bad("every embedding is zero", ids.tolist(), "check that the frames can be read, and train again")
+        raise of_tracklets(
+            "every embedding is zero", ids.tolist(), "check that the frames can be read, and train again"
+        )
     unit = (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
     order = np.argsort(ids, kind="stable")
     pids, camids, clothes = (np.asarray(table[name].to_pylist(), np.int32) for name in ("pid", "camid", "clothes"))
@@ -90,7 +94,8 @@ def read_embeddings(paths: Sequence[Path]) -> Embeddings:
     return Embeddings(tuple(ids.tolist()), splits, pids, camids, clothes, unit).take(order)
 
 
-def _bad(what: str, names: list[str], fix: str) -> DataError:
+def of_tracklets(what: str, names: list[str], fix: str) -> DataError:
+    """An error that names the first tracklets concerned."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return DataError(what, where=", ".join(names[:SHOWN]) + more, fix=fix)
 

@@ -11,7 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from evaluation.embeddings import Embeddings, GalleryKind, queries_and_gallery, read_embeddings, sampling_of
+from evaluation.embeddings import (
+    Embeddings,
+    GalleryKind,
+    of_tracklets,
+    queries_and_gallery,
+    read_embeddings,
+    sampling_of,
+)
 from evaluation.metrics import Scores, average_precision, chance, scores
 from evaluation.ranking import LEFT_OUT, Answers, Protocol, rank_gallery
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
@@ -23,8 +30,7 @@ from storage.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
 TOLD_EVERY = 100  # queries
-SHOWN = 50  # tracklets named in the metrics
-SHOWN_HERE = 5  # and in an error
+SHOWN = 50  # tracklets named
 ROWS_PER_GROUP = 8192
 LEAVES_OUT: dict[Protocol, str] = {
     "standard": "gallery tracklets of the query's own identity and camera",
@@ -109,11 +115,10 @@ def _need_clothes(queries: Embeddings, gallery: Embeddings) -> None:
     unknown += gallery.take(np.flatnonzero(asked_for & (gallery.clothes == 0))).ids
     unknown = sorted(set(unknown))
     if unknown:
-        more = f" and {len(unknown) - SHOWN_HERE} more" if len(unknown) > SHOWN_HERE else ""
-        raise DataError(
+        raise of_tracklets(
             f"evaluation.protocol is clothes_changing, and the clothes in {len(unknown)} tracklets are not known",
-            where=", ".join(unknown[:SHOWN_HERE]) + more,
-            fix="take evaluation.protocol=standard, or a data set that names clothes (docs/data-sets.md)",
+            unknown,
+            "take evaluation.protocol=standard, or a data set that names clothes (docs/data-sets.md)",
         )
 
 

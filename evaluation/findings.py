@@ -43,6 +43,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def by_name(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """`mAP`, `Rank-1`, ... of a metrics.json, or of its `chance`."""
+    return {"mAP": metrics["mAP"], **{f"Rank-{rank}": value for rank, value in metrics["cmc"].items()}}
+
+
 def score_table(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """MAP and CMC of each model, chance last: columns and rows of percent.
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.page import template
+from evaluation.findings import by_name
+from evaluation.page import FOLDER, template
 from evaluation.report import ReportSettings
 from storage.errors import DataError
 from storage.progress import Progress, silent
 
-TEMPLATE, FILE_NAME, PAGE = "splits.html", "splits.json", "report.html"
+FILE_NAME, PAGE = "splits.json", "report.html"
+TEMPLATES = {name: FOLDER / name for name in ("splits.html", "style.css")}
+"""What the page is made with: part of its key."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         raise DataError("the splits were measured by different protocols", fix="run all of them with one configuration")
     summary = {"protocol": protocols[0], "models": {model: over_splits(splits) for model, splits in found.items()}}
     (out_dir / FILE_NAME).write_text(json.dumps(summary, indent=2) + "\n")
-    (out_dir / PAGE).write_text(template(TEMPLATE).render(title=settings.title, **summary))
+    (out_dir / PAGE).write_text(template("splits.html").render(title=settings.title, **summary))
     progress(1, 1)
 
 
@@ -52,18 +55,14 @@ def over_splits(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         `splits`: split -> metric -> value; `mean` and `deviation`: metric -> value, of what is no chance; `chance`:
         metric -> mean. The deviation is that of a sample (divided by N - 1), None of a single split.
     """
-    rows = {split: _flat(metrics) for split, metrics in splits.items()}
+    rows = {split: by_name(metrics) for split, metrics in splits.items()}
     return {
         "splits": rows,
         "mean": _over(list(rows.values()), np.mean),
         "deviation": _over(list(rows.values()), _deviation),
-        "chance": _over([_flat(metrics["chance"]) for metrics in splits.values()], np.mean),
+        "chance": _over([by_name(metrics["chance"]) for metrics in splits.values()], np.mean),
         "queries": {split: metrics["counted_queries"] for split, metrics in splits.items()},
     }
-
-
-def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {"mAP": metrics["mAP"], **{f"Rank-{rank}": value for rank, value in metrics["cmc"].items()}}
 
 
 def _deviation(values: Sequence[float]) -> float | None:

@@ -239,7 +239,7 @@ def mean_of_splits(config: Config, splits: Mapping[str, Made], build: Builder) -
                     for title, result in made.results.items()
                 }
             },
-            weights=lambda: {"template": evaluation.page.FOLDER / evaluation.splits.TEMPLATE},
+            weights=lambda: evaluation.splits.TEMPLATES,
             versions=config.versions,
         )
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from evaluation.check_rows import finding_rows, length_rows, published, verdict
-from evaluation.findings import blocks, status_rows
+from evaluation.findings import blocks, by_name, status_rows
 from evaluation.showcase import posed_tracklets, shown_tracklets, small_data_uri
 from storage.artifacts import Artifact
 from storage.schema import SKELETONS
@@ -101,8 +101,8 @@ def metric_rows(result: "Result") -> list[dict[str, Any]]:
         if artifact is None:
             continue
         metrics = _read_json(artifact, "metrics.json")
-        rows.append({"model": title, "mAP": metrics["mAP"], **_cmc(metrics)})
-        chances[title] = {"mAP": metrics["chance"]["mAP"], **_cmc(metrics["chance"])}
+        rows.append({"model": title, **by_name(metrics)})
+        chances[title] = by_name(metrics["chance"])
     alike = len({tuple(chance.values()) for chance in chances.values()}) == 1
     named = {"chance": list(chances.values())[-1]} if alike else {f"chance, {t}": c for t, c in chances.items()}
     return [*rows, *({"model": name, **chance} for name, chance in named.items())]
@@ -122,10 +122,6 @@ def split_rows(models: Mapping[str, Any]) -> list[dict[str, Any]]:
 def of_one_split(artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
     """The artifacts of a run as labelled without splits: those of the first split where there are several."""
     return {label.removeprefix("split 0 "): a for label, a in artifacts.items()}
-
-
-def _cmc(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {f"Rank-{rank}": value for rank, value in metrics["cmc"].items()}
 
 
 def show_skeletons(artifacts: Mapping[str, Artifact], data_root: Path) -> None:

@@ -46,12 +46,8 @@ class Once:
         return tuple(
             row
             for row in self.build.lineage()
-            if row["artifact"].startswith(f"{self.split} ") or _shared(row["artifact"])
+            if not row["artifact"].startswith("split ") or row["artifact"].startswith(f"{self.split} ")
         )
-
-
-def _shared(label: str) -> bool:
-    return not label.startswith("split ")
 
 
 def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: Builder) -> None:

@@ -18,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from storage.errors import DataError
+from storage.wording import below
 
 LOCAL_HEADER, LOCAL_MAGIC = struct.Struct("<4s22xHH"), b"PK\3\4"
 ENCRYPTED = 0x1
 OUTSIDE = r"^/|(^|/)\.\.(/|$)|\\|\x00"
 """Part of a name that leads out of a folder, or that does so on some system; for Python's and for Arrow's engine."""
-
-SHOWN = 20
 
 
 class Archive:
@@ -108,9 +107,8 @@ class Archive:
         problems = [f"{name!r} lies outside of it" for name in names if outside(name)]
         problems += [f"{name!r} is there twice" for name, other in pairwise(names) if name == other]
         if problems:
-            more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise DataError(
-                "this archive cannot be read as files of a data set:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+                "this archive cannot be read as files of a data set:" + below(problems),
                 where=self.path,
                 fix="take another copy of it",
             )

@@ -1,4 +1,8 @@
-"""Numbers of things in sentences."""
+"""Numbers of things in sentences, and many sentences below one."""
+
+from collections.abc import Iterable
+
+SHOWN = 20
 
 
 def many(number: int, what: str) -> str:
@@ -14,3 +18,10 @@ def have(number: int) -> str:
 def be(number: int) -> str:
     """The verb after a number of things."""
     return "is" if number == 1 else "are"
+
+
+def below(problems: Iterable[str]) -> str:
+    """The first problems, a line each, and how many more there are: what follows a message that ends in a colon."""
+    listed = list(problems)
+    more = [f"... and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+    return "".join(f"\n  {line}" for line in [*listed[:SHOWN], *more])

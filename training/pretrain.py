@@ -22,7 +22,7 @@ from training.losses import supcon
 from training.model_files import save_model, save_tensors
 from training.prototypes import mean_prototypes
 from training.sampling import identity_batches, uniform_batches
-from training.schedules import warmup_cosine
+from training.schedules import share_of_rate
 from training.settings.files import PROTOTYPES
 from training.settings.loop import TrainerSettings
 from training.settings.pretrain import PretrainSettings
@@ -89,13 +89,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         loss,
         Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
         [{"params": list(encoder.parameters()), "lr": settings.lr}],
-        lambda epoch: warmup_cosine(
-            epoch,
-            settings.epochs,
-            settings.warmup_epochs,
-            settings.warmup_lr / settings.lr,
-            settings.final_lr / settings.lr,
-        ),
+        share_of_rate(settings),
         settings.weight_decay,
     )
     train(task, settings, inputs.trainer, out_dir, progress)

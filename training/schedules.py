@@ -1,7 +1,18 @@
 """Learning rates: the share of the base rate at each epoch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class CosineSettings(Protocol):
+    """Of a training whose rate rises from `warmup_lr` to `lr` and falls to `final_lr`."""
+
+    lr: float
+    epochs: int
+    warmup_epochs: int
+    warmup_lr: float
+    final_lr: float
 
 
 def warmup_cosine(epoch: int, epochs: int, warmup: int, start: float, end: float) -> float:
@@ -10,6 +21,12 @@ def warmup_cosine(epoch: int, epochs: int, warmup: int, start: float, end: float
         return start + (1 - start) * epoch / warmup
     done = (epoch - warmup) / max(epochs - warmup, 1)
     return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def share_of_rate(settings: CosineSettings) -> Callable[[int], float]:
+    """Epoch -> share of the base rate, by the settings of a training with warm-up and cosine."""
+    start, end = settings.warmup_lr / settings.lr, settings.final_lr / settings.lr
+    return lambda epoch: warmup_cosine(epoch, settings.epochs, settings.warmup_epochs, start, end)
 
 
 def warmup_steps(epoch: int, warmup: int, start: float, milestones: Sequence[int], gamma: float) -> float:

@@ -35,7 +35,7 @@ from training.loop import Task, train
 from training.losses import supcon_among
 from training.model_files import load_part, load_tensors, read_description, save_model
 from training.sampling import identity_batches
-from training.schedules import warmup_cosine
+from training.schedules import share_of_rate
 from training.sequences import Recordings, read_recordings
 from training.settings.files import MODEL
 from training.settings.loop import TrainerSettings
@@ -155,13 +155,7 @@ def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySe
         loss,
         Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
         [{"params": list(model.parameters()), "lr": settings.lr}],
-        lambda epoch: warmup_cosine(
-            epoch,
-            settings.epochs,
-            settings.warmup_epochs,
-            settings.warmup_lr / settings.lr,
-            settings.final_lr / settings.lr,
-        ),
+        share_of_rate(settings),
         settings.weight_decay,
     )
 

@@ -14,8 +14,8 @@ from storage.data_files import DataFiles
 from storage.datasets.matlab import read_matrix
 from storage.errors import DataError
 from storage.tracklets import DISTRACTOR_PID, SPLITS, Tracklet
+from storage.wording import below
 
-SHOWN = 20
 RESTORE = "restore it from the data set's archive"
 UNPLAIN = r"^$|^/|/$|//|\\|(^|/)\.\.?(/|$)"
 """What no relative path of a frame is: nothing at all, or one with parts that are empty, `.` or `..`."""
@@ -131,11 +131,9 @@ def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
     Raises:
         DataError: always; its message has the first problems, its `problems` all.
     """
-    shown = [printable(problem) for problem in problems[:SHOWN]]
-    more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     places = "place" if len(problems) == 1 else "places"
     raise DataError(
-        f"the data set contradicts itself in {len(problems)} {places}:\n  " + "\n  ".join(shown) + more,
+        f"the data set contradicts itself in {len(problems)} {places}:" + below(map(printable, problems)),
         where=files.root,
         fix="restore the original lists, or correct what is named",
         problems=problems,

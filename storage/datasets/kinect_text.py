@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.data_files import DataFiles
-from storage.datasets.checks import SHOWN, checked, need, printable
+from storage.datasets.checks import checked, need, printable
+from storage.datasets.names import natural
 from storage.errors import DataError
 from storage.skeleton_types import KINECT20, SkeletonType
 from storage.tracklets import Tracklet
+from storage.wording import below
 
 SUFFIX = "skel.txt"
 COLUMNS = 8
@@ -73,14 +75,9 @@ def read_recordings(files: DataFiles, layout: Layout, probe: str) -> list[Trackl
             if place == folder or number is None:
                 problems.append(f"{place}: its skeletons are in no folder with a person's number")
                 continue
-            frames = tuple(sorted(names, key=_by_number))
+            frames = tuple(sorted(names, key=natural))
             recordings.append(Tracklet(place, splits[folder], int(number[0]) + 1, camid, frames))
     return checked(files, recordings, problems, recordings=True)
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """In the order in which frames were taken, whether or not their numbers are filled up with zeros."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def read_frames(
@@ -106,9 +103,8 @@ def read_frames(
             if found is not None:
                 joints[number], tracked[number] = found, True
         if problems:
-            more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise DataError(
-                f"{len(problems)} files are no skeletons:\n  " + "\n  ".join(map(printable, problems[:SHOWN])) + more,
+                f"{len(problems)} files are no skeletons:" + below(map(printable, problems)),
                 where=files.root,
                 fix="restore them from the data set's archive, or remove them",
             )

@@ -1,7 +1,8 @@
 """Ways to damage a tree of files: each changes a tree at random, in place."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import numpy as np
 import scipy.sparse
@@ -202,3 +203,11 @@ def damaged(sound: Tree, seed: int) -> tuple[Tree, str]:
         if tree:
             mutation(tree, rng)
     return tree, f"seed {seed}: {[mutation.__name__ for mutation in applied]}"
+
+
+def damaged_trees(sound: Tree) -> Iterator[tuple[Tree, str]]:
+    """Trees that differ from the sound one, without end, and how each was made."""
+    for seed in count():
+        tree, how = damaged(sound, seed)
+        if tree != sound:
+            yield tree, how
