@@ -23,9 +23,10 @@ def write_embeddings(tmp_path: Path) -> Callable[..., Path]:
         name: str = "embeddings.parquet",
         sampling: str | None = None,
         clothes: Sequence[int] | None = None,
+        frames: Sequence[int] | None = None,
     ) -> Path:
         *labels, vectors = zip(*rows, strict=True)
-        columns = [*labels, clothes or [0] * len(rows), vectors]
+        columns = [*labels, clothes or [0] * len(rows), frames or [0] * len(rows), vectors]
         table = pa.table(
             [pa.array(list(c), field.type) for c, field in zip(columns, EMBEDDINGS, strict=True)], EMBEDDINGS
         )
