@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table
 
 SHOWN = 5
-MOST_BYTES = 2 << 30  # of vectors kept in memory; more are kept in a file
+MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
 BATCH_ROWS = 4096
 GalleryKind = Literal["with_queries", "without_queries"]
 SAMPLING_KEY = b"csip.sampling"
@@ -163,7 +163,9 @@ def queries_and_gallery(embeddings: Embeddings, kind: GalleryKind) -> tuple[Embe
             )
     if kind == "with_queries":
         in_gallery = in_gallery | is_query
-    return embeddings.take(np.flatnonzero(is_query)), embeddings.take(np.flatnonzero(in_gallery))
+    queries = embeddings.take(np.flatnonzero(is_query))
+    # they are needed with each block of the gallery
+    return replace(queries, vectors=queries.vectors[:]), embeddings.take(np.flatnonzero(in_gallery))
 
 
 def sampling_of(paths: Sequence[Path]) -> str | None:

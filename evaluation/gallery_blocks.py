@@ -21,14 +21,12 @@ class Block:
         camids: their cameras, (B,).
         models: positions of those whose distances are computed, (U,).
         model_of: which of `models` each column is equal to, (B,); None where each is its own.
-        place: where each gallery position is among the columns, `NOBODY` of the others; one more for `NOBODY` itself.
     """
 
     columns: NDArray[np.intp]
     camids: NDArray[np.int32]
     models: NDArray[np.intp]
     model_of: NDArray[np.intp] | None
-    place: NDArray[np.int32]
 
     def spread(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distances to the models, (A, U), as distances to the columns, (A, B)."""
@@ -36,7 +34,8 @@ class Block:
 
     def find(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Columns of gallery positions, of any shape; `NOBODY` of those that are not in this block."""
-        return self.place[positions].astype(np.int64)
+        at = np.minimum(np.searchsorted(self.columns, positions), len(self.columns) - 1)
+        return np.where(self.columns[at] == positions, at, NOBODY)
 
 
 def gallery_blocks(gallery: Embeddings, known: NDArray[np.int64]) -> tuple[list[Block], int]:
@@ -63,10 +62,7 @@ def gallery_blocks(gallery: Embeddings, known: NDArray[np.int64]) -> tuple[list[
 
 def _block(gallery: Embeddings, first: NDArray[np.intp], columns: NDArray[np.intp]) -> Block:
     models, model_of = np.unique(first[columns], return_inverse=True)
-    place = np.full(len(gallery) + 1, NOBODY, np.int32)
-    place[columns] = np.arange(len(columns))
-    every_its_own = len(models) == len(columns)
-    return Block(columns, gallery.camids[columns], models, None if every_its_own else model_of, place)
+    return Block(columns, gallery.camids[columns], models, None if len(models) == len(columns) else model_of)
 
 
 def rows_of(block: Block, queries: int, width: int) -> list[NDArray[np.intp]]:
