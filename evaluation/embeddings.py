@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evaluation.vectors import VectorFile, Vectors
+from evaluation.vectors import VectorFile, Vectors, copies
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table
@@ -37,6 +37,7 @@ class Embeddings:
         frames: of the tracklet, (N,) int32; 0 where that is not known.
         vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
         blank: whether it has none, (N,) bool.
+        alike: a number of each embedding, the same for exactly the same ones, (N,) int.
     """
 
     ids: NDArray[np.str_]
@@ -47,6 +48,7 @@ class Embeddings:
     frames: NDArray[np.int32]
     vectors: Vectors
     blank: NDArray[np.bool_]
+    alike: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +57,7 @@ class Embeddings:
         """The tracklets at `rows`, in that order."""
         vectors = self.vectors.take(rows) if isinstance(self.vectors, VectorFile) else self.vectors[rows]
         labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows], self.frames[rows])
-        return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows])
+        return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows], self.alike[rows])
 
 
 def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embeddings:
@@ -107,8 +109,8 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
         )
     splits = np.array(table["split"].to_pylist(), dtype=str)
     labels = [table[name].to_numpy().astype(np.int32)[order] for name in ("pid", "camid", "clothes", "frames")]
-    vectors_kept = VectorFile(path, width, order) if path else memory
-    return Embeddings(ids[order], splits[order], *labels, vectors_kept, norms[order] == 0)
+    kept = VectorFile(path, width, order) if path else memory
+    return Embeddings(ids[order], splits[order], *labels, kept, norms[order] == 0, copies(kept))
 
 
 def _width(paths: Sequence[Path], ids: NDArray[np.str_]) -> int:

@@ -22,10 +22,12 @@ from evaluation.embeddings import (
     read_embeddings,
     sampling_of,
 )
+from evaluation.gallery_blocks import NOBODY
 from evaluation.intervals import bootstrap
+from evaluation.judging import LEFT_OUT, Protocol
 from evaluation.metrics import PerQuery, Scores, chance, per_query
 from evaluation.oddities import oddities
-from evaluation.ranking import LEFT_OUT, NOBODY, Protocol, Ranking, rank_gallery
+from evaluation.ranking import Ranking, rank_gallery
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
 from storage.errors import DataError
 from storage.progress import Progress, silent

@@ -61,7 +61,8 @@ def generated(
     ids = np.array([f"{name}{number:07d}" for number in range(count)])
     unknown = np.zeros(count, np.int32)
     splits = np.full(count, "query" if name == "q" else "gallery")
-    return Embeddings(ids, splits, pids, camids, unknown, unknown, people(rng, pids, own), np.zeros(count, bool))
+    labels = (pids, camids, unknown, unknown)
+    return Embeddings(ids, splits, *labels, people(rng, pids, own), np.zeros(count, bool), np.arange(count))
 
 
 class Remembered:
