@@ -21,6 +21,7 @@ MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
 BATCH_ROWS = 4096
 GalleryKind = Literal["with_queries", "without_queries"]
 SAMPLING_KEY = b"csip.sampling"
+NUMBERS = ("pid", "camid", "clothes", "frames")
 LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
 
 
@@ -108,9 +109,10 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
             "every embedding is zero", ids.tolist(), "check that the frames can be read, and train again"
         )
     splits = np.array(table["split"].to_pylist(), dtype=str)
-    labels = [table[name].to_numpy().astype(np.int32)[order] for name in ("pid", "camid", "clothes", "frames")]
+    pids, camids, clothes, frames = (table[name].to_numpy().astype(np.int32)[order] for name in NUMBERS)
     kept = VectorFile(path, width, order) if path else memory
-    return Embeddings(ids[order], splits[order], *labels, kept, norms[order] == 0, copies(kept))
+    blank, alike = norms[order] == 0, copies(kept)
+    return Embeddings(ids[order], splits[order], pids, camids, clothes, frames, kept, blank, alike)
 
 
 def _width(paths: Sequence[Path], ids: NDArray[np.str_]) -> int:

@@ -154,8 +154,8 @@ def _intervals(found: PerQuery, pids: NDArray[np.int32], settings: EvaluationSet
     """Intervals of the metrics, named as they are; None if all counted queries show one identity."""
     counted = found.matches > 0
     pids, first = pids[counted], found.first_match[counted, None]
-    values = [found.average_precision[counted, None], found.inverse_negative_penalty[counted, None]]
-    values = np.concatenate([*values, first <= np.array(settings.ranks)], axis=1)
+    means = np.stack([found.average_precision[counted], found.inverse_negative_penalty[counted]], axis=1)
+    values = np.concatenate([means, first <= np.array(settings.ranks)], axis=1)
     ends = bootstrap(pids, values, settings.resamples, settings.seed, LEVEL)
     if ends is None:
         return None

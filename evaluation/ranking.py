@@ -138,14 +138,20 @@ class _Search:
     @classmethod
     def begin(cls, judge: Judge, known: NDArray[np.int64], top: int) -> "_Search":
         """Nothing found yet."""
-        queries = len(judge.queries)
-        status = judge.status(np.arange(queries), known)
-        counts = [np.zeros(known.shape, np.int64) for _ in range(3)]
-        right = np.full(known.shape, np.inf, np.float32)
-        nearest, far = np.full((queries, top), NOBODY), np.full((queries, top), np.inf, np.float32)
-        camids = judge.gallery.camids[known]
+        queries, camids = len(judge.queries), judge.gallery.camids[known]
         return cls(
-            judge, known, status, camids, judge.own(), right, *counts, nearest, far, np.full((queries, top), WRONG)
+            judge=judge,
+            known=known,
+            known_status=judge.status(np.arange(queries), known),
+            known_camids=camids,
+            own=judge.own(),
+            right=np.full(known.shape, np.inf, np.float32),
+            as_near=np.zeros(known.shape, np.int64),
+            nearer=np.zeros(known.shape, np.int64),
+            camera_as_near=np.zeros(known.shape, np.int64),
+            nearest=np.full((queries, top), NOBODY),
+            distances=np.full((queries, top), np.inf, np.float32),
+            status=np.full((queries, top), WRONG),
         )
 
     def meet(self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
@@ -176,7 +182,7 @@ class _Search:
                 counts[row] = segments[row].searchsorted(right[row], "right")
             nearer = counts.copy()
             last = np.take_along_axis(segments, np.maximum(counts - 1, 0), 1)
-            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)):
+            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)).tolist():
                 nearer[row] = np.minimum(counts[row], segments[row].searchsorted(right[row]))
             self.nearer[rows] += nearer
         self.as_near[rows] += as_near.sum(0)
