@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from evaluation.ranking import squared_distances
 from storage.settings import Settings
 
-BLOCK_VALUES = 1 << 23  # distances in memory at once: 32 MB, a few times
+BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
 HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
 
 
@@ -142,14 +142,12 @@ def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis:
     order = np.argsort(at[axis], kind="stable")
     item, other = at[axis][order], at[1 - axis][order]
     bits = distances[at][order].view(np.uint32).astype(np.uint64)
-    touched, begins, counts = np.unique(item, return_index=True, return_counts=True)
-    if not len(touched):
-        return
-    merged = np.full((len(touched), width + counts.max()), FARTHEST, np.uint64)
+    counts = np.bincount(item, minlength=len(keys))
+    touched, counts = np.flatnonzero(counts), counts[counts > 0]
+    merged = np.full((len(touched), width + counts.max(initial=0)), FARTHEST, np.uint64)
     merged[:, :width] = keys[touched]
-    merged[np.repeat(np.arange(len(touched)), counts), width + np.arange(len(item)) - np.repeat(begins, counts)] = (
-        bits << HIGH | (other + first).astype(np.uint64)
-    )
+    row, begins = np.repeat(np.arange(len(touched)), counts), np.cumsum(counts) - counts
+    merged[row, width + np.arange(len(row)) - begins[row]] = bits << HIGH | (other + first).astype(np.uint64)
     merged.sort(axis=1)
     keys[touched] = merged[:, :width]
 
@@ -185,7 +183,7 @@ def averaged(encodings: csr_array, neighbours: Neighbours, k2: int) -> csr_array
     return (means @ encodings).tocsr()
 
 
-def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating]]]:
+def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """For each query, the gallery items whose encodings overlap with its own, and the sums of the smaller weights."""
     by_neighbour = gallery.tocsc()
     starts, sizes = by_neighbour.indptr[:-1], np.diff(by_neighbour.indptr)
@@ -195,8 +193,8 @@ def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[NDArray[n
         ends = np.cumsum(counts)
         at = np.arange(counts.sum()) + np.repeat(starts[neighbours] - ends + counts, counts)
         smaller = np.minimum(by_neighbour.data[at], np.repeat(weights, counts))
-        sums = np.bincount(by_neighbour.indices[at], smaller, minlength=gallery.shape[0])
-        overlapping = np.flatnonzero(sums)
+        sums: NDArray[np.float64] = np.bincount(by_neighbour.indices[at], smaller, minlength=gallery.shape[0])
+        overlapping: NDArray[np.int64] = np.flatnonzero(sums)
         yield overlapping, sums[overlapping]
 
 

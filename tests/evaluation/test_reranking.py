@@ -42,7 +42,7 @@ def by_definition(
     distances = [[squared(a, b) for b in everyone] for a in everyone]
     scale = [max(row) or 1.0 for row in distances]
     d = [[distances[a][b] / scale[a] for b in everyone] for a in everyone]
-    ranking = [sorted(everyone, key=lambda b, a=a: (distances[a][b], b)) for a in everyone]
+    ranking = [[b for _, b in sorted(zip(distances[a], everyone, strict=True))] for a in everyone]
 
     def returned(a: int, k: int) -> set[int]:
         return {b for b in ranking[a][: k + 1] if a in ranking[b][: k + 1]}
