@@ -18,6 +18,7 @@ from evaluation.ranking import squared_distances
 from storage.settings import Settings
 
 BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
+QUERIES_AT_ONCE = 16
 HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
 
 
@@ -81,8 +82,10 @@ def rerank(
     encodings = averaged(encode(items, neighbours, settings.k1), neighbours, settings.k2)
     distances *= settings.weight / _divisors(neighbours.farthest[:count, None])
     distances += 1 - settings.weight
-    for query, (at, overlap) in enumerate(overlaps(encodings[:count], encodings[count:])):
-        distances[query, at] -= (1 - settings.weight) * overlap / (2 - overlap)
+    for start, shared in overlaps(encodings[:count], encodings[count:]):
+        some = np.flatnonzero(shared > 0)  # few: much faster than all of them
+        overlap = shared.ravel()[some]
+        distances[start : start + len(shared)].ravel()[some] -= (1 - settings.weight) * overlap / (2 - overlap)
     return distances
 
 
@@ -183,19 +186,29 @@ def averaged(encodings: csr_array, neighbours: Neighbours, k2: int) -> csr_array
     return (means @ encodings).tocsr()
 
 
-def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """For each query, the gallery items whose encodings overlap with its own, and the sums of the smaller weights."""
-    by_neighbour = gallery.tocsc()
-    starts, sizes = by_neighbour.indptr[:-1], np.diff(by_neighbour.indptr)
-    for first, last in zip(queries.indptr[:-1], queries.indptr[1:], strict=True):
-        neighbours, weights = queries.indices[first:last], queries.data[first:last]
-        counts = sizes[neighbours]
-        ends = np.cumsum(counts)
-        at = np.arange(counts.sum()) + np.repeat(starts[neighbours] - ends + counts, counts)
-        smaller = np.minimum(by_neighbour.data[at], np.repeat(weights, counts))
-        sums: NDArray[np.float64] = np.bincount(by_neighbour.indices[at], smaller, minlength=gallery.shape[0])
-        overlapping: NDArray[np.int64] = np.flatnonzero(sums)
-        yield overlapping, sums[overlapping]
+def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Sums of the smaller weights of queries and gallery items: position of a query, and those of it and some after it.
+
+    By an inverted index: what has no neighbour in common with a query is never looked at.
+
+    Args:
+        queries: encodings, (Q, N) sparse.
+        gallery: the same, (G, N).
+
+    Yields:
+        (position, (up to `QUERIES_AT_ONCE`, G), 0 to 1).
+    """
+    holders, items = gallery.tocsc(), gallery.shape[0]
+    begins, sizes = holders.indptr[:-1].astype(np.int64), np.diff(holders.indptr)
+    for start in range(0, queries.shape[0], QUERIES_AT_ONCE):
+        some = queries[start : start + QUERIES_AT_ONCE]
+        rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
+        counts = sizes[some.indices]
+        shifts = begins[some.indices] - np.cumsum(counts) + counts
+        at = np.arange(counts.sum()) + np.repeat(shifts, counts)
+        cells = np.repeat(rows * items, counts) + holders.indices[at]
+        smaller: NDArray[np.float32] = np.minimum(holders.data[at], np.repeat(some.data, counts))
+        yield start, np.bincount(cells, smaller, some.shape[0] * items).reshape(-1, items)
 
 
 def _ones(rows: NDArray[np.integer], columns: NDArray[np.integer], count: int) -> csr_array:

@@ -5,7 +5,8 @@ items, dense encodings, a loop over the queries. Ours is `evaluation.reranking`.
 identities, cameras and noise, as many as MARS's test split unless told otherwise.
 
 Each measurement is a process of its own, which reads the vectors, notes its peak of memory, and then works; added
-memory is by how much the peak grew. Ways take turns, and the least of each figure counts.
+memory is by how much the peak grew. What comes after the distances uses one thread: its seconds of processor time are
+a measure where other programs run too. Ways take turns, and the least of each figure counts.
 """
 
 import argparse
@@ -38,7 +39,13 @@ MEGABYTE = 1024  # Linux counts memory in kB
 CLOSE = 1e-5
 VECTORS = "vectors.npy"
 WAYS = {"usual": "the usual way", "ours": "evaluation.reranking"}
-COLUMNS = {"distances": "distances, s", "after": "after distances, s", "total": "all, s", "added_mb": "added MB"}
+COLUMNS = {
+    "distances": "distances, s",
+    "after": "after them, s",
+    "after_cpu": "after them, CPU s",
+    "total": "all, s",
+    "added_mb": "added MB",
+}
 console = Console(highlight=False, width=110)
 
 Vectors = NDArray[np.float32]
@@ -105,57 +112,74 @@ def usual_way(distances: Vectors, queries: int, settings: RerankSettings) -> Vec
         for item in np.where(encodings[query] != 0)[0]:
             shared[holders[item]] += np.minimum(encodings[query, item], encodings[holders[item], item])
         jaccard[query] = 1 - shared / (2 - shared)
-    found: Vectors = (jaccard * (1 - settings.weight) + scaled * settings.weight)[:, queries:]
-    return found
+    return np.asarray(jaccard * (1 - settings.weight) + scaled * settings.weight, np.float32)[:, queries:]
 
 
 def measure(way: str, folder: Path) -> dict[str, float]:
-    """Re-rank the vectors in the folder and keep the result there; seconds of `distances`, `after`, and `added_mb`."""
+    """Re-rank the vectors in the folder and keep the result there; a figure for each of `COLUMNS`."""
     settings, items = RerankSettings(), np.load(folder / VECTORS)
     queries = query_count(len(items))
-    before, start = _peak(), time.perf_counter()
-    if way == "usual":
-        stacked = np.concatenate([items[:queries], items[queries:]])
-        distances = usual_distances(stacked)
-        spent = time.perf_counter() - start
-        found = usual_way(distances, queries, settings)
-    else:
-        clock = Clock()
-        evaluation.reranking.distance_blocks = clock.blocks
-        found = rerank(items[:queries], items[queries:], settings)
-        spent = clock.spent
-    total = time.perf_counter() - start
-    measured = {"distances": spent, "after": total - spent, "total": total, "added_mb": (_peak() - before) / MEGABYTE}
+    before, whole, clock = _peak(), Clock(), Clock()
+    with whole:
+        if way == "usual":
+            with clock:
+                distances = usual_distances(np.concatenate([items[:queries], items[queries:]]))
+            found = usual_way(distances, queries, settings)
+        else:
+            evaluation.reranking.distance_blocks = clock.blocks
+            found = rerank(items[:queries], items[queries:], settings)
+    added = (_peak() - before) / MEGABYTE
     np.save(folder / f"{way}.npy", found)
-    return measured
+    rest = {"after": whole.seconds - clock.seconds, "after_cpu": whole.cpu - clock.cpu}
+    return {"distances": clock.seconds, **rest, "total": whole.seconds, "added_mb": added}
 
 
 class Clock:
-    """Adds up the seconds that blocks of distances take, while what is between them is done."""
+    """Adds up the seconds spent within it, and those of this thread's processor time."""
 
     def __init__(self) -> None:
-        self.spent = 0.0
+        self.seconds = self.cpu = 0.0
+
+    def __enter__(self) -> None:
+        self.seconds -= time.perf_counter()
+        self.cpu -= time.thread_time()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += time.perf_counter()
+        self.cpu += time.thread_time()
 
     def blocks(self, items: Vectors) -> Iterator[tuple[int, Vectors]]:
-        """Of `evaluation.reranking.distance_blocks`."""
-        start = time.perf_counter()
-        for block in distance_blocks(items):
-            self.spent += time.perf_counter() - start
+        """`evaluation.reranking.distance_blocks`, within this clock; what is done between blocks is not."""
+        blocks = distance_blocks(items)
+        while True:
+            with self:
+                block = next(blocks, None)
+            if block is None:
+                return
             yield block
-            start = time.perf_counter()
 
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def in_process(way: str, folder: Path) -> dict[str, float]:
-    """`measure` in a process of its own.
+def in_process(way: str, folder: Path, items: int = ITEMS) -> dict[str, float]:
+    """`measure`, or make the vectors, in a process of its own: Linux counts the memory of the one that starts it too.
 
     Raises:
         SystemExit: it failed.
     """
-    command = [sys.executable, "-m", "flows.bench_reranking", "--way", way, "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.bench_reranking",
+        "--way",
+        way,
+        "--items",
+        str(items),
+        "--folder",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 (our own module)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
@@ -164,7 +188,7 @@ def in_process(way: str, folder: Path) -> dict[str, float]:
 
 def compare(items: int, turns: int, folder: Path) -> dict[str, dict[str, float]]:
     """The least of each figure of both ways; their results stay in the folder."""
-    np.save(folder / VECTORS, vectors(items))
+    in_process("vectors", folder, items)
     taken: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for _ in range(turns):
         for way in WAYS:
@@ -186,9 +210,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=ITEMS, help="queries and gallery together")
     parser.add_argument("--turns", type=int, default=TURNS, help="of each way")
-    parser.add_argument("--way", choices=tuple(WAYS), help="measure only this one, in this process, and print JSON")
-    parser.add_argument("--folder", type=Path, help="where --way finds the vectors and leaves its result")
+    parser.add_argument("--way", choices=("vectors", *WAYS), help="only this, in this process; prints JSON")
+    parser.add_argument("--folder", type=Path, help="of --way: where the vectors and results are")
     chosen = parser.parse_args()
+    if chosen.way == "vectors":
+        np.save(chosen.folder / VECTORS, vectors(chosen.items))
+        print(json.dumps({}))
+        return
     if chosen.way:
         print(json.dumps(measure(chosen.way, chosen.folder)))
         return
