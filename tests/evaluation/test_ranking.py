@@ -11,18 +11,15 @@ from evaluation.gallery_blocks import NOBODY
 from evaluation.ranking import rank_gallery
 from evaluation.schema import STATUS
 from storage.errors import SettingsError
+from tests.evaluation.made import made
 
 
 def random_embeddings(count: int, name: str, seed: int, identities: int = 6) -> Embeddings:
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, 16))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    ids = np.array([f"{name}{i:03d}" for i in range(count)])
-    pids = rng.integers(0, identities, count).astype(np.int32)
-    camids, clothes = (rng.integers(1, 4, count).astype(np.int32) for _ in range(2))
-    frames, blank = np.zeros(count, np.int32), np.zeros(count, bool)
-    splits, alike = np.array([name] * count), np.arange(count)
-    return Embeddings(ids, splits, pids, camids, clothes, frames, vectors.astype("f"), blank, alike)
+    labels = rng.integers(0, identities, count), rng.integers(1, 4, count), rng.integers(1, 4, count)
+    return made([f"{name}{number:03d}" for number in range(count)], vectors, *labels)
 
 
 def joined(a: Embeddings, b: Embeddings) -> Embeddings:
