@@ -128,8 +128,6 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
 
 def _ranked(queries: Embeddings, gallery: Embeddings, settings: EvaluationSettings, progress: Progress) -> Ranking:
     """The ranking, with Euclidean distances of what is nearest, or the new ones of a re-ranking."""
-    if settings.expansion or settings.rerank:
-        gallery = replace(gallery, vectors=gallery.vectors[:])
     if settings.expansion:
         queries = expand(queries, gallery, settings.expansion)
     if settings.rerank:

@@ -42,16 +42,17 @@ def expand(queries: Embeddings, gallery: Embeddings, settings: ExpansionSettings
     """
     settings = settings or ExpansionSettings()
     own = {name: position for position, name in enumerate(gallery.ids)}
-    vectors = np.zeros_like(queries.vectors)
+    asked, answers = queries.vectors[:], gallery.vectors[:]
+    vectors = np.zeros_like(asked)
     rows = max(1, BLOCK_VALUES // len(gallery))
     for start in range(0, len(queries), rows):
-        similarities = queries.vectors[start : start + rows] @ gallery.vectors.T
+        similarities = asked[start : start + rows] @ answers.T
         for query, row in enumerate(similarities, start):
             if queries.ids[query] in own:
                 row[own[queries.ids[query]]] = 0
             near = _most_similar(row, settings.neighbours)
             weights = np.where(row[near] > 0, np.maximum(row[near], 0) ** settings.alpha, 0)
-            vectors[query] = _unit(queries.vectors[query] + weights @ gallery.vectors[near])
+            vectors[query] = _unit(asked[query] + weights @ answers[near])
     return replace(queries, vectors=vectors)
 
 

@@ -7,18 +7,22 @@ k1 + 1 items of each are kept, encodings are sparse, and distances pass by in bl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.sparse import csr_array
 
 from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
 QUERIES_AT_ONCE = 16
 HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
+
+Vectors = NDArray[np.float32]
 
 
 class RerankSettings(Settings):
@@ -54,9 +58,7 @@ class Neighbours:
     farthest: NDArray[np.float32]
 
 
-def rerank(
-    queries: NDArray[np.float32], gallery: NDArray[np.float32], settings: RerankSettings | None = None
-) -> NDArray[np.float32]:
+def rerank(queries: Vectors, gallery: Vectors, settings: RerankSettings | None = None) -> Vectors:
     """New distances of gallery items to queries.
 
     `(1 - weight) * Jaccard distance of the encodings + weight * squared distance / that of the query's farthest item`.
@@ -73,12 +75,9 @@ def rerank(
     Returns:
         (Q, G) float32, 0 to 1.
     """
-    settings = settings or RerankSettings()
-    items = np.concatenate([queries, gallery])
-    count = len(queries)
-    distances = np.empty((count, len(gallery)), np.float32)
-    neighbours = find_neighbours(items, settings.k1 + 1, distances)
-    encodings = averaged(encode(items, neighbours, settings.k1), neighbours, settings.k2)
+    settings, count = settings or RerankSettings(), len(queries)
+    neighbours, distances = find_neighbours(queries, gallery, settings.k1 + 1)
+    encodings = averaged(encode(queries, gallery, neighbours, settings.k1), neighbours, settings.k2)
     distances *= settings.weight / _divisors(neighbours.farthest[:count, None])
     distances += 1 - settings.weight
     for start, shared in overlaps(encodings[:count], encodings[count:]):
@@ -96,40 +95,46 @@ def squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray
     return np.maximum(distances, 0, out=distances)
 
 
-def distance_blocks(items: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Squared distances of N items, each pair once: (position, those of some items from there on to all from there on).
+def distance_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
+    """Squared distances of the N items, each pair at least once: positions of the first row and column, and a block.
 
-    An item is at distance 0 from itself, whatever float32 says.
+    Blocks come in order of their rows and then columns. Columns reach from the first row to the last query, or over the
+    gallery, or from the first row to the end of it. An item is at distance 0 from itself, whatever float32 says.
     """
-    rows = max(1, BLOCK_VALUES // len(items))
-    for start in range(0, len(items), rows):
-        block = squared_distances(items[start : start + rows], items[start:])
-        np.fill_diagonal(block, 0)
-        yield start, block
+    count = len(queries)
+    rows = max(1, BLOCK_VALUES // (count + len(gallery)))
+    for first, items in ((0, queries), (count, gallery)):
+        for start in range(0, len(items), rows):
+            block = squared_distances(items[start : start + rows], items[start:])
+            np.fill_diagonal(block, 0)
+            yield first + start, first + start, block
+            if items is queries:
+                yield start, count, squared_distances(items[start : start + rows], gallery)
 
 
-def find_neighbours(items: NDArray[np.float32], count: int, kept: NDArray[np.float32]) -> Neighbours:
-    """The nearest `count` of N items, or all if there are fewer.
+def find_neighbours(queries: Vectors, gallery: Vectors, count: int) -> tuple[Neighbours, Vectors]:
+    """The nearest `count` of all items, itself counted, or all if there are fewer; and the distances to be replaced.
 
-    Args:
-        items: (N, D) float32.
-        count: K, itself counted.
-        kept: (Q, N - Q) float32, is filled with squared distances of the first Q items to the others.
+    Returns:
+        The neighbours, and squared distances of the queries to the gallery, (Q, G) float32.
     """
-    keys = np.full((len(items), min(count, len(items))), FARTHEST, np.uint64)
-    farthest = np.zeros(len(items), np.float32)
-    queries = len(kept)
-    for start, block in distance_blocks(items):
-        end = start + len(block)
-        meetings = [(0, slice(start, end), block, start)]
-        if end < len(items):
-            meetings += [(1, slice(end, None), block[:, len(block) :], start)]
+    total = len(queries) + len(gallery)
+    keys = np.full((total, min(count, total)), FARTHEST, np.uint64)
+    farthest = np.zeros(total, np.float32)
+    kept = np.empty((len(queries), len(gallery)), np.float32)
+    for row, column, block in distance_blocks(queries, gallery):
+        end, width = row + len(block), block.shape[1]
+        # items of a block have met all before it: candidates come in order of their position
+        meetings = [(0, slice(row, end), block, column)]
+        if end < column + width:
+            fresh = max(end, column)
+            meetings += [(1, slice(fresh, column + width), block[:, fresh - column :], row)]
         for axis, those, distances, others in meetings:
             np.maximum(farthest[those], distances.max(axis=1 - axis), out=farthest[those])
             _take_nearer(keys[those], distances, axis, others)
-        if start < queries:
-            kept[start:end] = block[: queries - start, queries - start :]
-    return Neighbours((keys & LOW).astype(np.int64), (keys >> HIGH).astype(np.uint32).view(np.float32), farthest)
+        if row < len(queries) <= column:
+            kept[row:end] = block
+    return Neighbours((keys & LOW).astype(np.int64), (keys >> HIGH).astype(np.uint32).view(np.float32), farthest), kept
 
 
 def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis: int, first: int) -> None:
@@ -162,7 +167,7 @@ def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis:
     keys[touched] = merged[:, :width]
 
 
-def encode(items: NDArray[np.float32], neighbours: Neighbours, k1: int) -> csr_array:
+def encode(queries: Vectors, gallery: Vectors, neighbours: Neighbours, k1: int) -> "csr_array":
     """Weights of each item's k-reciprocal neighbours and of theirs, (N, N) sparse float32, rows of sum 1.
 
     The neighbours of a neighbour, reciprocal among the nearest k1 / 2 (rounded, halves to the even number), join where
@@ -171,19 +176,21 @@ def encode(items: NDArray[np.float32], neighbours: Neighbours, k1: int) -> csr_a
     """
     own, theirs = _reciprocal(neighbours.positions, k1 + 1), _reciprocal(neighbours.positions, round(k1 / 2) + 1)
     shared = (own @ theirs.T).multiply(own).tocoo()
-    sizes = np.diff(theirs.indptr)
+    sizes, count = np.diff(theirs.indptr), len(neighbours.positions)
     joining = 3 * shared.data > 2 * sizes[shared.col]
-    joined = _ones(shared.row[joining], shared.col[joining], len(items))
+    joined = _ones(shared.row[joining], shared.col[joining], count)
     members = (own + joined @ theirs).tocsr()
     members.sort_indices()
-    rows = np.repeat(np.arange(len(items)), np.diff(members.indptr))
-    distances = _distances_of(items, neighbours, rows, members.indices) / _divisors(neighbours.farthest)[rows]
-    weights = np.exp(-distances)
-    sums = np.bincount(rows, weights, minlength=len(items))
-    return csr_array(((weights / sums[rows]).astype(np.float32), members.indices, members.indptr), members.shape)
+    rows = np.repeat(np.arange(count), np.diff(members.indptr))
+    distances = _distances_of(queries, gallery, neighbours, rows, members.indices)
+    weights = np.exp(-distances / _divisors(neighbours.farthest)[rows])
+    sums = np.bincount(rows, weights, minlength=count)
+    encodings = members.astype(np.float32)
+    encodings.data[:] = weights / sums[rows]
+    return encodings
 
 
-def averaged(encodings: csr_array, neighbours: Neighbours, k2: int) -> csr_array:
+def averaged(encodings: "csr_array", neighbours: Neighbours, k2: int) -> "csr_array":
     """The mean encoding of each item's nearest `k2` items, or of all if there are fewer; (N, N) sparse."""
     if k2 == 1:
         return encodings
@@ -193,7 +200,7 @@ def averaged(encodings: csr_array, neighbours: Neighbours, k2: int) -> csr_array
     return (means @ encodings).tocsr()
 
 
-def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def overlaps(queries: "csr_array", gallery: "csr_array") -> Iterator[tuple[int, NDArray[Any]]]:
     """Sums of the smaller weights of queries and gallery items: position of a query, and those of it and some after it.
 
     By an inverted index: what has no neighbour in common with a query is never looked at.
@@ -218,11 +225,13 @@ def overlaps(queries: csr_array, gallery: csr_array) -> Iterator[tuple[int, NDAr
         yield start, np.bincount(cells, smaller, some.shape[0] * items).reshape(-1, items)
 
 
-def _ones(rows: NDArray[np.integer], columns: NDArray[np.integer], count: int) -> csr_array:
+def _ones(rows: NDArray[np.integer], columns: NDArray[np.integer], count: int) -> "csr_array":
+    from scipy.sparse import csr_array  # takes a second to import, and few evaluations need it
+
     return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(count, count))
 
 
-def _reciprocal(positions: NDArray[np.int64], count: int) -> csr_array:
+def _reciprocal(positions: NDArray[np.int64], count: int) -> "csr_array":
     """1 where each of two items is among the other's nearest `count`; (N, N) sparse int32."""
     nearest = positions[:, :count]
     forward = _ones(np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel(), len(nearest))
@@ -230,9 +239,9 @@ def _reciprocal(positions: NDArray[np.int64], count: int) -> csr_array:
 
 
 def _distances_of(
-    items: NDArray[np.float32], neighbours: Neighbours, rows: NDArray[np.int64], columns: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Squared distances of pairs of items, rows ascending: those that are known, and others computed; (P,) float32."""
+    queries: Vectors, gallery: Vectors, neighbours: Neighbours, rows: NDArray[np.int64], columns: NDArray[np.integer]
+) -> Vectors:
+    """Squared distances of pairs of items, in order of rows and then columns: those known, and the others computed."""
     count, width = neighbours.positions.shape
     known = np.repeat(np.arange(count), width) * count + neighbours.positions.ravel()
     order = np.argsort(known)
@@ -242,9 +251,15 @@ def _distances_of(
     missing = np.flatnonzero(known[at] != wanted)
     bounds = np.flatnonzero(np.diff(rows[missing])) + 1
     for part in np.split(missing, bounds) if len(missing) else ():
-        row = rows[part[0]]
-        distances[part] = squared_distances(items[row : row + 1], items[columns[part]])[0]
+        one, others = _at(queries, gallery, rows[part[:1]]), _at(queries, gallery, columns[part])
+        distances[part] = squared_distances(one, others)[0]
     return distances
+
+
+def _at(queries: Vectors, gallery: Vectors, positions: NDArray[np.integer]) -> Vectors:
+    """Vectors at ascending positions among the queries and then the gallery, which are never copied into one array."""
+    split = np.searchsorted(positions, len(queries))
+    return np.concatenate([queries[positions[:split]], gallery[positions[split:] - len(queries)]])
 
 
 def _divisors(farthest: NDArray[np.float32]) -> NDArray[np.float32]:

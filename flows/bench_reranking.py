@@ -148,9 +148,9 @@ class Clock:
         self.seconds += time.perf_counter()
         self.cpu += time.thread_time()
 
-    def blocks(self, items: Vectors) -> Iterator[tuple[int, Vectors]]:
+    def blocks(self, queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
         """`evaluation.reranking.distance_blocks`, within this clock; what is done between blocks is not."""
-        blocks = distance_blocks(items)
+        blocks = distance_blocks(queries, gallery)
         while True:
             with self:
                 block = next(blocks, None)

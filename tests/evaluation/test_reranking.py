@@ -127,27 +127,37 @@ def test_a_reranked_order_finds_matches_that_distances_miss() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.sampled_from(range(len(EXACT))), min_size=1, max_size=40), st.integers(1, 12), st.integers(1, 900))
-def test_neighbours_are_by_distance_and_then_position(which: list[int], count: int, block: int) -> None:
+@given(
+    st.lists(st.sampled_from(range(len(EXACT))), min_size=2, max_size=40),
+    st.integers(1, 12),
+    st.integers(1, 900),
+    st.data(),
+)
+def test_neighbours_are_by_distance_and_then_position(which: list[int], count: int, block: int, data) -> None:
     items = EXACT[which]
+    queries = data.draw(st.integers(1, len(items) - 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.reranking, "BLOCK_VALUES", block)
-        found = find_neighbours(items, count, np.zeros((0, len(items)), np.float32))
+        found, kept = find_neighbours(items[:queries], items[queries:], count)
     distances = np.maximum(2 - 2 * items.astype(float) @ items.T, 0)
     assert found.positions.tolist() == np.argsort(distances, axis=1, kind="stable")[:, :count].tolist()
     assert np.array_equal(found.distances, np.sort(distances, axis=1)[:, :count])
     assert np.array_equal(found.farthest, distances.max(axis=1))
+    assert np.array_equal(kept, distances[:queries, queries:])
 
 
-def test_blocks_hold_each_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_hold_all_pairs_and_few_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     items = people(23, 4, 5)
     monkeypatch.setattr(evaluation.reranking, "BLOCK_VALUES", 23 * 5)
-    together = np.zeros((23, 23))
-    for start, block in distance_blocks(items):
+    together, values = np.full((23, 23), np.nan), 0
+    for row, column, block in distance_blocks(items[:9], items[9:]):
         assert len(block) <= 5
-        together[start : start + len(block), start:] = block
+        together[row : row + len(block), column : column + block.shape[1]] = block
+        values += block.size
     exact = ((items[:, None].astype(float) - items) ** 2).sum(axis=2)
-    np.testing.assert_allclose(np.triu(together), np.triu(exact), atol=1e-6)
+    upper = np.triu_indices(23)
+    np.testing.assert_allclose(together[upper], exact[upper], atol=1e-6)
+    assert values < 23 * (23 + 5) / 2
 
 
 def test_whole_weight_on_the_original_distance_keeps_the_order() -> None:
