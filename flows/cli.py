@@ -155,8 +155,8 @@ def extract(
     """Extract the skeletons of a folder of crops, or of a video's boxes; needs no data set and no server."""
     with told_plainly():
         from flows.config import load_config, make_config
-        from flows.extract_command import Source
         from flows.extract_command import extract as extract_skeletons
+        from flows.sources import Source
 
         loaded = load_config(config, overrides or ()) if config else make_config({"name": "extract"}, overrides or ())
         extract_skeletons(Source(frames, boxes, crops), loaded.extraction, out, pictures, console)
