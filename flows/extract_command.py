@@ -15,7 +15,7 @@ from evaluation.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.weights import PROJECT
 from flows.progress_bar import progress_bar
-from flows.sources import Source, source_frames
+from flows.sources import Source, frames_file, source_frames
 from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.frames import read_frame
@@ -66,11 +66,6 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
     elif source.boxes is None:
         first = tracklets[0].tracklet_id
         console.print(f"look at one: csip show skeletons {first} --file {out} --frames {source.path}")
-
-
-def frames_file(out: Path) -> Path:
-    """Where the names of the frames of a file of skeletons are written."""
-    return out.with_suffix(".frames.parquet")
 
 
 def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> None:

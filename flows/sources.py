@@ -52,3 +52,8 @@ def source_frames(source: Source, temporary: Path, console: Console) -> tuple[Pa
     folder = source.crops or temporary
     with progress_bar(console, "crops") as progress:
         return folder, cut(source.path, boxes, folder, progress), boxes
+
+
+def frames_file(out: Path) -> Path:
+    """Where the names of the frames are written that a file of skeletons or embeddings was made of."""
+    return out.with_suffix(".frames.parquet")
