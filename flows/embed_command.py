@@ -1,4 +1,4 @@
-"""`csip embed`: embeddings of a folder of crops, of a video's boxes, or of a data set's test tracklets, without a run."""
+"""`csip embed`: embeddings of a folder of crops, of a video's boxes, or of a data set's test, without a run."""
 
 import tempfile
 from collections.abc import Sequence
@@ -100,7 +100,8 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
             soft_wrap=True,
         )
     console.print(
-        f"embeddings: {escape(str(out))} ({many(len(tracklets), 'tracklet')}, {model.about.embedding_width} dimensions)",
+        f"embedded:   {many(len(tracklets), 'tracklet')}, {model.about.embedding_width} dimensions",
+        f"embeddings: {escape(str(out))}",
         f"frames:     {escape(str(frames_file(out)))}",
         sep="\n",
         soft_wrap=True,

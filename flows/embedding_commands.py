@@ -85,7 +85,7 @@ CropsOption = Annotated[Path | None, typer.Option(help="Keep a video's crops in 
 
 @app.command(
     epilog="csip embed crops/ --config configs/mars.yaml --camid 1\n\n"
-    "csip embed street.mp4 --boxes boxes.csv --crops crops/ --model store/artifacts/finetuned/KEY --out street.parquet\n\n"
+    "csip embed street.mp4 --boxes boxes.csv --crops crops/ --model store/artifacts/finetuned/KEY\n\n"
     "csip embed /path/to/MARS --layout mars --config configs/mars.yaml --set embed.sampling=rrs"
 )
 def embed(

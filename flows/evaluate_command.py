@@ -76,7 +76,8 @@ def facts(metrics: Mapping[str, Any]) -> Iterator[str]:
     protocol = metrics["protocol"]
     kept = "stay in the gallery" if protocol["gallery"] == "with_queries" else "are not in the gallery"
     yield f"queries:  {metrics['queries']:,}, {metrics['counted_queries']:,} with a match"
-    yield f"gallery:  {metrics['gallery']:,}, {many(metrics['distractors'], 'distractor')}; {metrics['dimensions']:,} dimensions"
+    yield f"gallery:  {metrics['gallery']:,}, {many(metrics['distractors'], 'distractor')}"
+    yield f"vectors:  {many(metrics['dimensions'], 'dimension')}"
     yield f"protocol: {protocol['name']}; queries {kept}; left out: {protocol['left_out']}"
     yield f"distance: {protocol['distance']}; ties: {protocol['ties']}"
     for name in ("reranking", "expansion"):
