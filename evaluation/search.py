@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.external import vectors_of
-from evaluation.ranking import squared_distances
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table
@@ -53,7 +52,8 @@ def nearest(
     """
     found = [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
     for rows, vectors in gallery:
-        for query, distances in enumerate(squared_distances(queries, vectors)):
+        squared = np.maximum(2 - 2 * (queries @ vectors.T), 0)  # of unit vectors
+        for query, distances in enumerate(squared):
             kept = _first(distances, top)
             positions = np.concatenate([found[query][0], rows[kept]])
             both = np.concatenate([found[query][1], distances[kept]])

@@ -199,7 +199,7 @@ def export(
             )
         from flows.export_command import export_model, newest_model
 
-        folder = checkpoint or newest_model(_load(config, overrides))
+        folder = checkpoint or newest_model(_load(config, overrides)).path
         export_model(folder, format_name, out, console)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from flows.store_choice import AsJson
 from storage.errors import SettingsError
@@ -109,14 +110,72 @@ def embed(
         from flows.embed_command import load_model
         from flows.sources import Source
 
-        folder, settings = _chosen(model, config, overrides)
+        folder, settings, _ = _chosen(model, config, overrides)
         with console.status("loading the model"):
             ready = load_model(folder, settings.embed)
         embed_frames(ready, Source(frames, boxes, crops), layout, camid, out, console)
 
 
-def _chosen(model: Path | None, config: Path | None, overrides: list[str] | None) -> tuple[Path, Any]:
-    """The folder of the model that is named, and settings."""
+@app.command(
+    epilog="csip search walk/ --config configs/mars.yaml --camid 1 --picture found.jpg\n\n"
+    "csip search a/ b/ --model store/artifacts/finetuned/KEY --gallery street.parquet --frames crops/\n\n"
+    "csip search today.mp4 --boxes boxes.csv --config configs/mars.yaml --top 20 --out found.csv"
+)
+def search(
+    queries: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="QUERY...",
+            help="Folders of crops (of one tracklet, or a folder a tracklet), or a video.",
+            show_default=False,
+        ),
+    ],
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="What csip embed wrote; the test tracklets that the newest run embedded without it."),
+    ] = None,
+    frames: Annotated[Path | None, typer.Option(help="Folder of the frames of --gallery, for pictures.")] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    top: Annotated[int, typer.Option(min=1, help="Answers to a query.")] = 10,
+    camid: CameraOption = None,
+    other_cameras: Annotated[
+        bool, typer.Option("--other-cameras", help="Leave out what camera --camid saw itself.")
+    ] = False,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="Identity of the queries, to see right and wrong answers in pictures.")
+    ] = None,
+    boxes: BoxesOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Picture to write (.jpg, .png); of several queries, each with its name.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv or .parquet.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find people of new frames in a gallery of embeddings: the nearest tracklets, as a table and as pictures."""
+    from flows.cli import console, told_plainly
+
+    with told_plainly():
+        from flows.embed_command import load_model
+        from flows.search_command import Asked, check_asked, search_and_tell
+        from flows.search_gallery import choose_gallery
+
+        asked = Asked(tuple(queries), boxes, top, camid, other_cameras, pid, picture, out)
+        folder, settings, artifact = _chosen(model, config, overrides)
+        found_in = choose_gallery(gallery, frames, artifact)
+        check_asked(asked, found_in)
+        with console.status("loading the model"):
+            ready = load_model(folder, settings.embed)
+        if as_json:
+            found = search_and_tell(ready, found_in, asked, Console(quiet=True))
+            console.print_json(json.dumps(found.to_pylist()))
+        else:
+            search_and_tell(ready, found_in, asked, console)
+
+
+def _chosen(model: Path | None, config: Path | None, overrides: list[str] | None) -> tuple[Path, Any, Any]:
+    """The folder of the model that is named, settings, and the artifact of a store that the model is, or None."""
     from flows.config import load_config, make_config
     from flows.export_command import newest_model
 
@@ -126,5 +185,8 @@ def _chosen(model: Path | None, config: Path | None, overrides: list[str] | None
             where="--model, --config",
             fix="give one of the two: --model FOLDER, or --config configs/demo.yaml for the newest of its store",
         )
-    settings = load_config(config, overrides or ()) if config else make_config({"name": "embed"}, overrides or ())
-    return model or newest_model(settings), settings
+    if model:
+        return model, make_config({"name": "embed"}, overrides or ()), None
+    settings = load_config(str(config), overrides or ())
+    artifact = newest_model(settings)
+    return artifact.path, settings, artifact

@@ -62,7 +62,7 @@ def _tracklets(table: pa.Table) -> Iterator[Tracklet]:
 
 
 def find_tracklets(paths: Sequence[Path], wanted: Collection[str]) -> dict[str, Tracklet]:
-    """Those of the tracklets with these ids that are in index files: id -> tracklet; only their frames are looked at."""
+    """The tracklets with these ids in index files, as far as they are there: id -> tracklet."""
     table = read_table(paths, INDEX)
     chosen = table.filter(pc.is_in(table["tracklet_id"], pa.array(sorted(wanted), pa.string())))
     return {tracklet.tracklet_id: tracklet for tracklet in _tracklets(chosen)}
