@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ EVALUATED = ("query", "gallery")
 SHOWN = 5  # rows and names in a line
 NEAR = 0.6  # how alike a column's name must be to one that is missing
 NEARER = 0.75  # to one that need not be there: it may well be something else
+# what numpy raises for a header with a wrong byte: it is a piece of Python, if only of literals
+DAMAGED = (OSError, ValueError, TypeError, OverflowError, EOFError, SyntaxError, TokenError)
 LAYOUT = "docs/external-embeddings.md says which columns there are"
 
 
@@ -176,10 +179,10 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
         if not np.any(kept & (splits == split))
     ]
     wrong = {
-        "hold values that are not finite in float32": ~np.isfinite(vectors).all(axis=1),
-        f"have a pid below {JUNK_PID}": pids < JUNK_PID,
-        "have a camid below 0: without cameras nothing can be evaluated": camids < 0,
-    } | {f"have {n} below 0": np.array(labels[n]) < 0 for n in ("clothes", "frames") if n in labels}
+        "with values that are not finite in float32": ~np.isfinite(vectors).all(axis=1),
+        f"with a pid below {JUNK_PID}": pids < JUNK_PID,
+        "with a camid below 0 (without cameras nothing can be evaluated)": camids < 0,
+    } | {f"with {n} below 0": np.array(labels[n]) < 0 for n in ("clothes", "frames") if n in labels}
     for what, rows in wrong.items():
         found = names[kept & rows].tolist()
         problems += [f"{many(len(found), 'row')} {what}: {_some(found)}"] if found else []
@@ -214,7 +217,7 @@ def _read_array(path: Path) -> NDArray[np.float32]:
     """The vectors of a .npy file; never unpickles anything, and maps the file instead of reading it twice."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise DataError(
             f"cannot be read as .npy: {error}",
             where=path,

@@ -29,7 +29,7 @@ FRAME_WIDTH = FRAME_HEIGHT // 2  # people stand upright
 SEAM = 3  # between the frames of a strip
 GAP = 26  # between answers
 MARGIN = 32
-HEADING = 44  # two lines of text
+HEADING = 52  # two lines of text
 COLUMNS = 5
 BORDER = 4
 TITLE, TEXT, SMALL = 20, 15, 13  # sizes of type
@@ -43,12 +43,16 @@ class Shown:
         frames: a few, None where one cannot be read.
         title: first line above it.
         text: second line.
+        number: of an answer's rank, or a word, in bold before the title.
+        distance: from the query, at the right of the second line; empty for the query.
         right: whether it shows the query's person; None where that is not known.
     """
 
     frames: Sequence[Frame | None]
     title: str
     text: str
+    number: str
+    distance: str = ""
     right: bool | None = None
 
 
@@ -64,14 +68,14 @@ def search_sheet(query: Shown, answers: Sequence[Shown]) -> Frame:
     size = (left + columns * (width + GAP) - GAP + MARGIN, 2 * MARGIN + max(rows * row - GAP, HEADING + tall))
     picture = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(picture)
-    _heading(draw, (MARGIN, MARGIN), tall // 2, "", query)
+    _heading(draw, (MARGIN, MARGIN), tall // 2, query)
     _paste(picture, (MARGIN, MARGIN + HEADING), (tall // 2, tall), query.frames[0])
     rule = left - GAP
     draw.line((rule, MARGIN, rule, size[1] - MARGIN), fill=LINE, width=2)
     for number, answer in enumerate(answers):
         x = left + number % COLUMNS * (width + GAP)
         y = MARGIN + number // COLUMNS * row
-        _heading(draw, (x, y), width, str(number + 1), answer)
+        _heading(draw, (x, y), width, answer)
         for place in range(strip):
             spot = (x + place * (FRAME_WIDTH + SEAM), y + HEADING)
             if place < len(answer.frames):
@@ -82,15 +86,16 @@ def search_sheet(query: Shown, answers: Sequence[Shown]) -> Frame:
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
 
 
-def _heading(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, number: str, shown: Shown) -> None:
-    """Number and title on one line, the text below, cut to the width."""
+def _heading(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, shown: Shown) -> None:
+    """Number and title on one line, text and distance below, cut to the width."""
     x, y = place
-    indent = 0
-    if number:
-        draw.text((x, y), number, INK, _font(TITLE, bold=True))
-        indent = round(draw.textlength(number, _font(TITLE, bold=True))) + 9
+    draw.text((x, y), shown.number, INK, _font(TITLE, bold=True))
+    indent = round(draw.textlength(shown.number, _font(TITLE, bold=True))) + 9
     draw.text((x + indent, y + TITLE - TEXT), _cut(draw, shown.title, TEXT, width - indent), INK, _font(TEXT))
-    draw.text((x, y + TITLE + 6), _cut(draw, shown.text, SMALL, width), QUIET, _font(SMALL))
+    below = y + TITLE + 6
+    room = width - round(draw.textlength(shown.distance, _font(SMALL)))
+    draw.text((x, below), _cut(draw, shown.text, SMALL, room), QUIET, _font(SMALL))
+    draw.text((x + room, below), shown.distance, INK, _font(SMALL))
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:

@@ -159,13 +159,16 @@ def draw_answers(root: Path, query: Tracklet, answers: pa.Table, gallery: Galler
         Shown(
             _strip(files, known.get(row["tracklet_id"])),
             row["tracklet_id"],
-            " · ".join([*_who(row), f"{row['distance']:.3f}"]),
+            _who(row),
+            str(row["rank"]),
+            f"{row['distance']:.3f}",
             None if pid is None else row["pid"] == pid,
         )
         for row in rows
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet = search_sheet(Shown([portrait(root, query)], query.tracklet_id, many(len(query.frames), "frame")), shown)
+    asked = Shown([portrait(root, query)], query.tracklet_id, many(len(query.frames), "frame"), "Query")
+    sheet = search_sheet(asked, shown)
     if not cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
         raise DataError("the picture cannot be written", where=out, fix="check the folder and the disk")
 
@@ -178,10 +181,10 @@ def _strip(files: DataFiles, tracklet: Tracklet | None) -> list[Frame | None]:
     return [read_frame(files, tracklet.frames[int(position)]) for position in spread]
 
 
-def _who(row: Mapping[str, Any]) -> list[str]:
+def _who(row: Mapping[str, Any]) -> str:
     """Identity and camera of an answer, as far as they are known."""
     person = [f"person {row['pid']}"] if row["pid"] > 0 else []
-    return person + ([f"camera {row['camid']}"] if row["camid"] >= 0 else [])
+    return " · ".join(person + ([f"camera {row['camid']}"] if row["camid"] >= 0 else []))
 
 
 def answers_table(answers: pa.Table) -> Table:
