@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives measure-poses experiments experiment-skeletons
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-search measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -58,6 +58,9 @@ bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 
 
 bench-archives: $(READY)  ## reading frames from archives beside loose files (2 minutes)
 	@$(BIN)/python -m flows.bench_archives --data $(FRAMES) $(BENCH)
+
+bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minutes)
+	@$(BIN)/python -m flows.bench_search --data $(FRAMES)/bbox_test $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait

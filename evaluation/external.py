@@ -1,7 +1,7 @@
 """Embeddings that other programs made, as a table that the evaluation takes: read, and checked row by row.
 
-Two forms: Parquet files that hold labels and vectors, and vectors alone (Parquet or .npy) beside a table of labels with
-the same rows in the same order. Everything that is wrong with a table is told at once.
+Either Parquet files of labels and vectors, or vectors alone (Parquet or .npy) beside a table of labels with the same
+rows in the same order. Everything that is wrong with a table is told at once.
 """
 
 import difflib

@@ -1,9 +1,9 @@
 """How long a search takes, part by part: `make bench-search`.
 
-A query of so many frames against a gallery file of so many tracklets, once the model is loaded: reading and decoding
-its frames, embedding them, ranking the gallery (reading the file included), and the picture of the first ten answers.
-Then the ranking alone of a gallery in memory of up to a million. Every part takes its turn several times, and the best time
-counts; models are untrained ones, whose speed is that of trained ones.
+A query against a gallery file, once the model is loaded: reading and decoding the query's frames, embedding them,
+ranking the gallery (reading its file included), and the picture of the first ten answers. Then ranking alone, of a large
+gallery in memory. Every part takes its turn several times, and the best time counts; models are untrained, and as fast
+as trained ones.
 """
 
 import argparse

@@ -89,12 +89,12 @@ def oddities(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What a reader of the metrics must know."""
     blank, ties, same = (metrics.get(name) or {} for name in ("without_embedding", "ties", "duplicates"))
     if metrics["queries_without_match"]:
-        yield f"{metrics['queries_without_match']:,} queries have no match that counts, and are not counted"
+        yield f"{_queries(metrics['queries_without_match'])} no match that counts: left out of all figures"
     if blank.get("count"):
         yield f"{many(blank['count'], 'embedding')} of zeros, as far from all others: {_named(blank['first'])}"
     if ties.get("queries"):
         yield (
-            f"{ties['queries']:,} queries have wrong answers at exactly the distance of a match; with those behind, "
+            f"{_queries(ties['queries'])} wrong answers at exactly the distance of a match; with those behind, "
             f"mAP would be {_per_cent(ties['mAP_right_first'])}"
         )
     if same.get("count"):
@@ -113,6 +113,10 @@ def _per_cent(value: float | Sequence[float] | None) -> str:
     if isinstance(value, float | int):
         return f"{100 * value:.1f} %"
     return " to ".join(f"{100 * end:.1f}" for end in value)
+
+
+def _queries(count: int) -> str:
+    return f"{count:,} {'query has' if count == 1 else 'queries have'}"
 
 
 def _named(names: Sequence[str]) -> str:
