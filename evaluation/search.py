@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.external import vectors_of
+from evaluation.external_rows import vectors_of
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table

@@ -1,9 +1,9 @@
 """How long a search takes, part by part: `make bench-search`.
 
 A query against a gallery file, once the model is loaded: reading and decoding the query's frames, embedding them,
-ranking the gallery (reading its file included), and the picture of the first ten answers. Then ranking alone, of a large
-gallery in memory. Every part takes its turn several times, and the best time counts; models are untrained, and as fast
-as trained ones.
+ranking the gallery (reading its file included), and the picture of the first ten answers. Then ranking alone, of a
+large gallery in memory. Every part takes its turn several times, and the best time counts; models are untrained, and
+as fast as trained ones.
 """
 
 import argparse

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
-from evaluation.external import External, read_external
+from evaluation.external import read_external
+from evaluation.external_rows import External
 from flows.progress_bar import progress_bar
 from flows.store_choice import table
 from storage.progress import Progress

@@ -169,7 +169,8 @@ def draw_answers(root: Path, query: Tracklet, answers: pa.Table, gallery: Galler
     out.parent.mkdir(parents=True, exist_ok=True)
     asked = Shown([portrait(root, query)], query.tracklet_id, many(len(query.frames), "frame"), "Query")
     sheet = search_sheet(asked, shown)
-    if not cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
+    jpeg = out.suffix.lower() in (".jpg", ".jpeg")
+    if not cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if jpeg else []):
         raise DataError("the picture cannot be written", where=out, fix="check the folder and the disk")
 
 

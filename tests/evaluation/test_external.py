@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from evaluation.external import External, evaluated_rows, read_external, vectors_of
+from evaluation.external import read_external
+from evaluation.external_rows import External, evaluated_rows, vectors_of
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 
@@ -223,8 +224,8 @@ def test_files_with_different_columns_are_refused(write: Write):
 
 
 def test_vectors_need_labels(array, tmp_path: Path):
-    assert "without labels" in problem([array(VECTORS)])
-    assert "--labels" in problem([tmp_path / "absent.npy"])
+    assert "give --labels" in problem([array(VECTORS)])
+    assert "absent.npy" in problem([tmp_path / "absent.npy"])
 
 
 @pytest.mark.parametrize(
