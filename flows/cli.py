@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from flows import artifact_command, data_command, run_commands, store_commands, weights_command
+from flows import artifact_command, compare_command, data_command, run_commands, store_commands, weights_command
 from storage.errors import CsipError, SettingsError
 
 # threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
@@ -201,7 +201,7 @@ app.add_typer(data_command.app, name="data")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 show.command("artifact", epilog=artifact_command.EXAMPLES)(artifact_command.show_artifact)
-for commands in (run_commands.app, store_commands.app):
+for commands in (run_commands.app, compare_command.app, store_commands.app):
     app.registered_commands += commands.registered_commands
 
 
