@@ -20,7 +20,6 @@ RULES = ("name", "gallery", "ties")
 WAYS = ("sampling", "distance", "reranking", "expansion")
 """Parts of a protocol: rules of the measurement, and ways in which a model answers."""
 
-WERE = {"name": "standard"}  # what results from before a protocol was named were measured by
 RISK = 1 - LEVEL
 SMALLEST = 20  # identities; percentile intervals of fewer are noticeably too narrow
 CHANGED = 10  # queries shown of each kind
@@ -190,17 +189,13 @@ def _parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def _protocol(result: Result) -> dict[str, Any]:
-    return {**WERE, **result.metrics["protocol"]}
-
-
 def _other(results: Sequence[Result], parts: Sequence[str]) -> list[str]:
     """In which parts of their protocols results differ, one sentence a part."""
     told = []
     for part in parts:
         values: dict[str, list[str]] = {}
         for result in results:
-            values.setdefault(_said(_protocol(result).get(part)), []).append(result.name)
+            values.setdefault(_said(result.metrics["protocol"].get(part)), []).append(result.name)
         if len(values) > 1:
             label = "protocol" if part == "name" else part.replace("_", " ")
             told.append(f"{label}: " + ", ".join(f"{value} ({', '.join(names)})" for value, names in values.items()))
@@ -214,8 +209,10 @@ def _said(value: Any) -> str:
 
 
 def _other_rules(results: Sequence[Result], rows: Sequence[NDArray[np.intp]]) -> list[str]:
-    """In which rules the results differ; the same queries must also have met the same number of right and of all."""
+    """In which rules the results differ; by the same ones, the same queries must have met the same gallery."""
     told = _other(results, RULES)
+    if told:
+        return told
     for result, found in zip(results[1:], rows[1:], strict=True):
         pairs = [(results[0].queries[name][rows[0]], result.queries[name][found]) for name in ("matches", "candidates")]
         other = int(np.any([old != new for old, new in pairs], axis=0).sum())

@@ -16,11 +16,13 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     told = []
     for result in found["results"][1:]:
         row = result["metrics"]["mAP"]
-        between = row["difference_interval"]
-        sure = f" (95 % interval {change(between[0])} to {change(between[1])}, p {p_value(row['p_corrected'])})"
+        sure = ""
+        if row["difference_interval"]:
+            low, high = map(change, row["difference_interval"])
+            sure = f" (95 % interval {low} to {high}, p {p_value(row['p_corrected'])})"
         told.append(
             f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {change(row['difference'])} "
-            f"points{sure if between else ''}."
+            f"points{sure}."
         )
     return told
 

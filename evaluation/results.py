@@ -20,6 +20,10 @@ COLUMNS = ["query_id", "pid", "camid", "matches", "candidates", "first_match", "
 PENALTY = "inverse_negative_penalty"
 """Of each query; its mean is mINP. Evaluations did not always write it."""
 
+NEEDED = ("queries", "counted_queries", "gallery", "distractors")
+NEEDED_OF_PROTOCOL = ("gallery", "left_out", "distance", "ties")
+WERE = {"name": "standard"}  # what results from before protocols had names were measured by
+
 ROUNDING = 1e-6
 SHOWN = 5
 
@@ -111,13 +115,14 @@ def read_result(folder: Path, name: str) -> Result:
 def _read_metrics(path: Path) -> dict[str, Any]:
     try:
         metrics = json.loads(path.read_text())
-        _ = metrics["mAP"] + 0.0, [int(rank) for rank in metrics["cmc"]], metrics["protocol"]["gallery"]
-        _ = metrics["queries"], metrics["counted_queries"], metrics["gallery"]
+        protocol = {**WERE, **metrics["protocol"]}
+        _ = metrics["mAP"] + 0.0, [int(rank) for rank in metrics["cmc"]]
+        _ = [metrics[name] for name in NEEDED], [protocol[name] for name in NEEDED_OF_PROTOCOL]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"this is not what an evaluation writes: {type(error).__name__} {error}", where=path, fix="evaluate again"
         ) from error
-    return metrics
+    return {**metrics, "protocol": protocol}
 
 
 def _read_queries(path: Path) -> dict[str, NDArray[Any]]:

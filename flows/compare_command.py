@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.models import MODELS
-from flows.run_history import ABSENT, Record, differing, find_run, seed_groups
+from flows.run_history import Record, differing, find_run, seed_groups
 from flows.store_choice import (
     SHORT,
     AsJson,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE = Path("compare.html")
 METRICS = "metrics"  # the stage
+UNKNOWN = "not known"  # settings of what somebody else evaluated
 COLOURS = {"better": "green", "worse": "red"}
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -119,7 +120,7 @@ def _compare(wanted: Sequence[Compared], force: bool) -> tuple[dict[str, Any], "
     settings = {}
     for name, values in differing(configs).items() if configs else ():
         known = dict(zip(runs, values, strict=True))
-        settings[name] = [known.get(number, ABSENT) for number in range(len(wanted))]
+        settings[name] = [known.get(number, UNKNOWN) for number in range(len(wanted))]
     groups = [[runs[number] for number in group] for group in seed_groups(configs)]
     seeds = [
         {
