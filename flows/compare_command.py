@@ -1,6 +1,7 @@
 """`csip compare`: evaluated models beside each other, of runs and of others' evaluations, on a page and a terminal."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -38,9 +39,18 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 class Compared(NamedTuple):
-    """One of the results: what it is, where its evaluation lies, the settings of its run (None where unknown)."""
+    """One of the results.
+
+    Attributes:
+        name: short, for columns.
+        whole: the whole id of its run, or the whole path; no other result has it.
+        about: what it is, in a few words.
+        folder: where its evaluation lies.
+        config: settings of its run; None where they are not known.
+    """
 
     name: str
+    whole: str
     about: str
     folder: Path
     config: Mapping[str, Any] | None
@@ -91,8 +101,7 @@ def compare(
             return held, records(held)
 
         wanted = [_find(name, model, split, opened) for name in ([against] if against else []) + names]
-        # the same result under two names is one; what comes first is the reference
-        results = list({one.folder.resolve(): one for one in reversed(wanted)}.values())[::-1]
+        results = _told_apart(wanted)
         found, reference = _compare(results, force)
         if as_json:
             typer.echo(json.dumps(found, indent=2))
@@ -106,6 +115,15 @@ def compare(
             target.write_text(page)
             if not as_json:
                 console.print(f"\nwrote {escape(str(target))}", soft_wrap=True)
+
+
+def _told_apart(wanted: Sequence[Compared]) -> list[Compared]:
+    """Each result once, where it was first named; short names of several become whole ones."""
+    once: dict[str, Compared] = {}
+    for one in wanted:
+        once.setdefault(one.whole, one)
+    times = Counter(one.name for one in once.values())
+    return [one._replace(name=one.whole) if times[one.name] > 1 else one for one in once.values()]
 
 
 def _compare(wanted: Sequence[Compared], force: bool) -> tuple[dict[str, Any], "Result"]:
@@ -144,7 +162,7 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
     folder = Path(name)
     if is_result(folder):
         resolved = folder.resolve()
-        return Compared(resolved.name, str(folder), folder, None)
+        return Compared(resolved.name, str(resolved), str(folder), folder, None)
     begin, _, word = name.rpartition(":")
     run, model = (begin, word) if word in MODELS and begin else (name, model)
     if folder.is_dir():
@@ -167,9 +185,9 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
         )
     for file in FILES:
         place = artifact.file(file).path.parent
-    short = record["run"][:SHORT]
     about = f"{record['name']}, {moment(record)}, {MODELS.get(part, part)}"
-    return Compared(f"{short} {part}" if word in MODELS and begin else short, about, place, record["config"])
+    named = f" {part}" if run != name else ""
+    return Compared(f"{record['run'][:SHORT]}{named}", f"{record['run']} {label}", about, place, record["config"])
 
 
 def _label(record: Record, model: str | None, split: int) -> str:
