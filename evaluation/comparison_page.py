@@ -8,7 +8,7 @@ from evaluation.findings import percent, points, protocol
 from evaluation.page import template
 
 TOLD = ("better", "worse")
-AXIS = 100.0  # width of a drawn interval's scale, to either side of 0 half of it
+AXIS = 100.0  # width of the scale of drawn intervals, on which all of them and 0 lie
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:
@@ -19,7 +19,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         sure = ""
         if row["difference_interval"]:
             low, high = map(change, row["difference_interval"])
-            sure = f" (95 % interval {low} to {high}, p {p_value(row['p_corrected'])})"
+            sure = f" (95 % interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
         told.append(
             f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {change(row['difference'])} "
             f"points{sure}."
@@ -46,7 +46,7 @@ def p_value(p: float | None) -> str:
     """A p-value with as many digits as it deserves, after a sign."""
     if p is None:
         return "–"
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+    return "<\u00a00.001" if p < 0.001 else f"=\u00a0{p:.3f}" if p < 0.1 else f"=\u00a0{p:.2f}"
 
 
 def interval(ends: Sequence[float] | None) -> str:
@@ -55,13 +55,13 @@ def interval(ends: Sequence[float] | None) -> str:
 
 
 def difference_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each metric of each result but the reference: as text, and as places on a common scale around 0."""
+    """A row for each metric of each result but the reference: as text, and as places on a common scale with 0."""
     rows = [(r["name"], metric, r["metrics"][metric]) for r in found["results"][1:] for metric in found["metrics"]]
-    ends = [end for *_, row in rows for end in row["difference_interval"] or [row["difference"]]]
-    reach = max(map(abs, ends), default=0)
+    ends = [0.0, *(end for *_, row in rows for end in row["difference_interval"] or [row["difference"]])]
+    low, width = min(ends), (max(ends) - min(ends)) or 1.0
 
     def place(value: float) -> str:
-        return f"{AXIS / 2 * (1 + value / (reach or 1)):.2f}"
+        return f"{AXIS * (value - low) / width:.2f}"
 
     return [
         {
@@ -73,6 +73,7 @@ def difference_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             "p_corrected": p_value(row["p_corrected"]),
             "verdict": row["verdict"],
             "kind": row["verdict"] if row["verdict"] in TOLD else "",
+            "zero": place(0.0),
             "at": place(row["difference"]),
             "ends": [place(end) for end in row["difference_interval"] or []],
         }

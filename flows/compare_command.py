@@ -234,8 +234,8 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
             row["metric"],
             row["difference"],
             row["interval"],
-            row["p"].removeprefix("= "),
-            *([row["p_corrected"].removeprefix("= ")] if several else []),
+            row["p"].removeprefix("=\u00a0"),
+            *([row["p_corrected"].removeprefix("=\u00a0")] if several else []),
             verdict,
         )
         last = row["name"]

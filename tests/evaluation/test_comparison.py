@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation.comparison import compare, over_seeds
-from evaluation.comparison_page import camera_matrix, p_value, render, sentences
+from evaluation.comparison_page import camera_matrix, difference_rows, p_value, render, sentences
 from evaluation.intervals import bootstrap, holm, paired
 from evaluation.results import PENALTY, Result, read_result
 from evaluation.schema import CMC, QUERIES
@@ -349,8 +349,17 @@ def test_many_curves_are_told_apart(real: Callable[..., Result]) -> None:
     assert len({s for s in strokes if "--series" in s}) == 8
 
 
+def test_intervals_are_drawn_on_one_scale_from_the_lowest_end_to_the_highest(real: Callable[..., Result]) -> None:
+    rows = difference_rows(compare([real("base", noise=1.5), real("good", noise=0.5), real("bad", noise=4.0)]))
+    ends = [float(end) for row in rows for end in row["ends"]]
+    assert (min(ends), max(ends)) == (0.0, 100.0)
+    for row in rows:
+        assert float(row["ends"][0]) <= float(row["at"]) <= float(row["ends"][1])
+        assert (float(row["at"]) > float(row["zero"])) is row["difference"].startswith("+")
+
+
 @pytest.mark.parametrize(
     ("p", "text"), [(0.0001, "< 0.001"), (0.0123, "= 0.012"), (0.5, "= 0.50"), (1.0, "= 1.00"), (None, "–")]
 )
 def test_p_values_have_the_digits_that_they_deserve(p: float | None, text: str) -> None:
-    assert p_value(p) == text
+    assert p_value(p).replace("\u00a0", " ") == text, "the spaces break no line"

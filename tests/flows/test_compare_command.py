@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +211,15 @@ def test_comparing_imports_neither_torch_nor_prefect(store: Store, made: Path) -
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=True)
     assert done.stdout.decode().strip() == "[]"
+
+
+def test_runs_of_any_kind_of_store_are_compared(
+    open_again: Callable[..., Store], made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    store = open_again()
+    for digit, folder in (("1", "seed-0"), ("2", "good")):
+        run(store, digit * 8, [published(store, digit * 24, "finetuned", made / folder)])
+    rows = as_json("previous", "last", "--store", store.address)["results"]
+    assert rows[1]["metrics"]["mAP"]["value"] == pytest.approx(own_map(made / "good"))
