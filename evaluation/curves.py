@@ -24,6 +24,8 @@ VARIABLES = {INK: "--ink", QUIET: "--quiet", LINE: "--line", CHANCE: "--quiet"} 
 }
 SMALL = (2.2, 1.4)  # inches, at 72 points
 LARGE = (4.6, 2.7)
+STROKES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)))
+"""Of curves whose colours repeat."""
 WINDOW = 0.04  # smoothing: this part of the steps to either side
 MOST_POINTS = 500  # of a faint curve; more would make a page heavy and a blot of the curve
 
@@ -83,7 +85,9 @@ def cmc_curve(ranks: Sequence[int], curves: Mapping[str, Sequence[float]], chanc
     for number, (title, curve) in enumerate(curves.items()):
         last = number == len(curves) - 1
         colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
-        axes.plot(ranks, 100 * np.asarray(curve), color=colour, linewidth=2.0 if last else 1.4, label=title)
+        stroke = "-" if last else STROKES[number // (len(SERIES) - 1) % len(STROKES)]
+        width = 2.0 if last else 1.4
+        axes.plot(ranks, 100 * np.asarray(curve), color=colour, linewidth=width, linestyle=stroke, label=title)
     axes.plot(ranks, 100 * np.asarray(chance), color=CHANCE, linewidth=1.2, linestyle=(0, (4, 3)), label="Chance")
     axes.set_xlim(1, max(2, ranks[-1]))
     axes.set_ylim(0, 101)

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from flows import (
     artifact_command,
+    compare_command,
     data_command,
     embedding_commands,
     run_commands,
@@ -208,7 +209,7 @@ app.add_typer(data_command.app, name="data")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 show.command("artifact", epilog=artifact_command.EXAMPLES)(artifact_command.show_artifact)
-for commands in (embedding_commands.app, run_commands.app, store_commands.app):
+for commands in (embedding_commands.app, run_commands.app, compare_command.app, store_commands.app):
     app.registered_commands += commands.registered_commands
 
 

@@ -11,6 +11,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from evaluation.check_rows import finding_rows, length_rows, published, verdict
 from evaluation.findings import blocks, by_name, status_rows
 from evaluation.showcase import posed_tracklets, shown_tracklets, small_data_uri
+from flows.models import MODELS
 from storage.artifacts import Artifact
 from storage.schema import SKELETONS
 from storage.tables import read_table
@@ -25,14 +26,6 @@ LARGEST = 300_000
 SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
 NAMED = 5  # files or tracklets of a finding
-
-MODELS = {
-    "visual": "visual encoder alone",
-    "finetuned": "after finetuning",
-    "recordings": "whole recordings",
-    "sequences": "sequences",
-}
-"""Part of a metrics step -> what was ranked."""
 
 
 def show(result: "Result", data_root: Path) -> None:
