@@ -147,8 +147,9 @@ def _distances_of(
     missing = np.flatnonzero(known[at] != wanted)
     bounds = np.flatnonzero(np.diff(rows[missing])) + 1
     for part in np.split(missing, bounds) if len(missing) else ():
-        one, others = _at(queries, gallery, rows[part[:1]]), _at(queries, gallery, columns[part])
-        distances[part] = squared_distances(one, others)[0]
+        row = rows[part[0]]
+        vector = queries[row] if row < len(queries) else gallery[row - len(queries)]
+        distances[part] = squared_distances(vector[None], _at(queries, gallery, columns[part]))[0]
     return distances
 
 
