@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives measure-poses experiments experiment-skeletons
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -65,6 +65,10 @@ experiments: $(READY)  ## what skeletons and each part of the method give, 3 see
 
 experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons alone, 3 seeds (20 minutes)
 	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
+
+bench-evaluation: $(READY)  ## ranking and metrics beside the usual loop, and a gallery of a million (10 minutes)
+	@$(BIN)/python -m flows.bench_evaluation $(BENCH)
+	@$(BIN)/python -m flows.bench_reranking
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

@@ -1,22 +1,27 @@
 """Embeddings with their labels: read from shards, checked, brought to unit length, split into queries and gallery."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from evaluation.vectors import VectorFile, Vectors
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
-from storage.tables import read_table
+from storage.tables import read_table, stream_table
 
 SHOWN = 5
+MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
+BATCH_ROWS = 4096
 GalleryKind = Literal["with_queries", "without_queries"]
 SAMPLING_KEY = b"csip.sampling"
+LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
 
 
 @dataclass(frozen=True)
@@ -29,57 +34,70 @@ class Embeddings:
         pids: identities, (N,) int32; 0 is a distractor.
         camids: cameras, (N,) int32.
         clothes: which of the identity's own clothes, (N,) int32; 0 where that is not known.
+        frames: of the tracklet, (N,) int32; 0 where that is not known.
         vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
+        blank: whether it has none, (N,) bool.
     """
 
-    ids: tuple[str, ...]
+    ids: NDArray[np.str_]
     splits: NDArray[np.str_]
     pids: NDArray[np.int32]
     camids: NDArray[np.int32]
     clothes: NDArray[np.int32]
-    vectors: NDArray[np.float32]
+    frames: NDArray[np.int32]
+    vectors: Vectors
+    blank: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def blank(self) -> list[str]:
-        """Ids of the tracklets that have no embedding."""
-        return [name for name, vector in zip(self.ids, self.vectors, strict=True) if not vector.any()]
-
     def take(self, rows: NDArray[np.intp]) -> "Embeddings":
         """The tracklets at `rows`, in that order."""
-        ids = tuple(self.ids[row] for row in rows)
-        labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows])
-        return Embeddings(ids, *labels, self.vectors[rows])
+        vectors = self.vectors.take(rows) if isinstance(self.vectors, VectorFile) else self.vectors[rows]
+        labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows], self.frames[rows])
+        return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows])
 
 
-def read_embeddings(paths: Sequence[Path]) -> Embeddings:
+def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embeddings:
     """Read embedding shards and bring every vector to unit length; rows sorted by tracklet id.
 
     Sorted, so that the answer does not depend on how the data set was cut into shards. A tracklet without a readable
     frame has no embedding: its zeros stay, at right angles to every other vector, and it is ranked like that.
 
+    Args:
+        paths: shards.
+        scratch: folder in which vectors are kept that would take more than `MOST_BYTES` of memory; always in memory
+            without one.
+
     Raises:
         DataError: vectors of different dimension, not finite or all zero, or a tracklet listed twice.
         StoreError: a file is damaged.
     """
-    table = read_table(list(paths), EMBEDDINGS)
+    table = read_table(list(paths), EMBEDDINGS, LABELS)
     ids = np.array(table["tracklet_id"].to_pylist(), dtype=str)
-    twice = [name for name, count in Counter(ids.tolist()).items() if count > 1]
+    twice = sorted(name for name, count in Counter(ids.tolist()).items() if count > 1)
     if twice:
         raise of_tracklets(f"{len(twice)} tracklets are embedded more than once", twice, "list each shard once")
-    column = table["embedding"].combine_chunks()
-    lengths = np.diff(column.offsets.to_numpy()) if len(ids) else np.zeros(0, np.int32)
-    if len(set(lengths.tolist())) > 1:
-        usual = Counter(lengths.tolist()).most_common(1)[0][0]
-        others = ids[lengths != usual].tolist()
-        raise of_tracklets(
-            f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
-        )
-    flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    vectors = flat.reshape(len(ids), -1) if len(ids) else np.zeros((0, 0), np.float32)
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    useless = ids[~np.isfinite(norms)].tolist()
+    width = _width(paths, ids)
+    order = np.argsort(ids, kind="stable")
+    place = np.argsort(order, kind="stable")  # of each row as it is read
+    in_file = scratch is not None and len(ids) * width * 4 > MOST_BYTES
+    path = scratch / "vectors.f32" if scratch is not None and in_file else None
+    norms = np.zeros(len(ids))
+    memory = np.zeros((0 if path else len(ids), width), np.float32)
+    file = path.open("wb") if path else None
+    for rows, vectors in _batches(paths, width):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        norms[rows] = lengths
+        with np.errstate(invalid="ignore"):
+            unit = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
+        if file:
+            unit.tofile(file)
+        else:
+            memory[place[rows]] = unit
+    if file:
+        file.close()
+    useless = sorted(ids[~np.isfinite(norms)].tolist())
     if useless:
         fix = "train again, with a lower learning rate"
         raise of_tracklets(f"{len(useless)} embeddings hold values that are not finite", useless, fix)
@@ -87,14 +105,44 @@ def read_embeddings(paths: Sequence[Path]) -> Embeddings:
         raise of_tracklets(
             "every embedding is zero", ids.tolist(), "check that the frames can be read, and train again"
         )
-    unit = (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
-    order = np.argsort(ids, kind="stable")
-    pids, camids, clothes = (np.asarray(table[name].to_pylist(), np.int32) for name in ("pid", "camid", "clothes"))
     splits = np.array(table["split"].to_pylist(), dtype=str)
-    return Embeddings(tuple(ids.tolist()), splits, pids, camids, clothes, unit).take(order)
+    labels = [table[name].to_numpy().astype(np.int32)[order] for name in ("pid", "camid", "clothes", "frames")]
+    vectors_kept = VectorFile(path, width, order) if path else memory
+    return Embeddings(ids[order], splits[order], *labels, vectors_kept, norms[order] == 0)
 
 
-def of_tracklets(what: str, names: list[str], fix: str) -> DataError:
+def _width(paths: Sequence[Path], ids: NDArray[np.str_]) -> int:
+    """Values of an embedding.
+
+    Raises:
+        DataError: not the same of all.
+    """
+    lengths = np.concatenate([np.diff(column.offsets.to_numpy()) for column in _columns(paths)] or [np.zeros(0, int)])
+    if len(set(lengths.tolist())) > 1:
+        usual = Counter(lengths.tolist()).most_common(1)[0][0]
+        others = sorted(ids[lengths != usual].tolist())
+        raise of_tracklets(
+            f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
+        )
+    return int(lengths[0]) if len(lengths) else 0
+
+
+def _batches(paths: Sequence[Path], width: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows in the order of the files, some at a time: where they stand, and their vectors."""
+    start = 0
+    for column in _columns(paths):
+        flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        yield slice(start, start + len(column)), flat.reshape(len(column), width)
+        start += len(column)
+
+
+def _columns(paths: Sequence[Path]) -> Iterator[pa.ListArray]:
+    for path in paths:
+        for table in stream_table(path, EMBEDDINGS, BATCH_ROWS, ["embedding"]):
+            yield table["embedding"].combine_chunks()
+
+
+def of_tracklets(what: str, names: Sequence[str], fix: str) -> DataError:
     """An error that names the first tracklets concerned."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return DataError(what, where=", ".join(names[:SHOWN]) + more, fix=fix)
@@ -115,7 +163,9 @@ def queries_and_gallery(embeddings: Embeddings, kind: GalleryKind) -> tuple[Embe
             )
     if kind == "with_queries":
         in_gallery = in_gallery | is_query
-    return embeddings.take(np.flatnonzero(is_query)), embeddings.take(np.flatnonzero(in_gallery))
+    queries = embeddings.take(np.flatnonzero(is_query))
+    # they are needed with each block of the gallery
+    return replace(queries, vectors=queries.vectors[:]), embeddings.take(np.flatnonzero(in_gallery))
 
 
 def sampling_of(paths: Sequence[Path]) -> str | None:

@@ -1,6 +1,7 @@
 """The `metrics` stage: embeddings in; metrics.json, cmc.parquet, queries.parquet and ranks.parquet out."""
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
+from evaluation.breakdown import by_length, camera_pairs
+from evaluation.distances import between, chosen_device, euclidean
 from evaluation.embeddings import (
     Embeddings,
     GalleryKind,
@@ -19,18 +22,19 @@ from evaluation.embeddings import (
     read_embeddings,
     sampling_of,
 )
-from evaluation.metrics import Scores, average_precision, chance, scores
-from evaluation.ranking import LEFT_OUT, Answers, Protocol, rank_gallery
+from evaluation.intervals import bootstrap
+from evaluation.metrics import PerQuery, Scores, chance, per_query
+from evaluation.oddities import oddities
+from evaluation.ranking import LEFT_OUT, NOBODY, Protocol, Ranking, rank_gallery
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
 from storage.errors import DataError
 from storage.progress import Progress, silent
-from storage.settings import Settings
+from storage.settings import Settings, neutral
 from storage.tables import write_table
 from storage.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
-TOLD_EVERY = 100  # queries
-SHOWN = 50  # tracklets named
+LEVEL = 0.95  # of intervals
 ROWS_PER_GROUP = 8192
 LEAVES_OUT: dict[Protocol, str] = {
     "standard": "gallery tracklets of the query's own identity and camera",
@@ -62,6 +66,9 @@ class EvaluationSettings(Settings):
     )
     ranks: tuple[PositiveInt, ...] = Field((1, 5, 10, 20), min_length=1, description="Ranks at which CMC is reported.")
     top: int = Field(50, ge=1, description="Nearest gallery tracklets kept of each query.")
+    resamples: int = Field(1000, ge=100, description="Draws of identities for the intervals.")
+    seed: int = Field(0, ge=0, description="Of these draws.")
+    device: str = neutral("auto", "What computes distances: cpu, cuda, or auto (a GPU where there is one).")
 
 
 def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: Progress = silent) -> None:
@@ -71,49 +78,49 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
         DataError: embeddings that cannot be ranked, no query with a match in another camera, or clothes that the
             protocol asks for and that are not known.
     """
-    embeddings = read_embeddings(inputs.embeddings)
-    queries, gallery = queries_and_gallery(embeddings, settings.gallery)
-    if settings.protocol == "clothes_changing":
-        _need_clothes(queries, gallery)
-    answers = []
-    for answer in rank_gallery(queries, gallery, settings.top, settings.protocol):
-        answers.append(answer)
-        if len(answers) % TOLD_EVERY == 0 or len(answers) == len(queries):
-            progress(len(answers), len(queries), "queries")
-    match_ranks = [a.match_ranks for a in answers]
-    matches = np.array([len(ranks) for ranks in match_ranks])
-    if not matches.any():
+    with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
+        embeddings = read_embeddings(inputs.embeddings, Path(scratch))
+        queries, gallery = queries_and_gallery(embeddings, settings.gallery)
+        if settings.protocol == "clothes_changing":
+            _need_clothes(queries, gallery)
+        distances = between(queries.vectors, gallery.vectors, chosen_device(settings.device))
+        ranking = rank_gallery(queries, gallery, distances, settings.top, settings.protocol, progress)
+        odd = oddities(embeddings, queries, gallery)
+    found = per_query(ranking.ranks, ranking.starts)
+    if not found.matches.any():
         raise DataError(
             f"none of the {len(queries)} queries has a match {MATCH_MUST_BE[settings.protocol]} in the gallery",
             fix="check identities and cameras of the query and gallery rows; nothing can be measured like this",
         )
     last = max(CURVE, *settings.ranks)
-    reached = scores(match_ranks, last)
-    random = chance(matches, np.array([a.candidates for a in answers]), last)
-    blank = embeddings.blank()
+    reached = found.mean(last)
+    random = chance(found.matches, ranking.candidates, last)
     metrics = {
         "protocol": _protocol(settings, sampling_of(inputs.embeddings)),
         "queries": len(queries),
-        "counted_queries": int(np.count_nonzero(matches)),
-        "queries_without_match": int(np.count_nonzero(matches == 0)),
+        "counted_queries": int(np.count_nonzero(found.matches)),
+        "queries_without_match": int(np.count_nonzero(found.matches == 0)),
         "gallery": len(gallery),
         "distractors": int(np.count_nonzero(gallery.pids == DISTRACTOR_PID)),
-        "without_embedding": {"count": len(blank), "first": blank[:SHOWN]},
         "dimensions": int(embeddings.vectors.shape[1]),
         **_named(reached, settings.ranks),
         "chance": _named(random, settings.ranks),
+        "intervals": _intervals(found, queries.pids, settings),
+        "ties": _ties(ranking),
+        "camera_pairs": camera_pairs(ranking, queries.camids),
+        "lengths": by_length(found, queries.frames),
+        **odd,
     }
     (out_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     write_table(_cmc_table(reached.cmc[:CURVE], random.cmc[:CURVE]), out_dir / "cmc.parquet")
-    write_table(_queries_table(queries, answers), out_dir / "queries.parquet", ROWS_PER_GROUP)
-    write_table(_ranks_table(queries, gallery, answers), out_dir / "ranks.parquet", ROWS_PER_GROUP)
+    write_table(_queries_table(queries, ranking, found), out_dir / "queries.parquet", ROWS_PER_GROUP)
+    write_table(_ranks_table(queries, gallery, ranking), out_dir / "ranks.parquet", ROWS_PER_GROUP)
 
 
 def _need_clothes(queries: Embeddings, gallery: Embeddings) -> None:
     asked_for = np.isin(gallery.pids, queries.pids) & (gallery.pids != DISTRACTOR_PID)
-    unknown = [*queries.take(np.flatnonzero(queries.clothes == 0)).ids]
-    unknown += gallery.take(np.flatnonzero(asked_for & (gallery.clothes == 0))).ids
-    unknown = sorted(set(unknown))
+    of_gallery = gallery.ids[asked_for & (gallery.clothes == 0)].tolist()
+    unknown = sorted({*queries.ids[queries.clothes == 0].tolist(), *of_gallery})
     if unknown:
         raise of_tracklets(
             f"evaluation.protocol is clothes_changing, and the clothes in {len(unknown)} tracklets are not known",
@@ -134,39 +141,77 @@ def _protocol(settings: EvaluationSettings, sampling: str | None) -> dict[str, A
 
 
 def _named(values: Scores, ranks: Sequence[int]) -> dict[str, Any]:
-    return {"mAP": values.mean_average_precision, "cmc": {str(k): float(values.cmc[k - 1]) for k in ranks}}
+    return {
+        "mAP": values.mean_average_precision,
+        "mINP": values.mean_inverse_negative_penalty,
+        "cmc": {str(k): float(values.cmc[k - 1]) for k in ranks},
+    }
+
+
+def _intervals(found: PerQuery, pids: NDArray[np.int32], settings: EvaluationSettings) -> dict[str, Any] | None:
+    """Intervals of the metrics, named as they are; None if all counted queries show one identity."""
+    counted = found.matches > 0
+    pids, first = pids[counted], found.first_match[counted, None]
+    values = [found.average_precision[counted, None], found.inverse_negative_penalty[counted, None]]
+    values = np.concatenate([*values, first <= np.array(settings.ranks)], axis=1)
+    ends = bootstrap(pids, values, settings.resamples, settings.seed, LEVEL)
+    if ends is None:
+        return None
+    precision, penalty, *ranks = ends.tolist()
+    return {
+        "level": LEVEL,
+        "resamples": settings.resamples,
+        "identities": len(np.unique(pids)),
+        "mAP": precision,
+        "mINP": penalty,
+        "cmc": {str(k): interval for k, interval in zip(settings.ranks, ranks, strict=True)},
+    }
+
+
+def _ties(ranking: Ranking) -> dict[str, Any]:
+    """How many matches tie with a wrong answer, of how many queries, and mAP if the right one came first then."""
+    tied = ranking.ranks != ranking.ranks_right_first
+    kindly = per_query(ranking.ranks_right_first, ranking.starts)
+    return {
+        "queries": len(np.unique(ranking.queries[tied])),
+        "matches": int(np.count_nonzero(tied)),
+        "mAP_right_first": kindly.mean(1).mean_average_precision,
+    }
 
 
 def _cmc_table(cmc: NDArray[np.float64], random: NDArray[np.float64]) -> pa.Table:
     return pa.table({"rank": np.arange(1, len(cmc) + 1, dtype=np.int32), "cmc": cmc, "chance": random}, schema=CMC)
 
 
-def _queries_table(queries: Embeddings, answers: Sequence[Answers]) -> pa.Table:
-    ranks = [a.match_ranks for a in answers]
+def _queries_table(queries: Embeddings, ranking: Ranking, found: PerQuery) -> pa.Table:
+    tied = ranking.queries[ranking.ranks != ranking.ranks_right_first]
     columns = {
-        "query_id": list(queries.ids),
+        "query_id": queries.ids.tolist(),
         "pid": queries.pids,
         "camid": queries.camids,
-        "matches": [len(r) for r in ranks],
-        "candidates": [a.candidates for a in answers],
-        "first_match": [int(r[0]) if len(r) else 0 for r in ranks],
-        "average_precision": [average_precision(r) for r in ranks],
+        "frames": queries.frames,
+        "matches": found.matches.astype(np.int32),
+        "candidates": ranking.candidates.astype(np.int32),
+        "first_match": found.first_match.astype(np.int32),
+        "average_precision": found.average_precision,
+        "inverse_negative_penalty": found.inverse_negative_penalty,
+        "ties": np.bincount(tied, minlength=len(queries)).astype(np.int32),
     }
     return pa.table(columns, schema=QUERIES)
 
 
-def _ranks_table(queries: Embeddings, gallery: Embeddings, answers: Sequence[Answers]) -> pa.Table:
-    nearest = np.concatenate([a.nearest for a in answers])
-    status = np.concatenate([a.status for a in answers])
-    counted = [~np.isin(a.status, LEFT_OUT) for a in answers]
-    ranks = [np.where(counts, np.cumsum(counts), 0) for counts in counted]
+def _ranks_table(queries: Embeddings, gallery: Embeddings, ranking: Ranking) -> pa.Table:
+    shown = ranking.nearest != NOBODY
+    counts = shown & ~np.isin(ranking.status, LEFT_OUT)
+    ranks = np.where(counts, np.cumsum(counts, axis=1), 0)
+    nearest = ranking.nearest[shown]
     columns = {
-        "query_id": np.repeat(np.array(queries.ids, dtype=object), [len(a.nearest) for a in answers]),
-        "rank": np.concatenate(ranks).astype(np.int32),
-        "gallery_id": np.array(gallery.ids, dtype=object)[nearest],
+        "query_id": np.repeat(queries.ids.astype(object), shown.sum(1)),
+        "rank": ranks[shown].astype(np.int32),
+        "gallery_id": gallery.ids.astype(object)[nearest],
         "pid": gallery.pids[nearest],
         "camid": gallery.camids[nearest],
-        "distance": np.concatenate([a.distances for a in answers]),
-        "status": np.array(STATUS, dtype=object)[status],
+        "distance": euclidean(ranking.distances[shown]),
+        "status": np.array(STATUS, dtype=object)[ranking.status[shown]],
     }
     return pa.table(columns, schema=RANKS)

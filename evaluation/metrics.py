@@ -1,6 +1,6 @@
-"""CMC and mAP from the ranks of right answers, and what a random ranking would get: exact, not simulated.
+"""CMC, mAP and mINP from the ranks of right answers, and what a random ranking would get: exact, not simulated.
 
-A query without a right answer in another camera is not counted, in the metrics or in chance.
+A query without a right answer that counts is not counted, in the metrics or in chance.
 """
 
 from collections.abc import Sequence
@@ -16,40 +16,71 @@ class Scores:
 
     Attributes:
         mean_average_precision: 0 to 1.
+        mean_inverse_negative_penalty: 0 to 1.
         cmc: share of queries with a match at rank 1, 2, ... or before, (K,) float64.
     """
 
     mean_average_precision: float
+    mean_inverse_negative_penalty: float
     cmc: NDArray[np.float64]
 
 
-def average_precision(match_ranks: NDArray[np.int64]) -> float:
-    """Mean over a query's matches of the share of right answers down to that match; 0 without matches.
+@dataclass(frozen=True)
+class PerQuery:
+    """Scores of each of Q queries.
+
+    Attributes:
+        matches: right answers, (Q,); a query with none is not counted, and its other values are 0.
+        average_precision: mean over the right answers of the share of right answers down to each, (Q,) float64.
+        inverse_negative_penalty: right answers to the rank of the last of them, (Q,) float64. Source: Ye et al., "Deep
+            Learning for Person Re-identification: A Survey and Outlook", 2021, where its mean is called mINP.
+        first_match: rank of the first one, from 1, (Q,).
+    """
+
+    matches: NDArray[np.int64]
+    average_precision: NDArray[np.float64]
+    inverse_negative_penalty: NDArray[np.float64]
+    first_match: NDArray[np.int64]
+
+    def mean(self, up_to: int) -> Scores:
+        """Over the counted queries, CMC at ranks 1 to `up_to`.
+
+        Raises:
+            ValueError: no query has a match.
+        """
+        counted = self.matches > 0
+        if not counted.any():
+            raise ValueError("no query has a match: nothing can be measured")
+        cmc = (self.first_match[counted, None] <= np.arange(1, up_to + 1)).mean(0)
+        means = [float(v[counted].mean()) for v in (self.average_precision, self.inverse_negative_penalty)]
+        return Scores(*means, cmc)
+
+
+def per_query(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> PerQuery:
+    """Scores of each query.
 
     Args:
-        match_ranks: ranks of all matches, from 1, ascending, (R,).
+        ranks: of all right answers, from 1, each query's ascending, one query after another, (M,).
+        starts: where each query's start, and M at the end, (Q + 1,).
     """
-    if not len(match_ranks):
-        return 0.0
-    return float(np.mean(np.arange(1, len(match_ranks) + 1) / match_ranks))
+    matches = np.diff(starts)
+    counted = matches > 0
+    first, last = starts[:-1][counted], starts[1:][counted] - 1
+    nth = np.arange(len(ranks)) - np.repeat(starts[:-1], matches) + 1
+    values = {name: np.zeros(len(matches)) for name in ("ap", "inp")}
+    first_match = np.zeros(len(matches), np.int64)
+    if counted.any():
+        # reduceat sums from each start to the next; queries without matches have none of their own
+        values["ap"][counted] = np.add.reduceat(nth / ranks, first) / matches[counted]
+        values["inp"][counted] = matches[counted] / ranks[last]
+        first_match[counted] = ranks[first]
+    return PerQuery(matches, values["ap"], values["inp"], first_match)
 
 
 def scores(match_ranks: Sequence[NDArray[np.int64]], up_to: int) -> Scores:
-    """MAP, and CMC at ranks 1 to `up_to`, of the queries that have a match.
-
-    Args:
-        match_ranks: of each query, the ranks of its matches, from 1, ascending; empty if it has none.
-        up_to: last rank of the CMC curve.
-
-    Raises:
-        ValueError: no query has a match.
-    """
-    counted = [ranks for ranks in match_ranks if len(ranks)]
-    if not counted:
-        raise ValueError("no query has a match: nothing can be measured")
-    first = np.array([ranks[0] for ranks in counted])
-    cmc = (first[:, None] <= np.arange(1, up_to + 1)).mean(0)
-    return Scores(float(np.mean([average_precision(ranks) for ranks in counted])), cmc)
+    """Mean scores of queries of which the ranks of the right answers are given one by one; see `PerQuery.mean`."""
+    starts = np.cumsum([0, *(len(ranks) for ranks in match_ranks)])
+    return per_query(np.concatenate([*match_ranks, np.zeros(0, np.int64)]), starts).mean(up_to)
 
 
 def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int) -> Scores:
@@ -57,7 +88,8 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
 
     With R matches among N candidates, rank-k is 1 - C(N - R, k) / C(N, k), and the expected average precision is
     (H_N + (R - 1) / (N - 1) (N - H_N)) / N with H_N the N-th harmonic number: a place k holds a match with probability
-    R / N, and given that, each of the k - 1 places before it does with (R - 1) / (N - 1).
+    R / N, and given that, each of the k - 1 places before it does with (R - 1) / (N - 1). The last match is at place l
+    with probability C(l - 1, R - 1) / C(N, R), which gives the expected inverse negative penalty.
 
     Args:
         matches: R of each query, (Q,).
@@ -70,11 +102,23 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
     counted = matches > 0
     if not counted.any():
         raise ValueError("no query has a match: nothing can be measured")
-    r = matches[counted].astype(np.float64)
-    n = candidates[counted].astype(np.float64)
+    # many queries are alike
+    (kinds, times) = np.unique(np.stack([matches[counted], candidates[counted]]), axis=1, return_counts=True)
+    r, n = kinds.astype(np.float64)
     place = np.arange(up_to)
     misses = np.clip(n[:, None] - r[:, None] - place, 0, None) / np.clip(n[:, None] - place, 1, None)
-    cmc = 1 - np.cumprod(misses, axis=1).mean(0)
     harmonic = np.cumsum(1 / np.arange(1, int(n.max()) + 1))[n.astype(np.int64) - 1]
     pairs = (r - 1) / np.maximum(n - 1, 1)
-    return Scores(float(np.mean((harmonic + pairs * (n - harmonic)) / n)), cmc)
+    precision = (harmonic + pairs * (n - harmonic)) / n
+    penalty = np.array([_expected_inverse_negative_penalty(*kind) for kind in kinds.T.tolist()])
+    cmc = 1 - np.cumprod(misses, axis=1)
+    means = [float(np.average(values, weights=times)) for values in (precision, penalty)]
+    return Scores(*means, np.average(cmc, axis=0, weights=times))
+
+
+def _expected_inverse_negative_penalty(matches: int, candidates: int) -> float:
+    last = np.arange(candidates, matches - 1, -1, dtype=np.float64)
+    # from one place to the place before it the probability falls by (l - R) / (l - 1)
+    falls = (last[:-1] - matches) / np.maximum(last[:-1] - 1, 1)
+    probability = matches / candidates * np.concatenate([[1.0], np.cumprod(falls)])
+    return float(np.sum(probability * matches / last))

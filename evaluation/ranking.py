@@ -1,11 +1,13 @@
 """Where the right answers of each query stand in the ranked gallery, by counting, and the nearest answers themselves.
 
-The rank of a right answer is one more than the items before it, so nothing needs sorting: for each right answer, count
-the wrong ones that are as near or nearer. Distances stay float32: rounding them to half precision makes ties, and ties
-move mAP by points.
+The rank of a right answer is one more than the items before it. So no item has to be followed through a sort: the bare
+distances of each camera are sorted, and each right answer looks up how many wrong ones are as near or nearer. The
+gallery goes by in blocks, and may be larger than the memory.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,50 +15,102 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings import Embeddings
+from evaluation.gallery_blocks import NOBODY, Block, gallery_blocks, rows_of
 from evaluation.schema import STATUS
+from storage.progress import Progress, silent
 from storage.tracklets import DISTRACTOR_PID
 
-BLOCK_VALUES = 1 << 24  # distances in memory at once: 64 MB
 WRONG, SAME_CAMERA, SAME_CLOTHES, MATCH = range(len(STATUS))
 LEFT_OUT = (SAME_CAMERA, SAME_CLOTHES)
 Protocol = Literal["standard", "clothes_changing"]
+Distances = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
+"""Positions of queries, in order, (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What the gallery answered to one query.
+class Ranking:
+    """What the gallery answered to Q queries; their M right answers one after another, each query's by rank.
 
     Attributes:
-        candidates: gallery items that count: all but those that the protocol leaves out.
-        match_ranks: ranks of its right answers among them, from 1, ascending, (R,) int64; empty if there are none.
-        nearest: positions in the gallery of the nearest items, nearest first, the query's own tracklet left out, (K,).
-        distances: their Euclidean distances, (K,) float32.
-        status: positions in `STATUS`, (K,) int64.
+        starts: where each query's right answers start, and M at the end, (Q + 1,).
+        ranks: of the right answers among the items that count, from 1, (M,); of equally near ones the wrong are first.
+        ranks_right_first: the same if the right ones came first, (M,).
+        camids: cameras of the right answers, (M,).
+        camera_ranks: their ranks if the gallery held nothing but that camera's items, (M,).
+        candidates: items of the gallery that count for each query: all but those that the protocol leaves out, (Q,).
+        nearest: positions in the gallery of the nearest items, nearest first, the query's own tracklet left out,
+            (Q, K); `NOBODY` where there are fewer than K.
+        distances: theirs, (Q, K) float32; infinite where there are fewer.
+        status: theirs, positions in `STATUS`, (Q, K).
     """
 
-    candidates: int
-    match_ranks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    ranks_right_first: NDArray[np.int64]
+    camids: NDArray[np.int32]
+    camera_ranks: NDArray[np.int64]
+    candidates: NDArray[np.int64]
     nearest: NDArray[np.int64]
     distances: NDArray[np.float32]
     status: NDArray[np.int64]
 
+    @property
+    def matches(self) -> NDArray[np.int64]:
+        """How many right answers each query has, (Q,)."""
+        return np.diff(self.starts)
 
-def squared_distances(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared Euclidean distances of unit vectors, (Q, D) and (G, D) float32 -> (Q, G) float32.
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """Whose right answer each is, positions of queries, (M,)."""
+        return np.repeat(np.arange(len(self.matches)), self.matches)
 
-    A zero vector, of a tracklet without an embedding, is as far from everything as a vector at right angles to it.
-    Squared, since a square root in float32 can make two distances equal that are not.
-    """
-    distances = queries @ gallery.T
-    distances *= -2
-    distances += 2
-    return np.maximum(distances, 0, out=distances)
+
+@dataclass(frozen=True)
+class Judge:
+    """What gallery items are to queries, by a protocol."""
+
+    queries: Embeddings
+    gallery: Embeddings
+    protocol: Protocol
+
+    def status(self, rows: NDArray[np.intp], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What items (A, P) of the gallery are to the queries (A,): positions in `STATUS`. Distractors match nobody."""
+        queries, gallery, rows = self.queries, self.gallery, rows[:, None]
+        status = np.full(positions.shape, MATCH)
+        if self.protocol == "clothes_changing":
+            status[gallery.clothes[positions] == queries.clothes[rows]] = SAME_CLOTHES
+        status[gallery.camids[positions] == queries.camids[rows]] = SAME_CAMERA
+        status[(gallery.pids[positions] != queries.pids[rows]) | (queries.pids[rows] == DISTRACTOR_PID)] = WRONG
+        status[positions == NOBODY] = WRONG
+        return status
+
+    def known(self) -> NDArray[np.int64]:
+        """Positions of the gallery items of each query's identity, (Q, P); `NOBODY` where there are fewer than P."""
+        order = np.argsort(self.gallery.pids, kind="stable")
+        pids = self.gallery.pids[order]
+        first, last = (np.searchsorted(pids, self.queries.pids, side) for side in ("left", "right"))
+        counts = np.where(self.queries.pids == DISTRACTOR_PID, 0, last - first)
+        place = np.arange(counts.max(initial=0))
+        found = order[np.minimum(first[:, None] + place, len(order) - 1)]
+        return np.where(place < counts[:, None], found, NOBODY)
+
+    def own(self) -> NDArray[np.int64]:
+        """Position of each query's own tracklet in the gallery, (Q,); `NOBODY` where it is not in it."""
+        by_id = np.argsort(self.gallery.ids, kind="stable")
+        ids = self.gallery.ids[by_id]
+        at = np.minimum(np.searchsorted(ids, self.queries.ids), len(ids) - 1)
+        return np.where(ids[at] == self.queries.ids, by_id[at], NOBODY)
 
 
 def rank_gallery(
-    queries: Embeddings, gallery: Embeddings, top: int, protocol: Protocol = "standard"
-) -> Iterator[Answers]:
-    """Rank the gallery for each query, in order of the queries.
+    queries: Embeddings,
+    gallery: Embeddings,
+    distances: Distances,
+    top: int,
+    protocol: Protocol = "standard",
+    progress: Progress = silent,
+) -> Ranking:
+    """Rank the gallery for each query.
 
     Gallery items of the query's identity and camera do not count; in the clothes-changing protocol, those of the
     query's identity in the query's clothes do not count either. Distractors count and match nobody. Of items at the
@@ -65,44 +119,196 @@ def rank_gallery(
     Args:
         queries: Q tracklets.
         gallery: G tracklets; may hold the queries themselves.
+        distances: see `Distances`; where the gallery is large, asked twice for items of the queries' identities.
         top: how many nearest items to keep of each query.
         protocol: which items of the query's identity are left out.
+        progress: told of queries.
     """
-    members = {int(pid): np.flatnonzero(gallery.pids == pid) for pid in np.unique(queries.pids)}
-    own = {name: position for position, name in enumerate(gallery.ids)}
-    block = max(1, BLOCK_VALUES // len(gallery))
-    for start in range(0, len(queries), block):
-        rows = slice(start, start + block)
-        distances = squared_distances(queries.vectors[rows], gallery.vectors)
-        for offset, row in enumerate(distances):
-            query = start + offset
-            same = members[int(queries.pids[query])]
-            status = np.full(len(gallery), WRONG)
-            status[same] = WRONG if queries.pids[query] == DISTRACTOR_PID else MATCH
-            if protocol == "clothes_changing":
-                status[same[gallery.clothes[same] == queries.clothes[query]]] = SAME_CLOTHES
-            status[same[gallery.camids[same] == queries.camids[query]]] = SAME_CAMERA
-            yield _answers(row, status, own.get(queries.ids[query]), top)
+    judge = Judge(queries, gallery, protocol)
+    known = judge.known()
+    search = _Search.begin(judge, known, top)
+    blocks, concerned = gallery_blocks(gallery, known)
+    # the distances of all right answers must be known before the wrong ones are counted; one block knows its own
+    passes = [(True, blocks)] if len(blocks) == 1 else [(False, blocks[:concerned]), (True, blocks)]
+    parts = [
+        (counting, block, rows)
+        for counting, some in passes
+        for block in some
+        for rows in rows_of(block, len(queries), known.shape[1])
+    ]
+    for number, (counting, block, rows) in enumerate(parts, start=1):
+        values = block.spread(distances(rows, block.models))
+        columns = block.find(known[rows])
+        search.meet(rows, values, columns)
+        if counting:
+            search.keep_nearest(rows, values, block)
+            search.count(rows, values, columns, block)
+        progress(round(number * len(queries) / len(parts)), len(queries), "queries")
+    return search.ranking()
 
 
-def _answers(distances: NDArray[np.float32], status: NDArray[np.int64], own: int | None, top: int) -> Answers:
-    right = np.sort(distances[status == MATCH])
-    wrong = distances[status == WRONG]
-    before = np.array([np.count_nonzero(wrong <= distance) for distance in right], np.int64)
-    match_ranks = before + np.arange(1, len(right) + 1)
-    nearest = _nearest(distances, status, own, top)
-    shown = np.sqrt(distances[nearest])
-    return Answers(len(right) + len(wrong), match_ranks, nearest, shown, status[nearest])
+@dataclass(frozen=True)
+class _Search:
+    """What is known of each query while the blocks go by.
+
+    Attributes:
+        judge: see there.
+        known: gallery items of the query's identity, (Q, P).
+        known_status: what they are to it, (Q, P).
+        known_camids: their cameras, (Q, P).
+        own: the query's own tracklet in the gallery, (Q,).
+        right: distances of the right answers, (Q, P) float32; infinite for what is none.
+        as_near: wrong items as near as each or nearer, (Q, P).
+        nearer: wrong items nearer than each, (Q, P).
+        camera_as_near: `as_near`, of the right answer's camera alone, (Q, P).
+        nearest: see `Ranking`, as `distances` and `status`.
+    """
+
+    judge: Judge
+    known: NDArray[np.int64]
+    known_status: NDArray[np.int64]
+    known_camids: NDArray[np.int32]
+    own: NDArray[np.int64]
+    right: NDArray[np.float32]
+    as_near: NDArray[np.int64]
+    nearer: NDArray[np.int64]
+    camera_as_near: NDArray[np.int64]
+    nearest: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    status: NDArray[np.int64]
+
+    @classmethod
+    def begin(cls, judge: Judge, known: NDArray[np.int64], top: int) -> "_Search":
+        """Nothing found yet."""
+        queries = len(judge.queries)
+        status = judge.status(np.arange(queries), known)
+        counts = [np.zeros(known.shape, np.int64) for _ in range(3)]
+        right = np.full(known.shape, np.inf, np.float32)
+        nearest, far = np.full((queries, top), NOBODY), np.full((queries, top), np.inf, np.float32)
+        camids = judge.gallery.camids[known]
+        return cls(
+            judge, known, status, camids, judge.own(), right, *counts, nearest, far, np.full((queries, top), WRONG)
+        )
+
+    def meet(self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
+        """Learn the distances of the right answers among a block's.
+
+        Args:
+            rows: queries, (A,).
+            values: their distances to the block's items, (A, B).
+            columns: where in the block their identity's items are, (A, P); `NOBODY` of those elsewhere.
+        """
+        met = (columns != NOBODY) & (self.known_status[rows] == MATCH)
+        at, place = np.nonzero(met)
+        self.right[rows[at], place] = values[at, columns[at, place]]
+
+    def count(
+        self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64], block: Block
+    ) -> None:
+        """Count a block's wrong items before each right answer."""
+        known_camids, status, right = self.known_camids[rows], self.known_status[rows], self.right[rows]
+        cameras = np.minimum(np.searchsorted(block.camids, known_camids), len(block.camids) - 1)
+        there = block.camids[cameras] == known_camids
+        wrong = sorted_wrong(values, columns, block.parts)
+        as_near = np.zeros((len(block.parts), *columns.shape), np.int64)
+        answers = np.flatnonzero((status == MATCH).any(1)).tolist()
+        for camera, part in enumerate(block.parts):
+            segments, counts = wrong[:, part], as_near[camera]
+            for row in answers:
+                counts[row] = segments[row].searchsorted(right[row], "right")
+            nearer = counts.copy()
+            last = np.take_along_axis(segments, np.maximum(counts - 1, 0), 1)
+            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)):
+                nearer[row] = np.minimum(counts[row], segments[row].searchsorted(right[row]))
+            self.nearer[rows] += nearer
+        self.as_near[rows] += as_near.sum(0)
+        self.camera_as_near[rows] += np.where(there, np.take_along_axis(as_near, cameras[None], 0)[0], 0)
+
+    def keep_nearest(self, rows: NDArray[np.intp], values: NDArray[np.float32], block: Block) -> None:
+        """Keep the nearest of a block's items if they are nearer than those that were kept."""
+        own = block.find(self.own[rows])
+        top = min(self.nearest.shape[1], len(block.columns) - bool((own != NOBODY).any()))
+        if top <= 0:
+            return
+        chosen = np.empty((len(rows), top), np.int64)
+        for row, (line, mine) in enumerate(zip(values, own.tolist(), strict=True)):
+            others = line.copy()
+            if mine != NOBODY:
+                others[mine] = np.inf
+            others.partition(top - 1)
+            near = (line <= others[top - 1]).nonzero()[0]
+            if mine != NOBODY:
+                near = near[near != mine]
+            if len(near) > top:
+                # of several at the same distance those are kept that are ranked first
+                status = self.judge.status(rows[row : row + 1], block.columns[None, near])[0]
+                near = near[np.lexsort((block.columns[near], status, line[near]))]
+            chosen[row] = near[:top]
+        positions, distances = block.columns[chosen], np.take_along_axis(values, chosen, 1)
+        status = self.judge.status(rows, positions)
+        positions = np.concatenate([self.nearest[rows], positions], 1)
+        distances = np.concatenate([self.distances[rows], distances], 1)
+        status = np.concatenate([self.status[rows], status], 1)
+        order = np.lexsort((positions, status, distances), axis=1)[:, : self.nearest.shape[1]]
+        self.nearest[rows] = np.take_along_axis(positions, order, 1)
+        self.distances[rows] = np.take_along_axis(distances, order, 1)
+        self.status[rows] = np.take_along_axis(status, order, 1)
+
+    def ranking(self) -> Ranking:
+        """What was found, when every block has gone by."""
+        queries, place = np.nonzero(self.known_status == MATCH)
+        camids = self.known_camids[queries, place]
+        order = np.lexsort((self.known[queries, place], self.right[queries, place], queries))
+        queries, place, camids = queries[order], place[order], camids[order]
+        starts = np.searchsorted(queries, np.arange(len(self.known) + 1))
+        by_camera = np.lexsort((np.arange(len(queries)), camids, queries))
+        before_by_camera = np.empty(len(queries), np.int64)
+        before_by_camera[by_camera] = _place_in_group(queries[by_camera], camids[by_camera])
+        before = _place_in_group(queries)
+        left_out = np.isin(self.known_status, LEFT_OUT).sum(1)
+        return Ranking(
+            starts=starts,
+            ranks=self.as_near[queries, place] + before + 1,
+            ranks_right_first=self.nearer[queries, place] + before + 1,
+            camids=camids,
+            camera_ranks=self.camera_as_near[queries, place] + before_by_camera + 1,
+            candidates=len(self.judge.gallery) - left_out,
+            nearest=self.nearest,
+            distances=self.distances,
+            status=self.status,
+        )
 
 
-def _nearest(distances: NDArray[np.float32], status: NDArray[np.int64], own: int | None, top: int) -> NDArray[np.int64]:
-    """Positions of the `top` nearest but `own`, by distance, then status, then position."""
-    if own is not None:
-        distances = distances.copy()
-        distances[own] = np.inf
-    top = min(top, len(distances) - (own is not None))
-    if top <= 0:
-        return np.zeros(0, np.int64)
-    farthest = np.partition(distances, top - 1)[top - 1]
-    near = np.flatnonzero(distances <= farthest)
-    return near[np.lexsort((near, status[near], distances[near]))][:top]
+def sorted_wrong(
+    values: NDArray[np.float32], columns: NDArray[np.int64], parts: Sequence[slice]
+) -> NDArray[np.float32]:
+    """Distances of wrong items, ascending within each part; on all cores.
+
+    Args:
+        values: distances, (A, B).
+        columns: which of each row are not of wrong items, (A, P); `NOBODY` is none. They become infinite.
+        parts: columns that are sorted among themselves.
+    """
+    wrong = np.empty_like(values)
+
+    def sort(rows: slice) -> None:
+        some = wrong[rows]
+        some[:] = values[rows]
+        at, place = np.nonzero(columns[rows] != NOBODY)
+        some[at, columns[rows][at, place]] = np.inf
+        for part in parts:
+            some[:, part].sort(axis=1)
+
+    cores = len(os.sched_getaffinity(0))
+    share = -(-len(values) // cores)
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(sort, [slice(start, start + share) for start in range(0, len(values), share)]))
+    return wrong
+
+
+def _place_in_group(*labels: NDArray[np.generic]) -> NDArray[np.int64]:
+    """How many of its group stand before each, groups being runs of equal labels; (M,) each -> (M,)."""
+    place = np.arange(len(labels[0]))
+    new = np.ones(len(place), bool)
+    new[1:] = np.any([part[1:] != part[:-1] for part in labels], axis=0)
+    return place - np.maximum.accumulate(np.where(new, place, 0))

@@ -99,14 +99,15 @@ FEATURES = _schema(
 
 EMBEDDINGS = _schema(
     "embeddings",
-    2,
-    "embedding: L2-normalised; clothes: as in the index",
+    3,
+    "embedding: L2-normalised; clothes: as in the index; frames: of the tracklet, 0 where that is not known",
     [
         ("tracklet_id", pa.string()),
         ("split", pa.string()),
         ("pid", pa.int32()),
         ("camid", pa.int32()),
         ("clothes", pa.int32()),
+        ("frames", pa.int32()),
         ("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False))),
     ],
 )

@@ -61,8 +61,10 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def stream_table(path: Path, schema: pa.Schema, rows: int = ROWS_PER_GROUP) -> Iterator[pa.Table]:
-    """Read a file a few rows at a time, for those who need not have all of it in memory.
+def stream_table(
+    path: Path, schema: pa.Schema, rows: int = ROWS_PER_GROUP, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Read a file a few rows at a time, for those who need not have all of it in memory; all its columns, or some.
 
     Raises:
         StoreError: as `read_table`.
@@ -70,7 +72,7 @@ def stream_table(path: Path, schema: pa.Schema, rows: int = ROWS_PER_GROUP) -> I
     try:
         with pq.ParquetFile(path) as file:
             _check_schema(file.schema_arrow, schema, path)
-            for batch in file.iter_batches(rows):
+            for batch in file.iter_batches(rows, columns=columns):
                 yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error

@@ -81,6 +81,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
             "pid": [t.pid for t in tracklets],
             "camid": [t.camid for t in tracklets],
             "clothes": [t.clothes for t in tracklets],
+            "frames": [len(t.frames) for t in tracklets],
             "embedding": [row.tolist() for row in filled],
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": settings.sampling.encode()}),

@@ -108,6 +108,7 @@ def write_embeddings(
             "pid": recordings.pids[every].astype(np.int32),
             "camid": recordings.camids[every].astype(np.int32),
             "clothes": np.zeros(len(every), np.int32),
+            "frames": np.array([len(recordings.skeletons[row]) for row in every], np.int32),
             "embedding": list(vectors),
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": sampling.encode()}),

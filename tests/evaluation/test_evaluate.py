@@ -121,6 +121,59 @@ def test_what_cannot_be_ranked_is_said_plainly(write_embeddings, evaluate, rows,
         evaluate(write_embeddings(rows))
 
 
+def test_what_is_odd_is_named(write_embeddings, worked_rows, evaluate) -> None:
+    rows = [*worked_rows, ("0005C1T0001", "query", 5, 1, (0.3, 1.0)), ("0006C3T0001", "gallery", 6, 3, (1.8, 0.2))]
+    metrics = json.loads((evaluate(write_embeddings(rows)) / "metrics.json").read_text())
+    assert metrics["missing_identities"] == {"count": 2, "first": [3, 5]}
+    # (1.8, 0.2) has the direction of (0.9, 0.1)
+    assert metrics["duplicates"] == {"count": 1, "first": [["0001C2T0001", "0006C3T0001"]]}
+
+
+def test_intervals_hold_the_metrics_and_know_their_identities(write_embeddings, random_rows, evaluate) -> None:
+    metrics = json.loads((evaluate(write_embeddings(random_rows), ranks=(1, 5)) / "metrics.json").read_text())
+    intervals = metrics["intervals"]
+    assert (intervals["level"], intervals["resamples"], intervals["identities"]) == (0.95, 1000, 8)
+    measured = {"mAP": metrics["mAP"], "mINP": metrics["mINP"], **metrics["cmc"]}
+    given = {"mAP": intervals["mAP"], "mINP": intervals["mINP"], **intervals["cmc"]}
+    assert given.keys() == measured.keys()
+    assert all(given[name][0] <= value <= given[name][1] for name, value in measured.items())
+    assert given["mAP"][0] < given["mAP"][1]
+
+
+def test_of_a_single_identity_there_is_no_interval(write_embeddings, evaluate) -> None:
+    rows = [("a", "query", 1, 1, (1.0, 0.0)), ("b", "gallery", 1, 2, (1.0, 0.1)), ("c", "gallery", 0, 2, (0.0, 1.0))]
+    assert json.loads((evaluate(write_embeddings(rows)) / "metrics.json").read_text())["intervals"] is None
+
+
+def test_ties_are_counted_with_what_they_cost(write_embeddings, evaluate) -> None:
+    rows = [("a", "query", 1, 1, (1.0, 0.0)), ("b", "gallery", 1, 2, (0.0, 1.0)), ("c", "gallery", 0, 2, (0.0, 2.0))]
+    metrics = json.loads((evaluate(write_embeddings(rows)) / "metrics.json").read_text())
+    assert metrics["ties"] == {"queries": 1, "matches": 1, "mAP_right_first": 1.0}
+    assert metrics["mAP"] == 0.5
+
+
+def test_pairs_of_cameras_and_lengths_of_tracklets_are_told_apart(write_embeddings, worked_rows, evaluate) -> None:
+    shard = write_embeddings(worked_rows, frames=[4, 9, 7, 9, 9, 8, 8, 9, 9])
+    metrics = json.loads((evaluate(shard, gallery="without_queries") / "metrics.json").read_text())
+    (pair,) = metrics["camera_pairs"]
+    assert (pair["query_camid"], pair["gallery_camid"], pair["queries"]) == (1, 2, 3)
+    assert pair["mAP"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert [(row["from"], row["to"], row["queries"], row["mAP"]) for row in metrics["lengths"]] == [
+        (4, 7, 2, 0.75),
+        (8, 15, 1, 1.0),
+    ]
+
+
+def test_embeddings_beyond_memory_are_ranked_from_a_file(write_embeddings, random_rows, evaluate, monkeypatch) -> None:
+    shards = write_embeddings(random_rows[20:], "a.parquet"), write_embeddings(random_rows[:20], "b.parquet")
+    in_memory = {p.name: p.read_bytes() for p in evaluate(*shards).iterdir()}
+    monkeypatch.setattr("evaluation.embeddings.MOST_BYTES", 100)
+    monkeypatch.setattr("evaluation.embeddings.BATCH_ROWS", 7)
+    out = evaluate(*shards)
+    assert {p.name for p in out.iterdir()} == set(in_memory), "the file is gone again"
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == in_memory
+
+
 def test_ranks_start_at_one() -> None:
     with pytest.raises(ValidationError):
         EvaluationSettings(ranks=(0, 5))

@@ -43,4 +43,5 @@ def run(inputs: Inputs, settings: Settings, out_dir: Path, progress: Progress) -
         rows.append(F.normalize(sequence_features(joints, mask)[0], dim=0).tolist())
     columns = {name: [getattr(t, name) for t in tracklets] for name in ("tracklet_id", "split", "pid", "camid")}
     schema = EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": b"skeletons of all frames"})
+    columns |= {"clothes": [0] * len(tracklets), "frames": [len(t.frames) for t in tracklets]}
     write_table(pa.table({**columns, "embedding": rows}, schema=schema), out_dir / "embeddings.parquet")

@@ -22,8 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.distances import between
 from evaluation.embeddings import queries_and_gallery, read_embeddings
-from evaluation.metrics import scores as mean_scores
+from evaluation.metrics import per_query
 from evaluation.ranking import rank_gallery
 from extraction.sequences import FILE_NAME
 from flows.config import Config, load_config
@@ -179,7 +180,8 @@ def relabelled(embeddings: Path, seed: int) -> Scores:
             pids[splits == split] = rng.permutation(pids[splits == split])
         shuffled = replace(found, pids=pids[owner])
         queries, gallery = queries_and_gallery(shuffled, "without_queries")
-        measured = mean_scores([answer.match_ranks for answer in rank_gallery(queries, gallery, 1)], 1)
+        ranking = rank_gallery(queries, gallery, between(queries.vectors, gallery.vectors), 1)
+        measured = per_query(ranking.ranks, ranking.starts).mean(1)
         reached.append((measured.mean_average_precision, measured.cmc[0]))
     precision, rank1 = 100 * np.mean(reached, axis=0)
     return {"mAP": float(precision), "R1": float(rank1)}

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import extraction.sequences
+from evaluation.distances import between
 from evaluation.embeddings import Embeddings, queries_and_gallery, read_embeddings
-from evaluation.metrics import Scores, chance, scores
+from evaluation.metrics import Scores, chance, per_query
 from evaluation.ranking import rank_gallery
 from storage.data_files import DataFiles
 from storage.datasets.sequences import SEQUENCE_READERS, SequenceSettings
@@ -157,10 +158,9 @@ def embedded(world: World, model: Path, out: Path) -> dict[str, Embeddings]:
 def measured(found: Embeddings) -> tuple[Scores, Scores]:
     """Scores, and those of chance."""
     queries, gallery = queries_and_gallery(found, "without_queries")
-    answers = list(rank_gallery(queries, gallery, 1))
-    ranks = [a.match_ranks for a in answers]
-    assert all(a.candidates == len(gallery) for a in answers), "no answer is left out"
-    return scores(ranks, 5), chance(np.array([len(r) for r in ranks]), np.array([len(gallery)] * len(ranks)), 5)
+    ranking = rank_gallery(queries, gallery, between(queries.vectors, gallery.vectors), 1)
+    assert (ranking.candidates == len(gallery)).all(), "no answer is left out"
+    return per_query(ranking.ranks, ranking.starts).mean(5), chance(ranking.matches, ranking.candidates, 5)
 
 
 @pytest.mark.parametrize("layout", ["biwi", "ias"])
