@@ -20,9 +20,9 @@ COLUMNS = ["query_id", "pid", "camid", "matches", "candidates", "first_match", "
 PENALTY = "inverse_negative_penalty"
 """Of each query; its mean is mINP. Evaluations did not always write it."""
 
-NEEDED = ("queries", "counted_queries", "gallery", "distractors")
+NEEDED = ("queries", "counted_queries", "queries_without_match", "gallery", "distractors")
 NEEDED_OF_PROTOCOL = ("gallery", "left_out", "distance", "ties")
-WERE = {"name": "standard"}  # what results from before protocols had names were measured by
+WERE = {"name": "standard", "sampling": None}  # what is meant where a protocol does not say it
 
 ROUNDING = 1e-6
 SHOWN = 5

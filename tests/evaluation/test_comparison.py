@@ -24,6 +24,7 @@ from tests.evaluation.small_results import evaluated
 PROTOCOL = {
     "name": "standard",
     "gallery": "with_queries",
+    "sampling": None,
     "left_out": "the query's own",
     "distance": "Euclidean",
     "ties": "wrong answers first",
@@ -51,6 +52,7 @@ def result(name: str, pids: list[int], firsts: list[int], protocol: Mapping[str,
         "protocol": {**PROTOCOL, **protocol},
         "queries": len(pids),
         "counted_queries": int((first > 0).sum()),
+        "queries_without_match": int((first == 0).sum()),
         "gallery": 21,
         "distractors": 0,
     }
