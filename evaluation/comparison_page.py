@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.curves import cmc_curve
-from evaluation.findings import percent, points, protocol
+from evaluation.findings import percent, points
 from evaluation.page import template
+from evaluation.ranking_rows import protocol
 
 TOLD = ("better", "worse")
 AXIS = 100.0  # width of the scale of drawn intervals, on which all of them and 0 lie
