@@ -10,7 +10,8 @@ from evaluation.check_rows import section
 from evaluation.findings import percent
 
 FOLDER = Path(__file__).parent / "templates"
-TEMPLATES = {name: FOLDER / name for name in ("report.html", "data_check.html", "style.css")}
+PARTS = ("report.html", "breakdown.html", "beside.html", "run.html", "data_check.html", "style.css")
+TEMPLATES = {name: FOLDER / name for name in PARTS}
 """What the report is made with: part of its key, as weights are of a model's."""
 
 

@@ -1,8 +1,9 @@
 """The `report` stage: everything a run found, as one self-contained HTML file that needs no network and no script."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,26 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from evaluation import findings
+from evaluation.breakdown_rows import camera_matrices, length_rows, oddities
 from evaluation.check_rows import section
 from evaluation.curves import cmc_curve, loss_curve
+from evaluation.embedding_map import drawn, embedding_map
+from evaluation.embeddings import read_embeddings
+from evaluation.left_out import left_out
 from evaluation.page import template
-from evaluation.schema import CMC
-from evaluation.showcase import answered_queries, data_uri, posed_tracklets, shown_tracklets
+from evaluation.published import probe_of, published_results
+from evaluation.ranking_rows import (
+    against_chance,
+    headline,
+    intervals_told,
+    model_name,
+    protocol,
+    score_table,
+    verdict,
+)
+from evaluation.run_rows import lineage_rows, setting_rows, version_rows
+from evaluation.schema import CMC, QUERIES
+from evaluation.showcase import answered_queries, data_uri, portraits, posed_tracklets, shown_tracklets
 from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.settings import Settings
@@ -26,6 +42,7 @@ from storage.tracklets import Tracklet, read_index
 FILE_NAME = "report.html"
 NOT_LOSSES = ("step", "epoch", "lr", "loss")
 TRAINED_HERE = "Visual encoder"  # the history of a visual encoder that stands in for a pretrained one
+TRAINED_HERE_REMARK = "visual encoder trained on the training identities alone, not pretrained: no comparison"
 
 
 class ReportSettings(Settings):
@@ -34,6 +51,9 @@ class ReportSettings(Settings):
     title: str = Field("Video person re-identification", description="Headline of the page.")
     queries: int = Field(3, ge=0, description="Queries shown of each kind: easy, median, hard.")
     answers: int = Field(10, ge=1, description="First gallery answers shown of each query.")
+    map_identities: int = Field(
+        20, ge=0, le=20, description="Identities of the test set on the map of embeddings; 0: no map."
+    )
     tracklets: int = Field(2, ge=0, description="Tracklets shown with skeletons of each kind: best, median, worst.")
     frames: int = Field(8, ge=1, description="Frames shown of each of those tracklets.")
 
@@ -50,7 +70,11 @@ class Inputs:
         quality: quality.json of the skeletons; None for a data set without images: nothing is shown of it.
         histories: stage -> history.parquet, in the order in which they were trained.
         results: model -> folder of its evaluation; the first is what the last is compared with.
-        lineage: what was made, from the start: stage, artifact, key, seconds, device, made.
+        embeddings: shards of the last model, for the map.
+        lineage: what was made, from the start: stage, artifact, key, seconds, device, made, versions.
+        settings: name, value, default, and whether these differ.
+        machine: what the report is made on: name -> text.
+        not_run: stages of the pipeline that the run had no use for.
     """
 
     data_root: Path
@@ -60,7 +84,11 @@ class Inputs:
     quality: Path | None
     histories: Mapping[str, Path]
     results: Mapping[str, Path]
+    embeddings: tuple[Path, ...]
     lineage: tuple[Mapping[str, Any], ...] = ()
+    settings: tuple[Mapping[str, Any], ...] = ()
+    machine: Mapping[str, str] = field(default_factory=dict)
+    not_run: tuple[str, ...] = ()
 
 
 def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progress = silent) -> None:
@@ -77,32 +105,44 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         )
     shards = [read_index(path) for path in inputs.indexes]
     tracklets = {tracklet.tracklet_id: tracklet for shard in shards for tracklet in shard}
-    summary, quality = _read_json(inputs.summary), _read_json(inputs.quality) if inputs.quality else {}
-    metrics = {name: _read_json(folder / "metrics.json") for name, folder in inputs.results.items()}
+    check, quality = _read_json(inputs.summary), _read_json(inputs.quality) if inputs.quality else {}
+    results, metrics = named_results(inputs.results)
+    model, last = list(metrics.items())[-1]
+    queries = read_table(results[model] / "queries.parquet", QUERIES).to_pylist()
     # without images there is one model, ranked in several ways
-    tiles = findings.headline(metrics if with_images else dict(list(metrics.items())[-1:]))
+    tiles = headline(metrics if with_images else {model: last})
     progress(1, 5, "numbers")
-    shown = settings.queries if with_images else 0
-    answers = answered_queries(inputs.data_root, inputs.results, tracklets, shown, settings.answers)
+    answered = answered_queries(results, settings.queries if with_images else 0, settings.answers)
+    pictures = {name: data_uri(frame) for name, frame in portraits(inputs.data_root, answered, tracklets).items()}
     progress(2, 5, "gallery answers")
     sheets = _sheets(inputs, settings, quality, shards, tracklets) if with_images else []
     progress(3, 5, "skeletons")
     training = [_training(name, path) for name, path in inputs.histories.items()]
-    cmc = _cmc(inputs.results)
+    with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
+        shown = embedding_map(read_embeddings(inputs.embeddings, Path(scratch)), settings.map_identities)
     progress(4, 5, "curves")
+    remarks = [TRAINED_HERE_REMARK] if TRAINED_HERE in inputs.histories else []
     page = template(FILE_NAME).render(
         title=settings.title,
-        check=section(summary),
+        check=section(check),
         quality=quality,
         tiles=tiles,
-        verdict=findings.verdict(tiles) if with_images else findings.against_chance(tiles),
+        verdict=verdict(tiles) if with_images else against_chance(tiles),
         with_images=with_images,
         trained_here=TRAINED_HERE in inputs.histories,
-        scores=findings.score_table(metrics),
-        protocol=findings.protocol(list(metrics.values())[-1]),
+        scores=score_table(metrics),
+        intervals=intervals_told(last),
+        protocol=protocol(last),
         models=list(metrics),
-        cmc=cmc,
-        answers=answers,
+        cmc=cmc_curve(*cmc_tables(results), "CMC curve"),
+        matrices=camera_matrices(last["camera_pairs"]),
+        lengths=length_rows(last["lengths"]),
+        oddities=oddities(last),
+        map=shown,
+        map_drawn=drawn(shown) if shown else "",
+        published=published_results(check, model, last, remarks, probe_of(inputs.settings)),
+        answers=answered,
+        pictures=pictures,
         answers_shown=settings.answers,
         status=findings.status_rows(quality),
         status_names=findings.STATUS_KINDS,
@@ -110,11 +150,29 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         joints=findings.joint_table(quality),
         sheets=sheets,
         training=training,
-        lineage=findings.lineage_rows(inputs.lineage),
+        left_out=left_out(check, quality, last, queries, inputs.not_run, inputs.settings, shown),
+        lineage=lineage_rows(inputs.lineage),
         total_time=findings.duration(sum(made.get("seconds") or 0.0 for made in inputs.lineage)),
+        settings=setting_rows(inputs.settings),
+        versions=version_rows(inputs.lineage),
+        machine=inputs.machine,
     )
     (out_dir / FILE_NAME).write_text(page)
     progress(5, 5, "page")
+
+
+def named_results(results: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, dict[str, Any]]]:
+    """Folders of evaluations and their metrics.json, by what was ranked and what was done to the ranking."""
+    metrics = [(title, folder, _read_json(folder / "metrics.json")) for title, folder in results.items()]
+    named = [(model_name(title, found), folder, found) for title, folder, found in metrics]
+    return {name: folder for name, folder, _ in named}, {name: found for name, _, found in named}
+
+
+def cmc_tables(results: Mapping[str, Path]) -> tuple[list[int], dict[str, list[float]], list[float]]:
+    """Ranks, the CMC curve of each model, and that of chance, as `evaluation.curves` draws them."""
+    tables = {name: read_table(folder / "cmc.parquet", CMC).to_pydict() for name, folder in results.items()}
+    last = list(tables.values())[-1]
+    return last["rank"], {name: table["cmc"] for name, table in tables.items()}, last["chance"]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -178,10 +236,3 @@ def _curve(steps: np.ndarray, values: np.ndarray, name: str, *, small: bool = Fa
         "first": f"{np.nanmean(values[:few]):.3g}",
         "last": f"{np.nanmean(values[-few:]):.3g}",
     }
-
-
-def _cmc(results: Mapping[str, Path]) -> str:
-    tables = {name: read_table(folder / "cmc.parquet", CMC).to_pydict() for name, folder in results.items()}
-    last = list(tables.values())[-1]
-    curves = {name: table["cmc"] for name, table in tables.items()}
-    return cmc_curve(last["rank"], curves, last["chance"], "CMC curve")

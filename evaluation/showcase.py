@@ -125,17 +125,16 @@ def choose_queries(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, l
     return chosen
 
 
-def answered_queries(
-    root: Path, results: Mapping[str, Path], tracklets: Mapping[str, Tracklet], queries: int, answers: int
-) -> list[dict[str, Any]]:
+def answered_queries(results: Mapping[str, Path], queries: int, answers: int) -> list[dict[str, Any]]:
     """Queries with their first gallery answers by the last model, and where the other models had the first match.
 
     Args:
-        root: data root.
         results: model -> folder of its evaluation; the last one is shown.
-        tracklets: id -> tracklet.
         queries: how many of each kind.
         answers: how many of each query.
+
+    Returns:
+        Of each `kind`, `query` (a row of `QUERIES`), `answers` (rows of `RANKS`), and `first`: model -> rank.
     """
     tables = {name: read_table(folder / "queries.parquet", QUERIES).to_pylist() for name, folder in results.items()}
     *others, last = tables
@@ -146,21 +145,26 @@ def answered_queries(
         if row["query_id"] in ids and len(ranks[row["query_id"]]) < answers:
             ranks[row["query_id"]].append(row)
     firsts = {name: {row["query_id"]: row["first_match"] for row in tables[name]} for name in tables}
-    uris: dict[str, str] = {}
-
-    def picture(tracklet_id: str) -> str:
-        if tracklet_id not in uris:
-            uris[tracklet_id] = data_uri(portrait(root, tracklets.get(tracklet_id)))
-        return uris[tracklet_id]
-
     return [
         {
             "kind": kind,
             "query": row,
-            "picture": picture(row["query_id"]),
             "first": {name: firsts[name].get(row["query_id"], 0) for name in (last, *others)},
-            "answers": [{**answer, "picture": picture(answer["gallery_id"])} for answer in ranks[row["query_id"]]],
+            "answers": ranks[row["query_id"]],
         }
         for kind, part in chosen.items()
         for row in part
     ]
+
+
+def portraits(root: Path, answered: Iterable[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]) -> dict[str, Frame]:
+    """A picture of each query and each answer: tracklet id -> frame.
+
+    Args:
+        root: data root.
+        answered: as `answered_queries` gives them.
+        tracklets: id -> tracklet.
+    """
+    ids = {row["query"]["query_id"]: None for row in answered}
+    ids |= {answer["gallery_id"]: None for row in answered for answer in row["answers"]}
+    return {name: portrait(root, tracklets.get(name)) for name in ids}

@@ -13,6 +13,7 @@ import evaluation.page
 import evaluation.splits
 import extraction.extract
 from flows.config import Config
+from flows.run_told import run_told
 from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
 from flows.steps import Step
 from storage.artifacts import Artifact
@@ -44,7 +45,7 @@ class Builder(Protocol):
         """Build independent steps, in any order or at once; answers in the order given."""
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
-        """What was built or kept so far, for the report: stage, artifact, key, seconds, device, made."""
+        """What was built or kept so far, for the report: stage, artifact, key, seconds, device, made, versions."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
 
     # the visual encoder alone, and the finetuned model, on the test tracklets
     models = {"Visual encoder alone": encoder, "After finetuning": finetuned}
-    results = {}
+    results, last_embeddings = {}, list[Artifact]()
     for title, model in models.items():
         name = "visual" if model is encoder else "finetuned"
         embeddings = build.many(
@@ -194,6 +195,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 for s in test
             ]
         )
+        last_embeddings = embeddings
         results[title] = build.one(
             step(
                 "metrics",
@@ -217,12 +219,21 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "quality": quality.file("quality.json"),
                 "histories": {name: a.file("history.parquet") for name, a in histories.items() if a},
                 "results": results,
+                "embeddings": [a.file("embeddings.parquet") for a in last_embeddings],
             },
-            frames | {"lineage": build.lineage()},
+            frames | run_told(config, *used(config), lineage=build.lineage()),
             weights=lambda: evaluation.page.TEMPLATES,
         )
     )
     return Made(results, report)
+
+
+def used(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sections of the configuration that a run with images uses, and stages that it has no use for."""
+    poses = "existing" if config.data.skeletons else "extraction"
+    visual = ("visual",) if config.encoder.arch == "small" else ()
+    sections = ("data", poses, "quality", "encoder", "trainer", *visual, "features", "pretrain", "finetune", "embed")
+    return (*sections, "evaluation", "report"), () if visual else ("visual",)
 
 
 def mean_of_splits(config: Config, splits: Mapping[str, Made], build: Builder) -> Artifact:

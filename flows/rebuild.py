@@ -114,6 +114,7 @@ class TaskBuilder:
                 "seconds": artifact.manifest["made"]["seconds"],
                 "device": artifact.manifest["made"]["device"],
                 "made": artifact.manifest["made"]["at"],
+                "versions": artifact.manifest.get("installed", {}),
             }
             for label, artifact in self.artifacts.items()
         )

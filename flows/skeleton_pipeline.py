@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import evaluation.page
 from extraction.sequences import FILE_NAME
 from flows.config import Config
+from flows.run_told import run_told
 from flows.steps import Step
 from storage.artifacts import Artifact
 from storage.errors import SettingsError, WeightsError
@@ -16,6 +17,12 @@ from training.settings.skeleton_only import SkeletonOnlySettings
 
 if TYPE_CHECKING:
     from flows.pipeline import Builder
+
+USED = ("data", "skeleton_only", "trainer", "features", "evaluation", "report")
+"""Sections of the configuration."""
+
+NOT_RUN = ("quality", "visual", "features", "finetuned")
+"""Stages that need images."""
 
 ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
 """As `training.model_files` names them, which imports torch: seconds, for a run that keeps everything."""
@@ -98,8 +105,9 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tupl
                 "quality": None,
                 "histories": histories,
                 "results": results,
+                "embeddings": [a.file("sequences.parquet") for a in embeddings],
             },
-            {"data_root": root, "lineage": build.lineage()},
+            {"data_root": root} | run_told(config, USED, NOT_RUN, build.lineage()),
             weights=lambda: evaluation.page.TEMPLATES,
         )
     )

@@ -1,14 +1,22 @@
-"""Embedding shards built by hand or at random, written as the training layer writes them."""
+"""Embedding shards built by hand or at random, as the training layer writes them, and a small run's artifacts."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from storage.schema import EMBEDDINGS
-from storage.tables import write_table
+from evaluation import evaluate
+from evaluation.report import Inputs
+from storage.schema import EMBEDDINGS, FRAME_STATUS, SKELETONS
+from storage.skeleton import NUM_JOINTS
+from storage.tables import ragged_table, write_table
+from storage.tracklets import Tracklet, index_table
+from tests.evaluation.small_report import FRAMES, NASTY, TOLD, small_check
 
 Row = tuple[str, str, int, int, Sequence[float]]
 """tracklet id, split, pid, camid, embedding."""
@@ -67,3 +75,87 @@ def random_rows() -> list[Row]:
                 vector = centre + rng.normal(size=12)
                 rows.append((f"{pid:04d}C{camid}T{take:04d}", split, pid, camid, vector.tolist()))
     return rows
+
+
+@pytest.fixture
+def make_inputs(tmp_path: Path, write_embeddings, random_rows) -> Callable[..., Inputs]:
+    """A small run's artifacts: frames on disk, index, skeletons, quality, histories, two evaluated models."""
+
+    def make(
+        rename: dict[str, str] | None = None,
+        unreadable: tuple[str, ...] = (),
+        no_person: tuple[str, ...] = (),
+        accuracy: dict[str, object] | None = None,
+        **group: object,
+    ) -> Inputs:
+        rng = np.random.default_rng(0)
+        rows = [((rename or {}).get(row[0], row[0]), *row[1:]) for row in random_rows]
+        tracklets = []
+        for number, (name, split, pid, camid, _) in enumerate(rows):
+            frames = [f"frames/{number:04d}_{t}.jpg" for t in range(FRAMES)]
+            (tmp_path / "frames").mkdir(exist_ok=True)
+            for frame in frames:
+                cv2.imwrite(str(tmp_path / frame), np.full((32, 16, 3), 20 * pid, np.uint8))
+            tracklets.append(Tracklet(name, split, pid, camid, tuple(frames)))
+        write_table(index_table(tracklets), tmp_path / "index.parquet")
+        shape = (len(tracklets), FRAMES, NUM_JOINTS)
+        columns = {
+            "keypoints_3d": list(rng.normal(size=(*shape, 3)).astype("f") * 0.3),
+            "keypoints_2d": list(rng.uniform(0, 16, (*shape, 2)).astype("f")),
+            "scores": list(rng.uniform(0.2, 1, shape).astype("f")),
+            "status": list(np.zeros(shape[:2], np.uint8)),
+            "filled": list(np.zeros(shape[:2], np.bool_)),
+        }
+        write_table(
+            ragged_table([t.tracklet_id for t in tracklets], columns, SKELETONS), tmp_path / "skeletons.parquet"
+        )
+        for number, model in enumerate(("visual", "finetuned")):
+            (tmp_path / model).mkdir(exist_ok=True)
+            noisy = [(*row[:4], (np.array(row[4]) + (1 - number) * rng.normal(size=12)).tolist()) for row in rows]
+            shard = write_embeddings(noisy, f"{model}.parquet", frames=[8 + number for number in range(len(noisy))])
+            evaluate.run(evaluate.Inputs((shard,)), evaluate.EvaluationSettings(), tmp_path / model)
+        steps = np.arange(30)
+        history = {
+            "step": steps,
+            "epoch": steps // 10,
+            "lr": steps * 0.1,
+            "loss": 3 - steps / 20,
+            "loss_id": 2 - steps / 30,
+        }
+        for stage in ("pretrained", "finetuned"):
+            pq.write_table(pa.table(history), tmp_path / f"{stage}.history.parquet")
+        summary = small_check(f"a problem {NASTY}", f"bbox/problem{NASTY}.jpg")
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+        status = dict.fromkeys(FRAME_STATUS, 0.25)
+        quality = {
+            "frames": FRAMES * len(rows),
+            "groups": [{"split": None, "camid": None, "frames": 24, "status": status, "mean_score": 0.7, **group}],
+            "ranked": {
+                "best": [{"tracklet_id": rows[0][0], "mean_score": 0.9}],
+                "worst": [{"tracklet_id": rows[1][0]}],
+            },
+            "unreadable": {"count": len(unreadable), "first": list(unreadable)},
+            "no_person": {"count": len(no_person), "first": list(no_person)},
+            "accuracy": accuracy,
+        }
+        (tmp_path / "quality.json").write_text(json.dumps(quality))
+        lineage = (
+            {"stage": "index", "artifact": "index", "key": "abc", "seconds": 1.5, "device": "cpu", "made": "then"}
+            | {"versions": {"numpy": "2.4.6"}},
+        )
+        return Inputs(
+            tmp_path,
+            (tmp_path / "index.parquet",),
+            tmp_path / "summary.json",
+            (tmp_path / "skeletons.parquet",),
+            tmp_path / "quality.json",
+            {name: tmp_path / f"{name.lower()}.history.parquet" for name in ("Pretrained", "Finetuned")},
+            {"Visual encoder alone": tmp_path / "visual", "After finetuning": tmp_path / "finetuned"},
+            (tmp_path / "finetuned.parquet",),
+            lineage,
+            TOLD,
+            {"Processor": "one of ours"},
+            ("visual",),
+        )
+
+    return make
