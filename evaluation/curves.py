@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WINDOW = 0.04  # smoothing: this part of the steps to either side
+ROOM = 42  # letters of models' names beside each other in a legend
+LINE = 0.2  # inches of a line of a legend
 MOST_POINTS = 500  # of a faint curve; more would make a page heavy and a blot of the curve
 
 
@@ -87,7 +89,9 @@ def cmc_picture(ranks: Sequence[int], curves: Mapping[str, Sequence[float]], cha
 def _cmc(
     ranks: Sequence[int], curves: Mapping[str, Sequence[float]], chance: Sequence[float], colours: Colours
 ) -> "Figure":
-    figure, axes = plain_axes(LARGE, colours)
+    # names that have no room beside each other stand below each other, and the figure grows by their lines
+    rows = 1 if sum(map(len, curves)) <= ROOM else len(curves) + 1
+    figure, axes = plain_axes((LARGE[0], LARGE[1] + LINE * (rows - 1)), colours)
     for number, (title, curve) in enumerate(curves.items()):
         last = number == len(curves) - 1
         colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
@@ -102,6 +106,10 @@ def _cmc(
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match, %")
     # above the axes, where no curve can run through it
-    where: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}
+    where: dict[str, Any] = {
+        "loc": "lower center",
+        "bbox_to_anchor": (0.5, 1.0),
+        "ncols": len(curves) + 1 if rows == 1 else 1,
+    }
     axes.legend(frameon=False, fontsize=9, labelcolor=colours["--ink"], **where)
     return figure

@@ -139,7 +139,7 @@ def drawn(found: Map) -> str:
 
 def _dots(axes: "Axes", places: NDArray[np.float64], marker: str, colour: str, size: float, *, alpha: float) -> None:
     if len(places):
-        axes.scatter(*places.T, s=size, marker=marker, color=colour, alpha=alpha, linewidths=0)
+        axes.scatter(places[:, 0], places[:, 1], s=size, marker=marker, color=colour, alpha=alpha, linewidths=0)
 
 
 def _above(places: NDArray[np.float64]) -> tuple[float, float]:

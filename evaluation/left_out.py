@@ -7,7 +7,7 @@ from evaluation.embedding_map import Map
 from evaluation.run_rows import setting
 from storage.wording import be, have, many
 
-SEED = "trainer.seed"
+TRAININGS = ("visual", "pretrain", "finetune", "skeleton_only")
 
 
 def left_out(
@@ -74,9 +74,9 @@ def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -
     if blank:
         lines.append(f"{many(blank, 'tracklet')} of the test {have(blank)} no embedding.")
     if unmatched:
-        queries = "1 query" if unmatched == 1 else f"{unmatched:,} queries"
+        asked = "1 query" if unmatched == 1 else f"{unmatched:,} queries"
         lines.append(
-            f"{queries} of {metrics['queries']:,} {have(unmatched)} no match that counts, and no part in any mean."
+            f"{asked} of {metrics['queries']:,} {have(unmatched)} no match that counts, and no part in any mean."
         )
     return lines
 
@@ -88,9 +88,10 @@ def _statistics(
     splits = check.get("split_count", 1)
     if splits > 1:
         lines.append(f"This is one split of {splits}; published results on such data sets are means over all of them.")
-    seed, intervals = setting(settings, SEED), metrics["intervals"]
-    if seed is not None:
-        lines.append(f"One training, with seed {seed}: how much another seed would change is not known from this run.")
+    seeds, intervals = {setting(settings, f"{name}.seed") for name in TRAININGS} - {None}, metrics["intervals"]
+    if seeds:
+        named = " and ".join(f"{seed}" for seed in sorted(seeds))
+        lines.append(f"One training, with seed {named}: how much another seed would change is not known from this run.")
     if intervals:
         lines.append(
             f"The intervals say how much other people like the {intervals['identities']:,} of the test would change "

@@ -144,7 +144,7 @@ def published_results(
         figures |= {asks(probe): figures["Rank-1"]} if probe and "Rank-1" in figures else {}
         rows.append(
             {
-                "name": model,
+                "name": f"Ours, {model.lower()}",
                 "source": "this run",
                 "protocol": "; ".join([*_protocol(metrics), *remarks]),
                 "cells": [percent(figures[c]) if c in figures else MISSING for c in benchmark.metrics],

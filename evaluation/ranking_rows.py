@@ -101,6 +101,7 @@ def headline(results: Mapping[str, Metrics]) -> list[dict[str, Any]]:
                 "model": last_name,
                 "value": percent(value),
                 "interval": interval_text(last, name),
+                "level": f"{100 * last['intervals']['level']:g} %" if last["intervals"] else "",
                 "bars": [
                     _bar(last_name, value, own, "--series-1"),
                     *([_bar(first_name, before, other, "--series-2")] if compared else []),
@@ -129,7 +130,10 @@ def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
     if not compared:
         return "Only one model was evaluated, so there is nothing to compare it with."
     changes = ", ".join(f"{t['name']} {t['change']}" for t in compared) + " points"
-    before, after = compared[0]["before_model"].lower(), compared[0]["model"].lower()
+    before, _, done_before = compared[0]["before_model"].lower().partition(", ")
+    after, _, done = compared[0]["model"].lower().partition(", ")
+    before += f" ({done_before})" if done_before != done else ""
+    after += f" ({done})" if done else ""
     better = [t["better"] for t in compared]
     if all(better):
         said = f"The ranking {after} is better than with the {before}: {changes}."

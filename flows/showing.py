@@ -1,5 +1,6 @@
 """What a run leaves in the Prefect UI, so that it can be read there alone: tables, pictures, a link to the report."""
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
@@ -9,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from evaluation.check_rows import finding_rows, length_rows, published, verdict
-from evaluation.findings import blocks, by_name, status_rows
-from evaluation.showcase import posed_tracklets, shown_tracklets, small_data_uri
+from evaluation.curves import cmc_picture
+from evaluation.findings import blocks, by_name, percent, status_rows
+from evaluation.ranking_rows import interval_text, intervals_told, model_name
+from evaluation.report import cmc_tables
+from evaluation.showcase import answered_queries, portraits, posed_tracklets, shown_tracklets, small_data_uri
+from evaluation.strips import answer_strip
 from storage.artifacts import Artifact
 from storage.schema import SKELETONS
 from storage.tables import read_table
@@ -24,6 +29,7 @@ LARGEST = 300_000
 
 SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
+ANSWERS = 10  # of a query
 NAMED = 5  # files or tracklets of a finding
 
 MODELS = {
@@ -52,9 +58,10 @@ def show(result: "Result", data_root: Path) -> None:
         create_table_artifact(check_rows(check), key="data-check", description=told)
     if "quality" in artifacts:
         show_skeletons(artifacts, data_root)
-    metrics = metric_rows(result)
-    if metrics:
-        create_table_artifact(metrics, key="metrics", description="Ranking metrics on the test tracklets")
+    if metric_rows(result):
+        create_table_artifact(told_metric_rows(result), key="metrics", description=told_of_metrics(result))
+    if any(f"metrics {name}" in artifacts for name in MODELS):
+        show_ranking(artifacts, data_root)
     if result.report:
         create_markdown_artifact(f"[report.html]({result.report.resolve().as_uri()})", key="report")
 
@@ -92,20 +99,83 @@ def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def metric_rows(result: "Result") -> list[dict[str, Any]]:
-    """MAP and CMC of each evaluated model, and of chance, one row each."""
+    """MAP, mINP and CMC of each evaluated model, and of chance, one row each."""
     if "splits" in result.artifacts:
         return split_rows(_read_json(result.artifacts["splits"], "splits.json")["models"])
     rows, chances = [], {}
-    for name, title in MODELS.items():
-        artifact = result.artifacts.get(f"metrics {name}")
-        if artifact is None:
-            continue
-        metrics = _read_json(artifact, "metrics.json")
+    for title, (_, metrics) in _evaluations(result.artifacts).items():
         rows.append({"model": title, **by_name(metrics)})
         chances[title] = by_name(metrics["chance"])
     alike = len({tuple(chance.values()) for chance in chances.values()}) == 1
     named = {"chance": list(chances.values())[-1]} if alike else {f"chance, {t}": c for t, c in chances.items()}
     return [*rows, *({"model": name, **chance} for name, chance in named.items())]
+
+
+def told_metric_rows(result: "Result") -> list[dict[str, str]]:
+    """As `metric_rows`, as text, with the interval of each metric where there is one."""
+    limits = {name: metrics for name, (_, metrics) in _evaluations(result.artifacts).items()}
+    return [
+        {name: _told(name, value, limits.get(row["model"])) for name, value in row.items()}
+        for row in metric_rows(result)
+    ]
+
+
+def told_of_metrics(result: "Result") -> str:
+    """What the table of metrics is of."""
+    if "splits" in result.artifacts:
+        return "Ranking metrics on the test tracklets, over all splits"
+    _, last = list(_evaluations(result.artifacts).values())[-1]
+    return f"Ranking metrics on the test tracklets; {intervals_told(last)}"
+
+
+def show_ranking(artifacts: Mapping[str, Artifact], data_root: Path) -> None:
+    """The CMC curves, and where there are images a query that is easy and one that is hard with their first answers."""
+    folders = {name: artifact.path for name, (artifact, _) in _evaluations(artifacts).items()}
+    create_image_artifact(
+        _png(cmc_picture(*cmc_tables(folders))), key="cmc", description="CMC: share of queries with a match by rank"
+    )
+    if "quality" not in artifacts:
+        return  # a data set without images
+    answered = [row for row in answered_queries(folders, 1, ANSWERS) if row["kind"] in ("easy", "hard")]
+    tracklets = {t.tracklet_id: t for shard in _indexes(artifacts) for t in read_index(shard)}
+    pictures = portraits(data_root, answered, tracklets)
+    for row in answered:
+        query = row["query"]
+        precision = percent(query["average_precision"])
+        says = f"{row['kind'].capitalize()}: {query['query_id']}, average precision {precision} %"
+        create_image_artifact(
+            small_data_uri(answer_strip(query, row["answers"], pictures), LARGEST),
+            key=f"query-{row['kind']}",
+            description=f"{says}. Green: right; red: wrong; grey: the same camera or clothes, which does not count.",
+        )
+
+
+def _evaluations(artifacts: Mapping[str, Artifact]) -> dict[str, tuple[Artifact, dict[str, Any]]]:
+    """Model, and what was done to its ranking -> its evaluation and metrics.json."""
+    found = {}
+    for name, title in MODELS.items():
+        artifact = artifacts.get(f"metrics {name}")
+        if artifact is not None:
+            metrics = _read_json(artifact, "metrics.json")
+            found[model_name(title, metrics)] = artifact, metrics
+    return found
+
+
+def _told(name: str, value: float | str | None, metrics: Mapping[str, Any] | None) -> str:
+    if isinstance(value, str):
+        return value
+    limits = interval_text(metrics, name) if metrics else ""
+    return "–" if value is None else f"{percent(value)} %" + (f" ({limits})" if limits else "")
+
+
+def _indexes(artifacts: Mapping[str, Artifact]) -> list[Path]:
+    """The index's files of tracklets, a shard each."""
+    shards = sorted(label.removeprefix("skeletons").strip() for label, a in artifacts.items() if a.stage == "skeletons")
+    return [artifacts["index"].path / f"{shard}.parquet" for shard in shards]
+
+
+def _png(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def split_rows(models: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from storage.data_findings import Finding, Item
 FRAMES = 4
 NASTY = "<script>alert(1)</script>&"
 TOLD = (
-    {"name": "trainer.seed", "value": 3, "default": 0, "differs": True},
+    {"name": "finetune.seed", "value": 3, "default": 0, "differs": True},
     {"name": "data.layout", "value": "mars", "default": "mars", "differs": False},
 )
 
