@@ -44,7 +44,7 @@ def given(matrix: NDArray[np.float32]) -> Distances:
 
     def distances(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         some = matrix[rows[0] : rows[-1] + 1]
-        return some if len(columns) == some.shape[1] else some[:, columns]
+        return some if _is_whole(columns, some.shape[1]) else some[:, columns]
 
     return distances
 
@@ -52,6 +52,10 @@ def given(matrix: NDArray[np.float32]) -> Distances:
 def euclidean(minus_cosine: NDArray[np.float32]) -> NDArray[np.float32]:
     """Euclidean distances of unit vectors from what `between` gives; infinite stays so."""
     return np.sqrt(np.maximum(2 + 2 * minus_cosine, 0))
+
+
+def _is_whole(columns: NDArray[np.intp], count: int) -> bool:
+    return np.array_equal(columns, np.arange(count))
 
 
 class _Held:
@@ -63,9 +67,8 @@ class _Held:
 
     def minus_products(self, queries: NDArray[np.float32], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         if not np.array_equal(columns, self.columns):
-            whole = np.array_equal(columns, np.arange(len(self.vectors)))
-            read = self.vectors if whole and isinstance(self.vectors, np.ndarray) else self.vectors[columns]
-            self.columns, self.items = columns, self._there(read)
+            rows = slice(None) if _is_whole(columns, len(self.vectors)) else columns
+            self.columns, self.items = columns, self._there(self.vectors[rows])
         products = self._there(queries) @ self.items.T
         products = products if self.device == "cpu" else products.cpu().numpy()
         return np.negative(products, out=products)

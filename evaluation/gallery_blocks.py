@@ -14,17 +14,21 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class Block:
-    """Some items of the gallery.
+    """Some items of the gallery, those of one camera side by side.
 
     Attributes:
-        columns: their positions in the gallery, ascending, (B,).
-        camids: their cameras, (B,).
-        models: positions of those whose distances are computed, (U,).
+        columns: their positions in the gallery, (B,).
+        order: of the columns by position, (B,).
+        camids: cameras of the items, each once, ascending, (C,).
+        parts: the columns of each of them.
+        models: positions of the items whose distances are computed, (U,).
         model_of: which of `models` each column is equal to, (B,); None where each is its own.
     """
 
     columns: NDArray[np.intp]
+    order: NDArray[np.intp]
     camids: NDArray[np.int32]
+    parts: tuple[slice, ...]
     models: NDArray[np.intp]
     model_of: NDArray[np.intp] | None
 
@@ -34,7 +38,8 @@ class Block:
 
     def find(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Columns of gallery positions, of any shape; `NOBODY` of those that are not in this block."""
-        at = np.minimum(np.searchsorted(self.columns, positions), len(self.columns) - 1)
+        at = np.searchsorted(self.columns, positions, sorter=self.order)
+        at = self.order[np.minimum(at, len(self.order) - 1)]
         return np.where(self.columns[at] == positions, at, NOBODY)
 
 
@@ -56,13 +61,18 @@ def gallery_blocks(gallery: Embeddings, known: NDArray[np.int64]) -> tuple[list[
     concerned = groups[first]
     order = np.lexsort((np.arange(len(gallery)), first, ~concerned))
     most = max(1, BLOCK_BYTES // (4 * max(1, gallery.vectors.shape[1])))
-    parts = [np.sort(order[start : start + most]) for start in range(0, len(gallery), most)]
+    parts = [order[start : start + most] for start in range(0, len(gallery), most)]
     return [_block(gallery, first, part) for part in parts], -(-int(concerned.sum()) // most)
 
 
-def _block(gallery: Embeddings, first: NDArray[np.intp], columns: NDArray[np.intp]) -> Block:
+def _block(gallery: Embeddings, first: NDArray[np.intp], members: NDArray[np.intp]) -> Block:
+    columns = members[np.lexsort((members, gallery.camids[members]))]
+    camids, starts = np.unique(gallery.camids[columns], return_index=True)
+    parts = tuple(slice(a, b) for a, b in zip(starts, [*starts[1:], len(columns)], strict=True))
     models, model_of = np.unique(first[columns], return_inverse=True)
-    return Block(columns, gallery.camids[columns], models, None if len(models) == len(columns) else model_of)
+    if len(models) == len(columns):
+        models, model_of = columns, None
+    return Block(columns, np.argsort(columns), camids, parts, models, model_of)
 
 
 def rows_of(block: Block, queries: int, width: int) -> list[NDArray[np.intp]]:

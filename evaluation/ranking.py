@@ -1,10 +1,13 @@
 """Where the right answers of each query stand in the ranked gallery, by counting, and the nearest answers themselves.
 
-The rank of a right answer is one more than the items before it, so the gallery need not be sorted: only the wrong items
-that are nearer than the farthest right answer are looked at. It goes by in blocks, and may be larger than the memory.
+The rank of a right answer is one more than the items before it. So no item has to be followed through a sort: the bare
+distances of each camera are sorted, and each right answer looks up how many wrong ones are as near or nearer. The
+gallery goes by in blocks, and may be larger than the memory.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,10 +24,7 @@ WRONG, SAME_CAMERA, SAME_CLOTHES, MATCH = range(len(STATUS))
 LEFT_OUT = (SAME_CAMERA, SAME_CLOTHES)
 Protocol = Literal["standard", "clothes_changing"]
 Distances = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
-"""Positions of queries in order (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer.
-
-Values of what it gives are changed and put back.
-"""
+"""Positions of queries, in order, (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer."""
 
 
 @dataclass(frozen=True)
@@ -206,50 +206,45 @@ class _Search:
         self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64], block: Block
     ) -> None:
         """Count a block's wrong items before each right answer."""
-        at, place = np.nonzero(columns != NOBODY)
-        here = at, columns[at, place]
-        mine = values[here]
-        values[here] = np.inf  # what is of the query's identity is not wrong
-        cameras = _camera_keys(block.camids)
-        answer_cameras = _camera_keys(self.known_camids[rows])
-        answer_keys = answer_cameras | _ordered(self.right[rows])
-        near = np.empty(len(block.columns), bool)
-        for number, (query, line) in enumerate(zip(rows.tolist(), values, strict=True)):
-            answers = (self.known_status[query] == MATCH).nonzero()[0]
-            if not len(answers):
-                continue
-            right = self.right[query, answers]
-            items = np.less_equal(line, right.max(), out=near).nonzero()[0]
-            distances = line[items]
-            keys = cameras[items] | _ordered(distances)
-            keys.sort()
-            as_near = keys.searchsorted(answer_keys[number, answers], "right")
-            self.camera_as_near[query, answers] += as_near - keys.searchsorted(answer_cameras[number, answers])
-            distances.sort()
-            self.as_near[query, answers] += distances.searchsorted(right, "right")
-            self.nearer[query, answers] += distances.searchsorted(right)
-        values[here] = mine
+        known_camids, status, right = self.known_camids[rows], self.known_status[rows], self.right[rows]
+        cameras = np.minimum(np.searchsorted(block.camids, known_camids), len(block.camids) - 1)
+        there = block.camids[cameras] == known_camids
+        wrong = sorted_wrong(values, columns, block.parts)
+        as_near = np.zeros((len(block.parts), *columns.shape), np.int64)
+        answers = np.flatnonzero((status == MATCH).any(1)).tolist()
+        for camera, part in enumerate(block.parts):
+            segments, counts = wrong[:, part], as_near[camera]
+            for row in answers:
+                counts[row] = segments[row].searchsorted(right[row], "right")
+            nearer = counts.copy()
+            last = np.take_along_axis(segments, np.maximum(counts - 1, 0), 1)
+            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)):
+                nearer[row] = np.minimum(counts[row], segments[row].searchsorted(right[row]))
+            self.nearer[rows] += nearer
+        self.as_near[rows] += as_near.sum(0)
+        self.camera_as_near[rows] += np.where(there, np.take_along_axis(as_near, cameras[None], 0)[0], 0)
 
     def keep_nearest(self, rows: NDArray[np.intp], values: NDArray[np.float32], block: Block) -> None:
         """Keep the nearest of a block's items if they are nearer than those that were kept."""
-        top = min(self.nearest.shape[1], len(block.columns))
-        if not top:
-            return
         own = block.find(self.own[rows])
-        at = np.flatnonzero(own != NOBODY)
-        mine = values[at, own[at]]
-        values[at, own[at]] = np.inf
+        top = min(self.nearest.shape[1], len(block.columns) - bool((own != NOBODY).any()))
+        if top <= 0:
+            return
         chosen = np.empty((len(rows), top), np.int64)
-        for row, line in enumerate(values):
-            near = np.flatnonzero(line <= np.partition(line, top - 1)[top - 1])
+        for row, (line, mine) in enumerate(zip(values, own.tolist(), strict=True)):
+            others = line.copy()
+            if mine != NOBODY:
+                others[mine] = np.inf
+            others.partition(top - 1)
+            near = (line <= others[top - 1]).nonzero()[0]
+            if mine != NOBODY:
+                near = near[near != mine]
             if len(near) > top:
                 # of several at the same distance those are kept that are ranked first
                 status = self.judge.status(rows[row : row + 1], block.columns[None, near])[0]
                 near = near[np.lexsort((block.columns[near], status, line[near]))]
             chosen[row] = near[:top]
         positions, distances = block.columns[chosen], np.take_along_axis(values, chosen, 1)
-        values[at, own[at]] = mine
-        positions[np.isinf(distances)] = NOBODY
         status = self.judge.status(rows, positions)
         positions = np.concatenate([self.nearest[rows], positions], 1)
         distances = np.concatenate([self.distances[rows], distances], 1)
@@ -284,16 +279,31 @@ class _Search:
         )
 
 
-def _camera_keys(camids: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Cameras as the upper half of a whole number, whose lower half is for a distance."""
-    return camids.astype(np.uint64) << np.uint64(32)
+def sorted_wrong(
+    values: NDArray[np.float32], columns: NDArray[np.int64], parts: Sequence[slice]
+) -> NDArray[np.float32]:
+    """Distances of wrong items, ascending within each part; on all cores.
 
+    Args:
+        values: distances, (A, B).
+        columns: which of each row are not of wrong items, (A, P); `NOBODY` is none. They become infinite.
+        parts: columns that are sorted among themselves.
+    """
+    wrong = np.empty_like(values)
 
-def _ordered(distances: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Whole numbers in the order of the distances, the same for the same ones."""
-    bits = (distances + np.float32(0)).view(np.int32)  # adding 0 makes one zero of two
-    # bits of floats are in order but for the sign: those of negative ones are turned round
-    return (bits ^ ((bits >> 31) | np.int32(-(1 << 31)))).view(np.uint32)
+    def sort(rows: slice) -> None:
+        some = wrong[rows]
+        some[:] = values[rows]
+        at, place = np.nonzero(columns[rows] != NOBODY)
+        some[at, columns[rows][at, place]] = np.inf
+        for part in parts:
+            some[:, part].sort(axis=1)
+
+    cores = len(os.sched_getaffinity(0))
+    share = -(-len(values) // cores)
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(sort, [slice(start, start + share) for start in range(0, len(values), share)]))
+    return wrong
 
 
 def _place_in_group(*labels: NDArray[np.generic]) -> NDArray[np.int64]:
