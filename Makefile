@@ -59,6 +59,9 @@ bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 
 bench-archives: $(READY)  ## reading frames from archives beside loose files (2 minutes)
 	@$(BIN)/python -m flows.bench_archives --data $(FRAMES) $(BENCH)
 
+bench-reranking: $(READY)  ## k-reciprocal re-ranking beside the usual way, at the size of MARS (3 minutes)
+	@$(BIN)/python -m flows.bench_reranking $(BENCH)
+
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait
 	@$(BIN)/python -m tests.experiments.ablation

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evaluation.vectors import VectorFile, Vectors
+from evaluation.vectors import VectorFile, Vectors, copies
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table
@@ -21,6 +21,7 @@ MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
 BATCH_ROWS = 4096
 GalleryKind = Literal["with_queries", "without_queries"]
 SAMPLING_KEY = b"csip.sampling"
+NUMBERS = ("pid", "camid", "clothes", "frames")
 LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
 
 
@@ -37,6 +38,7 @@ class Embeddings:
         frames: of the tracklet, (N,) int32; 0 where that is not known.
         vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
         blank: whether it has none, (N,) bool.
+        alike: a number of each embedding, the same for exactly the same ones, (N,) int.
     """
 
     ids: NDArray[np.str_]
@@ -47,6 +49,7 @@ class Embeddings:
     frames: NDArray[np.int32]
     vectors: Vectors
     blank: NDArray[np.bool_]
+    alike: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +58,7 @@ class Embeddings:
         """The tracklets at `rows`, in that order."""
         vectors = self.vectors.take(rows) if isinstance(self.vectors, VectorFile) else self.vectors[rows]
         labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows], self.frames[rows])
-        return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows])
+        return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows], self.alike[rows])
 
 
 def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embeddings:
@@ -106,9 +109,10 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
             "every embedding is zero", ids.tolist(), "check that the frames can be read, and train again"
         )
     splits = np.array(table["split"].to_pylist(), dtype=str)
-    labels = [table[name].to_numpy().astype(np.int32)[order] for name in ("pid", "camid", "clothes", "frames")]
-    vectors_kept = VectorFile(path, width, order) if path else memory
-    return Embeddings(ids[order], splits[order], *labels, vectors_kept, norms[order] == 0)
+    pids, camids, clothes, frames = (table[name].to_numpy().astype(np.int32)[order] for name in NUMBERS)
+    kept = VectorFile(path, width, order) if path else memory
+    blank, alike = norms[order] == 0, copies(kept)
+    return Embeddings(ids[order], splits[order], pids, camids, clothes, frames, kept, blank, alike)
 
 
 def _width(paths: Sequence[Path], ids: NDArray[np.str_]) -> int:

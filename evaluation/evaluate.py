@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from evaluation.breakdown import by_length, camera_pairs
-from evaluation.distances import between, chosen_device, euclidean
+from evaluation.distances import between, chosen_device, euclidean, given
 from evaluation.embeddings import (
     Embeddings,
     GalleryKind,
@@ -22,10 +22,14 @@ from evaluation.embeddings import (
     read_embeddings,
     sampling_of,
 )
+from evaluation.expansion import ExpansionSettings, expand
+from evaluation.gallery_blocks import NOBODY
 from evaluation.intervals import bootstrap
+from evaluation.judging import LEFT_OUT, Protocol
 from evaluation.metrics import PerQuery, Scores, chance, per_query
 from evaluation.oddities import oddities
-from evaluation.ranking import LEFT_OUT, NOBODY, Protocol, Ranking, rank_gallery
+from evaluation.ranking import Ranking, rank_gallery
+from evaluation.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
 from storage.errors import DataError
 from storage.progress import Progress, silent
@@ -66,6 +70,12 @@ class EvaluationSettings(Settings):
     )
     ranks: tuple[PositiveInt, ...] = Field((1, 5, 10, 20), min_length=1, description="Ranks at which CMC is reported.")
     top: int = Field(50, ge=1, description="Nearest gallery tracklets kept of each query.")
+    rerank: RerankSettings | None = Field(
+        None, description="k-reciprocal re-ranking; {} takes the paper's settings. None: not."
+    )
+    expansion: ExpansionSettings | None = Field(
+        None, description="Query expansion; {} takes the usual settings. None: not."
+    )
     resamples: int = Field(1000, ge=100, description="Draws of identities for the intervals.")
     seed: int = Field(0, ge=0, description="Of these draws.")
     device: str = neutral("auto", "What computes distances: cpu, cuda, or auto (a GPU where there is one).")
@@ -83,8 +93,7 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
         queries, gallery = queries_and_gallery(embeddings, settings.gallery)
         if settings.protocol == "clothes_changing":
             _need_clothes(queries, gallery)
-        distances = between(queries.vectors, gallery.vectors, chosen_device(settings.device))
-        ranking = rank_gallery(queries, gallery, distances, settings.top, settings.protocol, progress)
+        ranking = _ranked(queries, gallery, settings, progress)
         odd = oddities(embeddings, queries, gallery)
     found = per_query(ranking.ranks, ranking.starts)
     if not found.matches.any():
@@ -117,6 +126,20 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     write_table(_ranks_table(queries, gallery, ranking), out_dir / "ranks.parquet", ROWS_PER_GROUP)
 
 
+def _ranked(queries: Embeddings, gallery: Embeddings, settings: EvaluationSettings, progress: Progress) -> Ranking:
+    """The ranking, with Euclidean distances of what is nearest, or the new ones of a re-ranking."""
+    if settings.expansion:
+        queries = expand(queries, gallery, settings.expansion)
+    if settings.rerank:
+        # what was computed for each item alone is its own
+        gallery = replace(gallery, alike=np.arange(len(gallery)))
+        new = given(rerank(queries.vectors[:], gallery.vectors[:], settings.rerank))
+        return rank_gallery(queries, gallery, new, settings.top, settings.protocol, progress)
+    distances = between(queries.vectors, gallery.vectors, chosen_device(settings.device))
+    ranking = rank_gallery(queries, gallery, distances, settings.top, settings.protocol, progress)
+    return replace(ranking, distances=euclidean(ranking.distances))
+
+
 def _need_clothes(queries: Embeddings, gallery: Embeddings) -> None:
     asked_for = np.isin(gallery.pids, queries.pids) & (gallery.pids != DISTRACTOR_PID)
     of_gallery = gallery.ids[asked_for & (gallery.clothes == 0)].tolist()
@@ -135,8 +158,10 @@ def _protocol(settings: EvaluationSettings, sampling: str | None) -> dict[str, A
         "gallery": settings.gallery,
         "sampling": sampling,
         "left_out": LEAVES_OUT[settings.protocol],
-        "distance": "Euclidean between unit vectors, float32",
+        "distance": "k-reciprocal, float32" if settings.rerank else "Euclidean between unit vectors, float32",
         "ties": "wrong answers first",
+        "reranking": settings.rerank.model_dump() if settings.rerank else None,
+        "expansion": settings.expansion.model_dump() if settings.expansion else None,
     }
 
 
@@ -152,8 +177,8 @@ def _intervals(found: PerQuery, pids: NDArray[np.int32], settings: EvaluationSet
     """Intervals of the metrics, named as they are; None if all counted queries show one identity."""
     counted = found.matches > 0
     pids, first = pids[counted], found.first_match[counted, None]
-    values = [found.average_precision[counted, None], found.inverse_negative_penalty[counted, None]]
-    values = np.concatenate([*values, first <= np.array(settings.ranks)], axis=1)
+    means = np.stack([found.average_precision[counted], found.inverse_negative_penalty[counted]], axis=1)
+    values = np.concatenate([means, first <= np.array(settings.ranks)], axis=1)
     ends = bootstrap(pids, values, settings.resamples, settings.seed, LEVEL)
     if ends is None:
         return None
@@ -211,7 +236,7 @@ def _ranks_table(queries: Embeddings, gallery: Embeddings, ranking: Ranking) -> 
         "gallery_id": gallery.ids.astype(object)[nearest],
         "pid": gallery.pids[nearest],
         "camid": gallery.camids[nearest],
-        "distance": euclidean(ranking.distances[shown]),
+        "distance": ranking.distances[shown],
         "status": np.array(STATUS, dtype=object)[ranking.status[shown]],
     }
     return pa.table(columns, schema=RANKS)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings import Embeddings
-from evaluation.vectors import BLOCK_BYTES, copies
+from evaluation.vectors import BLOCK_BYTES
 
 BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, few enough that their memory is used again and again
 NOBODY = -1
@@ -53,26 +53,23 @@ def gallery_blocks(gallery: Embeddings, known: NDArray[np.int64]) -> tuple[list[
         gallery: G items.
         known: positions of items of the queries' identities, of any shape; `NOBODY` is none.
     """
-    first = copies(gallery.vectors)
     concerned = np.zeros(len(gallery), bool)
     concerned[known[known != NOBODY]] = True
-    groups = np.zeros(len(gallery), bool)
-    groups[first[concerned]] = True
-    concerned = groups[first]
-    order = np.lexsort((np.arange(len(gallery)), first, ~concerned))
+    concerned = np.isin(gallery.alike, gallery.alike[concerned])
+    order = np.lexsort((np.arange(len(gallery)), gallery.alike, ~concerned))
     most = max(1, BLOCK_BYTES // (4 * max(1, gallery.vectors.shape[1])))
     parts = [order[start : start + most] for start in range(0, len(gallery), most)]
-    return [_block(gallery, first, part) for part in parts], -(-int(concerned.sum()) // most)
+    return [_block(gallery, part) for part in parts], -(-int(concerned.sum()) // most)
 
 
-def _block(gallery: Embeddings, first: NDArray[np.intp], members: NDArray[np.intp]) -> Block:
+def _block(gallery: Embeddings, members: NDArray[np.intp]) -> Block:
     columns = members[np.lexsort((members, gallery.camids[members]))]
     camids, starts = np.unique(gallery.camids[columns], return_index=True)
     parts = tuple(slice(a, b) for a, b in zip(starts, [*starts[1:], len(columns)], strict=True))
-    models, model_of = np.unique(first[columns], return_inverse=True)
-    if len(models) == len(columns):
-        models, model_of = columns, None
-    return Block(columns, np.argsort(columns), camids, parts, models, model_of)
+    _, chosen, model_of = np.unique(gallery.alike[columns], return_index=True, return_inverse=True)
+    if len(chosen) == len(columns):
+        return Block(columns, np.argsort(columns), camids, parts, columns, None)
+    return Block(columns, np.argsort(columns), camids, parts, columns[chosen], model_of)
 
 
 def rows_of(block: Block, queries: int, width: int) -> list[NDArray[np.intp]]:

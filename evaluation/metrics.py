@@ -52,8 +52,8 @@ class PerQuery:
         if not counted.any():
             raise ValueError("no query has a match: nothing can be measured")
         cmc = (self.first_match[counted, None] <= np.arange(1, up_to + 1)).mean(0)
-        means = [float(v[counted].mean()) for v in (self.average_precision, self.inverse_negative_penalty)]
-        return Scores(*means, cmc)
+        precision, penalty = self.average_precision[counted].mean(), self.inverse_negative_penalty[counted].mean()
+        return Scores(float(precision), float(penalty), cmc)
 
 
 def per_query(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> PerQuery:
@@ -112,8 +112,8 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
     precision = (harmonic + pairs * (n - harmonic)) / n
     penalty = np.array([_expected_inverse_negative_penalty(*kind) for kind in kinds.T.tolist()])
     cmc = 1 - np.cumprod(misses, axis=1)
-    means = [float(np.average(values, weights=times)) for values in (precision, penalty)]
-    return Scores(*means, np.average(cmc, axis=0, weights=times))
+    precision, penalty, curve = (np.average(values, axis=0, weights=times) for values in (precision, penalty, cmc))
+    return Scores(float(precision), float(penalty), curve)
 
 
 def _expected_inverse_negative_penalty(matches: int, candidates: int) -> float:

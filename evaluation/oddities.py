@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from evaluation.embeddings import Embeddings
-from evaluation.vectors import copies
 from storage.tracklets import DISTRACTOR_PID
 
 SHOWN = 50  # named
@@ -27,7 +26,8 @@ def oddities(embeddings: Embeddings, queries: Embeddings, gallery: Embeddings) -
     """
     shown = gallery.pids[gallery.splits != "query"]
     missing = np.setdiff1d(queries.pids[queries.pids != DISTRACTOR_PID], shown)
-    first = copies(embeddings.vectors)
+    _, first, number = np.unique(embeddings.alike, return_index=True, return_inverse=True)
+    first = first[number]
     again = np.flatnonzero((first != np.arange(len(first))) & ~embeddings.blank)
     return {
         "without_embedding": named(embeddings.ids[embeddings.blank].tolist()),

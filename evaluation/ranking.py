@@ -9,20 +9,15 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings import Embeddings
 from evaluation.gallery_blocks import NOBODY, Block, gallery_blocks, rows_of
-from evaluation.schema import STATUS
+from evaluation.judging import LEFT_OUT, MATCH, WRONG, Judge, Protocol
 from storage.progress import Progress, silent
-from storage.tracklets import DISTRACTOR_PID
 
-WRONG, SAME_CAMERA, SAME_CLOTHES, MATCH = range(len(STATUS))
-LEFT_OUT = (SAME_CAMERA, SAME_CLOTHES)
-Protocol = Literal["standard", "clothes_changing"]
 Distances = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
 """Positions of queries, in order, (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer."""
 
@@ -63,43 +58,6 @@ class Ranking:
     def queries(self) -> NDArray[np.int64]:
         """Whose right answer each is, positions of queries, (M,)."""
         return np.repeat(np.arange(len(self.matches)), self.matches)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """What gallery items are to queries, by a protocol."""
-
-    queries: Embeddings
-    gallery: Embeddings
-    protocol: Protocol
-
-    def status(self, rows: NDArray[np.intp], positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What items (A, P) of the gallery are to the queries (A,): positions in `STATUS`. Distractors match nobody."""
-        queries, gallery, rows = self.queries, self.gallery, rows[:, None]
-        status = np.full(positions.shape, MATCH)
-        if self.protocol == "clothes_changing":
-            status[gallery.clothes[positions] == queries.clothes[rows]] = SAME_CLOTHES
-        status[gallery.camids[positions] == queries.camids[rows]] = SAME_CAMERA
-        status[(gallery.pids[positions] != queries.pids[rows]) | (queries.pids[rows] == DISTRACTOR_PID)] = WRONG
-        status[positions == NOBODY] = WRONG
-        return status
-
-    def known(self) -> NDArray[np.int64]:
-        """Positions of the gallery items of each query's identity, (Q, P); `NOBODY` where there are fewer than P."""
-        order = np.argsort(self.gallery.pids, kind="stable")
-        pids = self.gallery.pids[order]
-        first, last = (np.searchsorted(pids, self.queries.pids, side) for side in ("left", "right"))
-        counts = np.where(self.queries.pids == DISTRACTOR_PID, 0, last - first)
-        place = np.arange(counts.max(initial=0))
-        found = order[np.minimum(first[:, None] + place, len(order) - 1)]
-        return np.where(place < counts[:, None], found, NOBODY)
-
-    def own(self) -> NDArray[np.int64]:
-        """Position of each query's own tracklet in the gallery, (Q,); `NOBODY` where it is not in it."""
-        by_id = np.argsort(self.gallery.ids, kind="stable")
-        ids = self.gallery.ids[by_id]
-        at = np.minimum(np.searchsorted(ids, self.queries.ids), len(ids) - 1)
-        return np.where(ids[at] == self.queries.ids, by_id[at], NOBODY)
 
 
 def rank_gallery(
@@ -180,14 +138,20 @@ class _Search:
     @classmethod
     def begin(cls, judge: Judge, known: NDArray[np.int64], top: int) -> "_Search":
         """Nothing found yet."""
-        queries = len(judge.queries)
-        status = judge.status(np.arange(queries), known)
-        counts = [np.zeros(known.shape, np.int64) for _ in range(3)]
-        right = np.full(known.shape, np.inf, np.float32)
-        nearest, far = np.full((queries, top), NOBODY), np.full((queries, top), np.inf, np.float32)
-        camids = judge.gallery.camids[known]
+        queries, camids = len(judge.queries), judge.gallery.camids[known]
         return cls(
-            judge, known, status, camids, judge.own(), right, *counts, nearest, far, np.full((queries, top), WRONG)
+            judge=judge,
+            known=known,
+            known_status=judge.status(np.arange(queries), known),
+            known_camids=camids,
+            own=judge.own(),
+            right=np.full(known.shape, np.inf, np.float32),
+            as_near=np.zeros(known.shape, np.int64),
+            nearer=np.zeros(known.shape, np.int64),
+            camera_as_near=np.zeros(known.shape, np.int64),
+            nearest=np.full((queries, top), NOBODY),
+            distances=np.full((queries, top), np.inf, np.float32),
+            status=np.full((queries, top), WRONG),
         )
 
     def meet(self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
@@ -218,7 +182,7 @@ class _Search:
                 counts[row] = segments[row].searchsorted(right[row], "right")
             nearer = counts.copy()
             last = np.take_along_axis(segments, np.maximum(counts - 1, 0), 1)
-            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)):
+            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)).tolist():
                 nearer[row] = np.minimum(counts[row], segments[row].searchsorted(right[row]))
             self.nearer[rows] += nearer
         self.as_near[rows] += as_near.sum(0)

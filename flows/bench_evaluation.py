@@ -61,7 +61,8 @@ def generated(
     ids = np.array([f"{name}{number:07d}" for number in range(count)])
     unknown = np.zeros(count, np.int32)
     splits = np.full(count, "query" if name == "q" else "gallery")
-    return Embeddings(ids, splits, pids, camids, unknown, unknown, people(rng, pids, own), np.zeros(count, bool))
+    labels = (pids, camids, unknown, unknown)
+    return Embeddings(ids, splits, *labels, people(rng, pids, own), np.zeros(count, bool), np.arange(count))
 
 
 class Remembered:
@@ -160,7 +161,7 @@ def write_large(path: Path, gallery: int) -> None:
             made = generated(rng, count, name, distractors, own)
             labels = [made.ids, made.splits, made.pids, made.camids, made.clothes, made.frames]
             arrays = [pa.array(values, field.type) for values, field in zip(labels, EMBEDDINGS, strict=False)]
-            flat = pa.array(made.vectors.ravel())
+            flat = pa.array(made.vectors[:].ravel())
             lists = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * WIDTH, flat)
             write(pa.table([*arrays, lists.cast(EMBEDDINGS.field("embedding").type)], schema=EMBEDDINGS), 4096)
 

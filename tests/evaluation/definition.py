@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evaluation.ranking import Protocol
+from evaluation.judging import Protocol
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evaluation.embeddings import read_embeddings
+from evaluation.embeddings import queries_and_gallery, read_embeddings
 from evaluation.evaluate import EvaluationSettings, Inputs, run
+from evaluation.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS
 from storage.errors import DataError
 from storage.tables import read_table
@@ -162,6 +164,30 @@ def test_pairs_of_cameras_and_lengths_of_tracklets_are_told_apart(write_embeddin
         (4, 7, 2, 0.75),
         (8, 15, 1, 1.0),
     ]
+
+
+def test_re_ranking_and_query_expansion_are_named(write_embeddings, random_rows, evaluate) -> None:
+    shard = write_embeddings(random_rows)
+    plain = json.loads((evaluate(shard) / "metrics.json").read_text())
+    assert (plain["protocol"]["reranking"], plain["protocol"]["expansion"]) == (None, None)
+    out = evaluate(shard, rerank={"k1": 4, "k2": 2}, expansion={"neighbours": 1})
+    both = json.loads((out / "metrics.json").read_text())
+    assert both["protocol"]["reranking"] == {"k1": 4, "k2": 2, "weight": 0.3}
+    assert both["protocol"]["expansion"] == {"neighbours": 1, "alpha": 3.0}
+    assert both["protocol"]["distance"] == "k-reciprocal, float32"
+    assert both["mAP"] != plain["mAP"]
+    rows = read_table(out / "ranks.parquet", RANKS).to_pylist()
+    assert all(0 <= row["distance"] <= 1 for row in rows)
+
+
+def test_re_ranked_distances_are_what_is_ranked(write_embeddings, random_rows, evaluate) -> None:
+    shard = write_embeddings(random_rows)
+    out = evaluate(shard, rerank={"k1": 4, "k2": 2}, gallery="without_queries", top=3)
+    queries, gallery = queries_and_gallery(read_embeddings([shard]), "without_queries")
+    distances = rerank(queries.vectors[:], gallery.vectors[:], RerankSettings(k1=4, k2=2))
+    nearest = {q: gallery.ids[np.argsort(row, kind="stable")[0]] for q, row in zip(queries.ids, distances, strict=True)}
+    rows = read_table(out / "ranks.parquet", RANKS).to_pylist()
+    assert {row["query_id"]: row["gallery_id"] for row in rows[::3]} == nearest
 
 
 def test_embeddings_beyond_memory_are_ranked_from_a_file(write_embeddings, random_rows, evaluate, monkeypatch) -> None:

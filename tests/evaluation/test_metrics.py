@@ -13,9 +13,11 @@ from evaluation.breakdown import by_length, camera_pairs
 from evaluation.distances import between
 from evaluation.distances import given as given_distances
 from evaluation.embeddings import Embeddings
+from evaluation.judging import Protocol
 from evaluation.metrics import chance, per_query, scores
-from evaluation.ranking import Protocol, Ranking, rank_gallery
+from evaluation.ranking import Ranking, rank_gallery
 from tests.evaluation.definition import Item, Ranked, ranked
+from tests.evaluation.made import made
 
 LEVELS = np.float32([0.0, 0.25, 0.5, 1.0])  # few, so that ties are common
 items = st.builds(Item, st.integers(0, 3), st.integers(1, 3), st.integers(1, 2))
@@ -34,13 +36,10 @@ def cases(draw) -> tuple[list[Item], list[Item], np.ndarray]:
 
 
 def embeddings(rows: Sequence[Item], name: str, vectors: np.ndarray | None = None) -> Embeddings:
-    pids, camids, clothes = (np.array([getattr(r, n) for r in rows], np.int32) for n in ("pid", "camid", "clothes"))
-    ids = np.array([f"{name}{number:03d}" for number in range(len(rows))])
-    vectors = np.zeros((len(rows), 1), np.float32) if vectors is None else vectors
-    # vectors that are all the same would be taken for copies, and only one's distances be asked for
-    vectors = np.arange(len(rows), dtype=np.float32)[:, None] if not vectors.any() else vectors
-    frames, blank = np.zeros(len(rows), np.int32), np.zeros(len(rows), bool)
-    return Embeddings(ids, np.array([name] * len(rows)), pids, camids, clothes, frames, vectors, blank)
+    # without vectors, distances are given: no two of them may be taken for those of copies
+    vectors = 1 + np.arange(len(rows))[:, None] if vectors is None else vectors
+    labels = ([getattr(row, label) for row in rows] for label in ("pid", "camid", "clothes"))
+    return made([f"{name}{number:03d}" for number in range(len(rows))], vectors, *labels)
 
 
 def rank(queries: Sequence[Item], gallery: Sequence[Item], distances: np.ndarray, protocol: Protocol) -> Ranking:

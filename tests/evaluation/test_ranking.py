@@ -1,28 +1,30 @@
 """Distances between embeddings, and the answers of a gallery that holds the queries themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluation.distances import between, chosen_device, euclidean
 from evaluation.embeddings import Embeddings
-from evaluation.ranking import NOBODY, rank_gallery
+from evaluation.gallery_blocks import NOBODY
+from evaluation.ranking import rank_gallery
 from evaluation.schema import STATUS
 from storage.errors import SettingsError
+from tests.evaluation.made import made
 
 
 def random_embeddings(count: int, name: str, seed: int, identities: int = 6) -> Embeddings:
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, 16))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    ids = np.array([f"{name}{i:03d}" for i in range(count)])
-    pids = rng.integers(0, identities, count).astype(np.int32)
-    camids, clothes = (rng.integers(1, 4, count).astype(np.int32) for _ in range(2))
-    frames, blank = np.zeros(count, np.int32), np.zeros(count, bool)
-    return Embeddings(ids, np.array([name] * count), pids, camids, clothes, frames, vectors.astype("f"), blank)
+    labels = rng.integers(0, identities, count), rng.integers(1, 4, count), rng.integers(1, 4, count)
+    return made([f"{name}{number:03d}" for number in range(count)], vectors, *labels)
 
 
 def joined(a: Embeddings, b: Embeddings) -> Embeddings:
-    return Embeddings(*(np.concatenate([x, y]) for x, y in zip(vars(a).values(), vars(b).values(), strict=True)))
+    both = Embeddings(*(np.concatenate([x, y]) for x, y in zip(vars(a).values(), vars(b).values(), strict=True)))
+    return replace(both, alike=np.arange(len(both)))
 
 
 def test_distances_are_those_between_unit_vectors_in_float32() -> None:
