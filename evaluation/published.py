@@ -171,7 +171,7 @@ def _protocol(metrics: Mapping[str, Any]) -> list[str]:
     said = [GALLERY_KINDS[named["gallery"]], sampling.get(named["sampling"], named["sampling"])]
     done = [
         word
-        for word, settings in (("query expansion", named.get("expansion")), ("re-ranking", named.get("reranking")))
+        for word, settings in (("query expansion", named["expansion"]), ("re-ranking", named["reranking"]))
         if settings
     ]
     return [part for part in [*said, *done] if part]

@@ -109,7 +109,7 @@ def test_a_bar_is_as_long_as_its_value_and_its_whisker_as_wide_as_its_interval()
 @pytest.mark.parametrize(("width", "said"), [(0.2, True), (0.01, False)])
 def test_the_verdict_says_when_intervals_overlap(width, said) -> None:
     tiles = headline({"alone": metrics(0.4, 0.5, width), "after": metrics(0.5, 0.6, width)})
-    assert ("intervals of the two overlap" in verdict(tiles)) == said
+    assert ("Their intervals overlap" in verdict(tiles)) == said
 
 
 def test_what_was_done_to_a_ranking_is_in_its_name_and_its_protocol() -> None:
