@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation measure-poses experiments experiment-skeletons
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -59,8 +59,12 @@ bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 
 bench-archives: $(READY)  ## reading frames from archives beside loose files (2 minutes)
 	@$(BIN)/python -m flows.bench_archives --data $(FRAMES) $(BENCH)
 
-bench-reranking: $(READY)  ## k-reciprocal re-ranking beside the usual way, at the size of MARS (3 minutes)
-	@$(BIN)/python -m flows.bench_reranking $(BENCH)
+bench-evaluation: $(READY)  ## ranking and re-ranking beside the usual ways, and a gallery of a million (15 minutes)
+	@$(BIN)/python -m flows.bench_evaluation $(BENCH)
+	@$(BIN)/python -m flows.bench_reranking
+
+bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minutes)
+	@$(BIN)/python -m flows.bench_search --data $(FRAMES)/bbox_test $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait
@@ -68,10 +72,6 @@ experiments: $(READY)  ## what skeletons and each part of the method give, 3 see
 
 experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons alone, 3 seeds (20 minutes)
 	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
-
-bench-evaluation: $(READY)  ## ranking and metrics beside the usual loop, and a gallery of a million (10 minutes)
-	@$(BIN)/python -m flows.bench_evaluation $(BENCH)
-	@$(BIN)/python -m flows.bench_reranking
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

@@ -21,6 +21,8 @@ from evaluation.drawing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STROKES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)))
+"""Of curves whose colours repeat."""
 WINDOW = 0.04  # smoothing: this part of the steps to either side
 ROOM = 42  # letters of models' names beside each other in a legend
 LINE = 0.2  # inches of a line of a legend
@@ -95,7 +97,10 @@ def _cmc(
     for number, (title, curve) in enumerate(curves.items()):
         last = number == len(curves) - 1
         colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
-        axes.plot(ranks, 100 * np.asarray(curve), color=colours[colour], linewidth=2.0 if last else 1.4, label=title)
+        stroke = "-" if last else STROKES[number // (len(SERIES) - 1) % len(STROKES)]
+        width = 2.0 if last else 1.4
+        shares = 100 * np.asarray(curve)
+        axes.plot(ranks, shares, color=colours[colour], linewidth=width, linestyle=stroke, label=title)
     dashed = (0, (4, 3))
     axes.plot(
         ranks, 100 * np.asarray(chance), color=colours["--quiet"], linewidth=1.2, linestyle=dashed, label="Chance"

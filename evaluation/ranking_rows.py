@@ -140,7 +140,7 @@ def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
     else:
         said = f"The ranking {after} is better in one measure and not in the other than with the {before}: {changes}."
     if all(t["overlap"] for t in compared):
-        said += " Their intervals overlap: it may be chance, which a paired test over identities would tell."
+        said += " Their intervals overlap: it may be chance, which csip compare tests."
     return said
 
 

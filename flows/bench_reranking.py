@@ -1,4 +1,4 @@
-"""What k-reciprocal re-ranking costs beside the usual way, in one run: `make bench-reranking`.
+"""What k-reciprocal re-ranking costs beside the usual way, in one run: `make bench-evaluation`.
 
 The usual way is the definition as the field runs it: all distances and their full order in memory, a loop over the
 items, dense encodings, a loop over the queries. Ours is `evaluation.reranking`. Both rank the same random vectors of

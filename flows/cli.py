@@ -18,7 +18,15 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from flows import artifact_command, data_command, run_commands, store_commands, weights_command
+from flows import (
+    artifact_command,
+    compare_command,
+    data_command,
+    embedding_commands,
+    run_commands,
+    store_commands,
+    weights_command,
+)
 from storage.errors import CsipError, SettingsError
 
 # threads that wait without spinning: torch is up to ten times faster so on a shared machine; read at its import
@@ -155,8 +163,8 @@ def extract(
     """Extract the skeletons of a folder of crops, or of a video's boxes; needs no data set and no server."""
     with told_plainly():
         from flows.config import load_config, make_config
-        from flows.extract_command import Source
         from flows.extract_command import extract as extract_skeletons
+        from flows.sources import Source
 
         loaded = load_config(config, overrides or ()) if config else make_config({"name": "extract"}, overrides or ())
         extract_skeletons(Source(frames, boxes, crops), loaded.extraction, out, pictures, console)
@@ -192,7 +200,7 @@ def export(
             )
         from flows.export_command import export_model, newest_model
 
-        folder = checkpoint or newest_model(_load(config, overrides))
+        folder = checkpoint or newest_model(_load(config, overrides)).path
         export_model(folder, format_name, out, console)
 
 
@@ -201,7 +209,7 @@ app.add_typer(data_command.app, name="data")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 show.command("artifact", epilog=artifact_command.EXAMPLES)(artifact_command.show_artifact)
-for commands in (run_commands.app, store_commands.app):
+for commands in (embedding_commands.app, run_commands.app, compare_command.app, store_commands.app):
     app.registered_commands += commands.registered_commands
 
 

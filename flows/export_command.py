@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.config import Config
-from storage.artifacts import Store
+from storage.artifacts import Artifact, Store
 from storage.errors import DataError, StoreError
 from storage.manifests import MANIFEST
 from storage.object_store import open_store
@@ -33,8 +33,8 @@ def export_model(folder: Path, format_name: str, out: Path | None, console: Cons
     )
 
 
-def newest_model(config: Config) -> Path:
-    """The folder of the newest finetuned model of a configuration's store.
+def newest_model(config: Config) -> Artifact:
+    """The newest finetuned model of a configuration's store.
 
     Raises:
         DataError: there is none.
@@ -44,7 +44,7 @@ def newest_model(config: Config) -> Path:
         raise DataError(
             "there is no finetuned model in this store", where=config.store, fix="csip run CONFIG --to finetuned"
         )
-    return found[-1].path
+    return found[-1]
 
 
 def sound_folder(folder: Path) -> Path:

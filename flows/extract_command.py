@@ -4,7 +4,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,31 +15,16 @@ from evaluation.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.weights import PROJECT
 from flows.progress_bar import progress_bar
+from flows.sources import Source, frames_file, source_frames
 from storage.data_files import DataFiles
 from storage.errors import DataError
-from storage.folders import folder_tracklets
 from storage.frames import read_frame
 from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.tables import ragged_table, read_ragged, write_table
 from storage.tracklets import Tracklet, index_table, read_index
-from storage.videos import Boxes, cut, read_boxes
+from storage.videos import Boxes
 
 SHOWN_FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where frames come from.
-
-    Attributes:
-        path: a folder of crops, or a video.
-        boxes: of the video: a CSV or Parquet table.
-        crops: where the video's crops are kept; in a temporary folder, and gone afterwards, where None.
-    """
-
-    path: Path
-    boxes: Path | None = None
-    crops: Path | None = None
 
 
 def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: Path | None, console: Console) -> None:
@@ -54,7 +38,7 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
         raise DataError("skeletons are written as Parquet", where=out, fix="name a file that ends in .parquet")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        root, tracklets, boxes = _frames(source, Path(temporary), console)
+        root, tracklets, boxes = source_frames(source, Path(temporary), console)
         with console.status("loading the models"):
             stream = make_stream(settings, root)
         total = sum(len(tracklet.frames) for tracklet in tracklets)
@@ -82,11 +66,6 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
     elif source.boxes is None:
         first = tracklets[0].tracklet_id
         console.print(f"look at one: csip show skeletons {first} --file {out} --frames {source.path}")
-
-
-def frames_file(out: Path) -> Path:
-    """Where the names of the frames of a file of skeletons are written."""
-    return out.with_suffix(".frames.parquet")
 
 
 def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> None:
@@ -129,23 +108,6 @@ def draw_all(
         columns = {name: ragged.of(row, name) for name in SKELETON_SHAPES}
         draw(tracklet, columns, root, folder / f"{tracklet.tracklet_id.replace('/', '_')}.png")
         progress(row + 1, len(tracklets), "tracklets")
-
-
-def _frames(source: Source, temporary: Path, console: Console) -> tuple[Path, list[Tracklet], Boxes | None]:
-    if source.path.is_dir():
-        if source.boxes:
-            raise DataError("boxes belong to a video, and this is a folder", where=source.path, fix="drop --boxes")
-        return source.path, folder_tracklets(source.path), None
-    if not source.path.exists():
-        raise DataError("there is no such folder or video", where=source.path, fix="check the path")
-    if source.boxes is None:
-        raise DataError(
-            "a video needs the boxes of its people", where=source.path, fix="give --boxes BOXES.csv (track, frame, ...)"
-        )
-    boxes = read_boxes(source.boxes)
-    folder = source.crops or temporary
-    with progress_bar(console, "crops") as progress:
-        return folder, cut(source.path, boxes, folder, progress), boxes
 
 
 def _move_into_video(file: Path, boxes: Boxes) -> None:

@@ -75,6 +75,21 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: given for name, given in values.items() if any(value != given[0] for value in given)}
 
 
+def seed_groups(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Positions of configurations that differ in seeds only, and do differ; groups of two or more.
+
+    A seed is any setting whose last name is `seed`. Of configurations with the same seeds too, the first counts.
+    """
+    groups: dict[str, dict[str, int]] = {}
+    for number, config in enumerate(configs):
+        seeds: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        for name, value in flat(config).items():
+            (seeds if name.rpartition(".")[2] == "seed" else others)[name] = value
+        groups.setdefault(repr(sorted(others.items())), {}).setdefault(repr(sorted(seeds.items())), number)
+    return [list(group.values()) for group in groups.values() if len(group) > 1]
+
+
 def compared(store: Store, old: Record, new: Record) -> list[Compared]:
     """What became of each step from one run to another, in the order of the newer one."""
     before, now = old["artifacts"], new["artifacts"]

@@ -16,6 +16,7 @@ from evaluation.ranking_rows import interval_text, intervals_told, model_name
 from evaluation.report import cmc_tables
 from evaluation.showcase import answered_queries, portraits, posed_tracklets, shown_tracklets, small_data_uri
 from evaluation.strips import answer_strip
+from flows.models import MODELS
 from storage.artifacts import Artifact
 from storage.schema import SKELETONS
 from storage.tables import read_table
@@ -31,14 +32,6 @@ SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
 ANSWERS = 10  # of a query
 NAMED = 5  # files or tracklets of a finding
-
-MODELS = {
-    "visual": "visual encoder alone",
-    "finetuned": "after finetuning",
-    "recordings": "whole recordings",
-    "sequences": "sequences",
-}
-"""Part of a metrics step -> what was ranked."""
 
 
 def show(result: "Result", data_root: Path) -> None:

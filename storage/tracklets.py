@@ -1,10 +1,11 @@
 """The index: which frames make which tracklet, of whom, by which camera, in which split."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.schema import INDEX
 from storage.tables import read_table, stream_table
@@ -58,3 +59,10 @@ def read_index(paths: Path | Sequence[Path]) -> list[Tracklet]:
 def _tracklets(table: pa.Table) -> Iterator[Tracklet]:
     for row in table.to_pylist():
         yield Tracklet(**(row | {"frames": tuple(row["frames"])}))
+
+
+def find_tracklets(paths: Sequence[Path], wanted: Collection[str]) -> dict[str, Tracklet]:
+    """The tracklets with these ids in index files, as far as they are there: id -> tracklet."""
+    table = read_table(paths, INDEX)
+    chosen = table.filter(pc.is_in(table["tracklet_id"], pa.array(sorted(wanted), pa.string())))
+    return {tracklet.tracklet_id: tracklet for tracklet in _tracklets(chosen)}

@@ -1,7 +1,7 @@
 """The `embeddings` stage: test tracklets to embeddings with a trained model; no skeleton is needed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from storage.progress import Progress
+from storage.progress import Progress, silent
 from storage.schema import EMBEDDINGS
 from storage.tables import write_table
-from storage.tracklets import read_index
+from storage.tracklets import Tracklet, read_index
 from training.clips import FrameSource
 from training.encoders import chosen_device, load_encoder
 from training.model_files import load_part, load_tensors, read_description
@@ -51,12 +52,37 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     Raises:
         WeightsError: the model cannot be had or does not fit.
     """
-    device = chosen_device(settings.device)
-    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, device)
-    size = (shape.image_height, shape.image_width)
-    source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)
+    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device))
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
-    rows, blank = [], []
+    rows = embed_tracklets(inputs.data_root, tracklets, embed, shape, settings, progress)
+    width = embedding_width(shape, inputs.model)
+    table = embeddings_table(tracklets, rows, width, {"csip.sampling": settings.sampling})
+    write_table(table, out_dir / "embeddings.parquet")
+    notes = {"sampling": settings.sampling, "without_readable_frame": without_readable_frame(tracklets, rows)}
+    (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")
+
+
+def embed_tracklets(
+    root: Path,
+    tracklets: Sequence[Tracklet],
+    embed: Embedder,
+    shape: EncoderSettings,
+    settings: EmbedSettings,
+    progress: Progress = silent,
+) -> list[NDArray[np.float32] | None]:
+    """One embedding a tracklet, L2-normalised, (C,) each; None for a tracklet without any readable frame.
+
+    Args:
+        root: folder of the frames.
+        tracklets: whose cameras the model may look at.
+        embed: of `load_embedder`.
+        shape: of `load_embedder`; frames are resized to it.
+        settings: which frames make clips.
+        progress: told after each tracklet.
+    """
+    size = (shape.image_height, shape.image_width)
+    source = FrameSource(root, size, settings.decode_workers, cache_megabytes=0)
+    rows: list[NDArray[np.float32] | None] = []
     for number, tracklet in enumerate(tracklets, start=1):
         length = len(tracklet.frames)
         if settings.sampling == "dense":
@@ -69,12 +95,32 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
             for i in range(0, len(clips), settings.batch_size)
         ]
         rows.append(F.normalize(torch.cat(parts).mean(0), dim=0).numpy() if parts else None)
-        if not parts:
-            blank.append(tracklet.tracklet_id)
         progress(number, len(tracklets), "tracklets")
-    width = next((len(row) for row in rows if row is not None), embedding_width(shape, inputs.model))
+    return rows
+
+
+def without_readable_frame(tracklets: Sequence[Tracklet], rows: Sequence[NDArray[np.float32] | None]) -> list[str]:
+    """Ids of the tracklets that have no embedding."""
+    return [tracklet.tracklet_id for tracklet, row in zip(tracklets, rows, strict=True) if row is None]
+
+
+def embeddings_table(
+    tracklets: Sequence[Tracklet],
+    rows: Sequence[NDArray[np.float32] | None],
+    width: int,
+    about: Mapping[str, str],
+) -> pa.Table:
+    """An `EMBEDDINGS` table; a tracklet without an embedding gets zeros.
+
+    Args:
+        tracklets: N.
+        rows: their embeddings, as of `embed_tracklets`.
+        width: C, of the zeros.
+        about: what the file's metadata say beside the schema's.
+    """
     filled = [np.zeros(width, np.float32) if row is None else row for row in rows]
-    table = pa.table(
+    metadata = {name.encode(): value.encode() for name, value in about.items()}
+    return pa.table(
         {
             "tracklet_id": [t.tracklet_id for t in tracklets],
             "split": [t.split for t in tracklets],
@@ -84,11 +130,8 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
             "frames": [len(t.frames) for t in tracklets],
             "embedding": [row.tolist() for row in filled],
         },
-        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": settings.sampling.encode()}),
+        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | metadata),
     )
-    write_table(table, out_dir / "embeddings.parquet")
-    notes = {"sampling": settings.sampling, "without_readable_frame": blank}
-    (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")
 
 
 def embedding_width(shape: EncoderSettings, model: Path | None) -> int:

@@ -129,7 +129,7 @@ def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model, or its tensors do not fit.
     """
-    about = _described(folder)
+    about = described(folder)
     state = load_tensors(folder / MODEL)
     if about.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
         state = {name.removeprefix("visual."): value for name, value in state.items()}
@@ -184,9 +184,15 @@ def read_about(metadata: Mapping[str, str], where: Path) -> About:
         ) from error
 
 
-def _described(folder: Path) -> About:
-    described = read_description(folder)
-    kind = str(described.get("kind"))
+def described(folder: Path) -> About:
+    """What model a folder (`visual` or `finetuned`) holds.
+
+    Raises:
+        StoreError: the folder's files are missing or damaged.
+        WeightsError: it is no ReID model.
+    """
+    found = read_description(folder)
+    kind = str(found.get("kind"))
     if kind not in KINDS:
         raise WeightsError(
             f"this folder holds no ReID model, but kind {kind!r}",
@@ -194,7 +200,7 @@ def _described(folder: Path) -> About:
             fix="name a folder of the store's artifacts/finetuned or artifacts/visual",
         )
     try:
-        model = KINDS[kind].model_validate(described)
+        model = KINDS[kind].model_validate(found)
     except ValidationError as error:
         names = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
         raise StoreError(

@@ -12,6 +12,7 @@ import pytest
 from evaluation.drawing import PEOPLE
 from evaluation.embedding_map import DISTRACTORS, FEWEST, MOST, drawn, embedding_map, positions, spread
 from evaluation.embeddings import Embeddings
+from tests.evaluation.made import made
 
 ROOT = Path(__file__).parents[2]
 DIMENSIONS = 16
@@ -33,16 +34,13 @@ def people(count: int, cameras: int = 2, takes: int = 2, distractors: int = 0, s
     pids, camids = (np.array(column, np.int32) for column in zip(*rows, strict=True))
     vectors = (centres[pids] + rng.normal(size=(len(rows), DIMENSIONS))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    zeros = np.zeros(len(rows), np.int32)
-    ids = np.array([f"t{number:04d}" for number in range(len(rows))])
-    return Embeddings(ids, np.full(len(rows), "gallery"), pids, camids, zeros, zeros, vectors, zeros == 1)
+    return made([f"t{number:04d}" for number in range(len(rows))], vectors, pids, camids)
 
 
 def without(embeddings: Embeddings, rows: slice) -> Embeddings:
-    vectors, blank = np.array(embeddings.vectors), embeddings.blank.copy()
-    vectors[rows], blank[rows] = 0, True
-    labels = (embeddings.splits, embeddings.pids, embeddings.camids, embeddings.clothes, embeddings.frames)
-    return Embeddings(embeddings.ids, *labels, vectors, blank)
+    vectors = np.array(embeddings.vectors)
+    vectors[rows] = 0
+    return made(embeddings.ids, vectors, embeddings.pids, embeddings.camids)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +68,10 @@ def test_all_tracklets_of_as_many_people_as_asked_for_are_shown_spread_over_all_
 def test_people_of_one_camera_are_left_out_where_others_have_several() -> None:
     several, lonely = people(3), people(5, cameras=1)
     keep = np.flatnonzero(lonely.pids > 3)
-    both = [np.concatenate([getattr(several, name), getattr(lonely, name)[keep]]) for name in vars(several)]
-    found = embedding_map(Embeddings(*both), 20)
+    pids, camids, vectors = (
+        np.concatenate([getattr(several, name), getattr(lonely, name)[keep]]) for name in ("pids", "camids", "vectors")
+    )
+    found = embedding_map(made([f"t{row}" for row in range(len(pids))], vectors, pids, camids), 20)
     assert set(found.tracklets.pids.tolist()) == {1, 2, 3}
     assert embedding_map(lonely, 20).identities == 5
 

@@ -15,9 +15,9 @@ def metrics(sampling: str | None = "dense") -> dict[str, Any]:
     return {"mAP": 0.5, "mINP": 0.4, "cmc": {"1": 0.625}, "protocol": protocol}
 
 
-def check(layout: str, claimed: bool | None = None) -> dict[str, Any]:
+def check(layout: str, claimed: bool | None = None, people: int = 0) -> dict[str, Any]:
     compared = None if claimed is None else {"claimed": claimed, "same": 1, "figures": [0, 0, 0]}
-    return {"layout": layout, "published": compared}
+    return {"layout": layout, "published": compared, "splits": {"query": {"identities": people}}}
 
 
 def test_every_result_has_a_source_a_protocol_and_figures_of_its_data_set() -> None:
@@ -47,6 +47,12 @@ def test_another_data_set_in_the_same_layout_has_ours_nowhere_near() -> None:
     assert "are not that data set (1 of 3 published counts" in found["says"]
 
 
+def test_recordings_of_another_number_of_people_are_not_biwi() -> None:
+    found = published_results(check("biwi", people=5), "Sequences", metrics(None), [], "Walking")
+    assert not any(row["ours"] for row in found["rows"])
+    assert "(5 people ask, not 28)" in found["says"]
+
+
 @pytest.mark.parametrize("layout", ["folder", "manifest", "utd_mhad", "ccvid"])
 def test_a_data_set_without_published_results_says_so(layout: str) -> None:
     found = published_results(check(layout), "After finetuning", metrics(), [])
@@ -59,7 +65,8 @@ def test_a_data_set_without_published_results_says_so(layout: str) -> None:
 )
 def test_ours_stands_in_the_column_of_the_part_that_asked(layout: str, probe: str | None, column: str) -> None:
     settings = [{"name": "data.layout", "value": layout}, {"name": "data.sequences.probe", "value": probe}]
-    found = published_results(check(layout), "Sequences", metrics(None), [], probe_of(settings))
+    people = {"biwi": 28, "ias": 11}[layout]
+    found = published_results(check(layout, people=people), "Sequences", metrics(None), [], probe_of(settings))
     cells = dict(zip(found["columns"], found["rows"][-1]["cells"], strict=True))
     assert cells.pop(asks(column)) == "62.5"
     assert set(cells.values()) == {"–"}

@@ -27,7 +27,7 @@ WAYS = {
     "module": ("import {module}", "", "{module}.{name}()"),
     "module as": ("import {module} as {short}", "", "{short}.{name}()"),
     "inside": ("", "from {module} import {name}", "{name}()"),
-    "module inside": ("", "import {module} as inner", "inner.{name}()"),
+    "module inside": ("", "import {module} as inner_{short}", "inner_{short}.{name}()"),
     "re-exported": ("from training.all import {name}", "", "{name}()"),
 }
 """How code calls a function of another module: import of the module, import in the function, the call."""

@@ -1,0 +1,160 @@
+"""What `evaluation.comparison` found, as the sentences and rows of a page and of a terminal, and the page itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.curves import cmc_curve
+from evaluation.findings import percent, points
+from evaluation.page import template
+from evaluation.ranking_rows import protocol
+
+TOLD = ("better", "worse")
+AXIS = 100.0  # width of the scale of drawn intervals, on which all of them and 0 lie
+
+
+def sentences(found: Mapping[str, Any]) -> list[str]:
+    """One plain sentence for each result but the reference, on mAP."""
+    told = []
+    for result in found["results"][1:]:
+        row = result["metrics"]["mAP"]
+        sure = ""
+        if row["difference_interval"]:
+            low, high = map(change, row["difference_interval"])
+            sure = f" (95 % interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
+        told.append(
+            f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {change(row['difference'])} "
+            f"points{sure}."
+        )
+    return told
+
+
+IS = {
+    "better": "better than {}",
+    "worse": "worse than {}",
+    "the same": "the same as {}",
+    "not told apart": "not told apart from {}",
+    "not tested": "not tested against {}",
+}
+
+
+def change(difference: float) -> str:
+    """A difference of two shares in percentage points, signed unless it is 0."""
+    text = points(difference)
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with as many digits as it deserves, after a sign."""
+    if p is None:
+        return "–"
+    return "<\u00a00.001" if p < 0.001 else f"=\u00a0{p:.3f}" if p < 0.1 else f"=\u00a0{p:.2f}"
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """The ends of an interval of shares in percent."""
+    return "–" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"
+
+
+def difference_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each metric of each result but the reference: as text, and as places on a common scale with 0."""
+    rows = [(r["name"], metric, r["metrics"][metric]) for r in found["results"][1:] for metric in found["metrics"]]
+    ends = [0.0, *(end for *_, row in rows for end in row["difference_interval"] or [row["difference"]])]
+    low, width = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def place(value: float) -> str:
+        return f"{AXIS * (value - low) / width:.2f}"
+
+    return [
+        {
+            "name": name,
+            "metric": metric,
+            "difference": change(row["difference"]),
+            "interval": " to ".join(change(end) for end in row["difference_interval"] or []) or "–",
+            "p": p_value(row["p"]),
+            "p_corrected": p_value(row["p_corrected"]),
+            "verdict": row["verdict"],
+            "kind": row["verdict"] if row["verdict"] in TOLD else "",
+            "zero": place(0.0),
+            "at": place(row["difference"]),
+            "ends": [place(end) for end in row["difference_interval"] or []],
+        }
+        for name, metric, row in rows
+    ]
+
+
+def render(
+    found: Mapping[str, Any],
+    abouts: Mapping[str, str],
+    settings: Mapping[str, Sequence[Any]],
+    seeds: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Any],
+) -> str:
+    """The page.
+
+    Args:
+        found: by `evaluation.comparison.compare`.
+        abouts: result -> what it is, in a few words.
+        settings: setting in which results differ -> its value in each, in their order.
+        seeds: groups that differ in seeds only: `results` (names) and `metrics` (of `over_seeds`).
+        metrics: metrics.json of the reference.
+    """
+    cmc = found["cmc"]
+    return template("compare.html").render(
+        found=found,
+        lead=sentences(found),
+        abouts=abouts,
+        settings={name: [setting(value) for value in values] for name, values in settings.items()},
+        seeds=seeds,
+        differences=difference_rows(found),
+        several=len(found["results"]) > 2,
+        curve=cmc_curve(cmc["ranks"], cmc["curves"], cmc["chance"], "CMC curves"),
+        cameras=[(r["name"], camera_matrix(r["camera_pairs"])) for r in found["results"][1:] if r.get("camera_pairs")],
+        lengths=[(r["name"], [_length(row) for row in r["lengths"]]) for r in found["results"][1:] if r.get("lengths")],
+        protocol=protocol(metrics),
+        interval=interval,
+        change=change,
+    )
+
+
+def setting(value: Any) -> str:
+    """A setting's value for a person to read."""
+    return "none" if value is None else str(value)
+
+
+def camera_matrix(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Differences of mAP by camera of the query and of the gallery: cameras, and a row of cells for each.
+
+    A cell's strength is its difference as a part of the largest one, 0 to 1.
+    """
+    cells = {(row["query_camid"], row["gallery_camid"]): row for row in pairs}
+    cameras = sorted({camid for pair in cells for camid in pair})
+    changes = {pair: row["mAP"]["after"] - row["mAP"]["before"] for pair, row in cells.items()}
+    largest = max(map(abs, changes.values()), default=0) or 1
+    rows = [
+        {
+            "camid": one,
+            "cells": [
+                {
+                    "text": change(changes[one, other]),
+                    "queries": cells[one, other]["queries"],
+                    "kind": "right" if changes[one, other] > 0 else "wrong",
+                    "strength": round(abs(changes[one, other]) / largest, 2),
+                }
+                if (one, other) in cells
+                else None
+                for other in cameras
+            ],
+        }
+        for one in cameras
+        if any((one, other) in cells for other in cameras)
+    ]
+    return {"cameras": cameras, "rows": rows}
+
+
+def _length(row: Mapping[str, Any]) -> dict[str, Any]:
+    def shown(metric: str) -> dict[str, str]:
+        before, after = row[metric]["before"], row[metric]["after"]
+        return {"before": percent(before), "after": percent(after), "change": change(after - before)}
+
+    frames = str(row["from"]) if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
+    return {"frames": frames, "queries": row["queries"], "mAP": shown("mAP"), "rank_1": shown("rank_1")}

@@ -1,0 +1,178 @@
+"""What embeddings of other programs must be to be evaluated: checked row by row, all that is wrong told at once."""
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from storage.errors import DataError
+from storage.schema import EMBEDDINGS
+from storage.tracklets import JUNK_PID
+from storage.wording import below, many
+
+VECTOR, NAME = "embedding", "tracklet_id"
+NEEDED = {"split": pa.string(), "pid": pa.int32(), "camid": pa.int32()}
+OPTIONAL = {NAME: pa.string(), "clothes": pa.int32(), "frames": pa.int32()}
+EVALUATED = ("query", "gallery")
+SHOWN = 5  # rows and names in a line
+NEAR = 0.6  # how alike a column's name must be to one that is missing
+NEARER = 0.75  # to one that need not be there: it may well be something else
+LAYOUT = "docs/external-embeddings.md says which columns there are"
+
+
+@dataclass(frozen=True)
+class External:
+    """What was read.
+
+    Attributes:
+        table: query and gallery rows, an `EMBEDDINGS` table.
+        notes: what is odd and no error, a sentence each.
+    """
+
+    table: pa.Table
+    notes: tuple[str, ...]
+
+
+def vectors_of(table: pa.Table, where: object) -> NDArray[np.float32]:
+    """The vectors of a table, (N, D).
+
+    Raises:
+        DataError: there is no such column, it holds no floats, or vectors of several dimensions, or none in a row.
+    """
+    if VECTOR not in table.column_names:
+        raise DataError(
+            f"there is no column {VECTOR!r}{_hint(VECTOR, table.column_names, NEAR)}", where=where, fix=LAYOUT
+        )
+    column = table[VECTOR].combine_chunks()
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(of(column.type) for of in kinds) or not pa.types.is_floating(column.type.value_type):
+        raise DataError(
+            f"the column {VECTOR!r} is of type {column.type}", where=where, fix="a list of float16, float32 or float64"
+        )
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    usual = Counter(lengths.tolist()).most_common(1)[0][0] if len(lengths) else 0
+    other = np.flatnonzero((lengths != usual) | (lengths <= 0))
+    if len(other):
+        raise DataError(
+            f"{many(len(other), 'row')} of {len(lengths):,} hold no vector of {max(usual, 1)} values as the others do",
+            where=f"{where}: {_rows(other)}",
+            fix="every tracklet needs one vector, all of the same model",
+        )
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told as that
+        return flat.astype(np.float32).reshape(len(lengths), usual)
+
+
+def label_columns(table: pa.Table, where: object) -> dict[str, list[Any]]:
+    """The labels of a table as plain values, a list a column; columns that are not ours are left out.
+
+    Raises:
+        DataError: columns are missing, twice there, or hold what they must not; all is listed.
+    """
+    names = [name for name in table.column_names if name != VECTOR]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems = [f"there are two columns {name!r}" for name in twice]
+    others = [name for name in names if name not in NEEDED | OPTIONAL]
+    problems += [f"there is no column {n!r}{_hint(n, others, NEAR)}" for n in NEEDED if n not in names]
+    absent = [name for name in OPTIONAL if name not in names]
+    # one that is misspelt would be left out without a word
+    problems += [f"the column {n!r} is not known{hint}" for n in others if (hint := _hint(n, absent, NEARER))]
+    columns: dict[str, list[Any]] = {}
+    for name, kind in (NEEDED | OPTIONAL).items():
+        if name not in names or name in twice:
+            continue
+        try:
+            columns[name] = table[name].cast(kind).to_pylist()
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            problems.append(f"column {name!r}: {error}")
+            continue
+        empty = np.flatnonzero([value is None or value == "" for value in columns[name]])
+        if len(empty):
+            problems.append(f"column {name!r} is empty in {_rows(empty)}")
+    _refuse(problems, where)
+    return columns
+
+
+def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[Any]], where: object) -> External:
+    """The query and gallery rows of vectors (N, D) and their labels, N each, if they can be evaluated.
+
+    Raises:
+        DataError: there are no queries or no gallery, rows with values that are not finite, of unknown cameras or with
+            impossible labels, or ids that are there twice.
+    """
+    splits = np.array(labels["split"], str)
+    pids, camids = (np.array(labels[name], np.int64) for name in ("pid", "camid"))
+    # names of rows that have none sort as the rows do
+    names = np.array(labels.get(NAME) or [f"{row:0{len(str(len(vectors)))}d}" for row in range(len(vectors))], object)
+    tested = np.isin(splits, EVALUATED)
+    kept = tested & (pids != JUNK_PID)
+    notes = [
+        f"{many(count, 'row')} of split {split!r} left out: only {' and '.join(EVALUATED)} are evaluated"
+        for split, count in sorted(Counter(splits[~tested].tolist()).items())
+    ]
+    junk = int(np.count_nonzero(tested & ~kept))
+    notes += [f"{many(junk, 'row')} of pid {JUNK_PID} (junk) left out"] if junk else []
+    problems = [
+        f"there is no {split} row (splits: {', '.join(sorted(set(splits.tolist()))) or 'none'})"
+        for split in EVALUATED
+        if not np.any(kept & (splits == split))
+    ]
+    wrong = {
+        "with values that are not finite in float32": ~np.isfinite(vectors).all(axis=1),
+        f"with a pid below {JUNK_PID}": pids < JUNK_PID,
+        "with a camid below 0 (without cameras nothing can be evaluated)": camids < 0,
+    } | {f"with {n} below 0": np.array(labels[n]) < 0 for n in ("clothes", "frames") if n in labels}
+    for what, rows in wrong.items():
+        found = names[kept & rows].tolist()
+        problems += [f"{many(len(found), 'row')} {what}: {_some(found)}"] if found else []
+    twice = [name for name, count in Counter(names[kept].tolist()).items() if count > 1]
+    if twice:
+        problems.append(
+            f"{many(len(twice), 'tracklet id')} there more than once: {_some(twice)} (a query stays in the gallery as "
+            "it is, see evaluation.gallery)"
+        )
+    _refuse(problems, where)
+    shown = set(pids[kept & (splits == "gallery")].tolist())
+    missing = sorted(set(pids[kept & (splits == "query")].tolist()) - shown)
+    if missing:
+        notes.append(f"{many(len(missing), 'query pid')} in no gallery row: {_some(missing)}")
+    nothing = [0] * len(vectors)
+    columns = {"clothes": nothing, "frames": nothing} | dict(labels) | {NAME: names.tolist()}
+    return External(_table(vectors[kept], columns, np.flatnonzero(kept)), tuple(notes))
+
+
+def _table(vectors: NDArray[np.float32], columns: Mapping[str, Sequence[Any]], rows: NDArray[np.intp]) -> pa.Table:
+    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
+    made = {VECTOR: pa.ListArray.from_arrays(offsets, vectors.ravel(), type=EMBEDDINGS.field(VECTOR).type)}
+    made |= {
+        field.name: pa.array([columns[field.name][row] for row in rows], field.type)
+        for field in EMBEDDINGS
+        if field.name != VECTOR
+    }
+    return pa.table([made[field.name] for field in EMBEDDINGS], schema=EMBEDDINGS)
+
+
+def _refuse(problems: Sequence[str], where: object) -> None:
+    if problems:
+        what = problems[0] if len(problems) == 1 else f"{len(problems)} problems:{below(problems)}"
+        raise DataError(what, where=where, fix=LAYOUT, problems=problems)
+
+
+def _hint(name: str, there: Sequence[str], alike: float) -> str:
+    close = difflib.get_close_matches(name, there, 1, cutoff=alike)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _rows(rows: NDArray[np.intp]) -> str:
+    return f"row {_some(rows.tolist())} (from 0)"
+
+
+def _some(names: Sequence[Any]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(str(name) for name in names[:SHOWN]) + more
