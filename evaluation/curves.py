@@ -99,7 +99,8 @@ def _cmc(
         colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
         stroke = "-" if last else STROKES[number // (len(SERIES) - 1) % len(STROKES)]
         width = 2.0 if last else 1.4
-        axes.plot(ranks, 100 * np.asarray(curve), color=colours[colour], linewidth=width, linestyle=stroke, label=title)
+        shares = 100 * np.asarray(curve)
+        axes.plot(ranks, shares, color=colours[colour], linewidth=width, linestyle=stroke, label=title)
     dashed = (0, (4, 3))
     axes.plot(
         ranks, 100 * np.asarray(chance), color=colours["--quiet"], linewidth=1.2, linestyle=dashed, label="Chance"

@@ -46,20 +46,25 @@ class Benchmark(NamedTuple):
         metrics: columns.
         results: rows.
         note: what holds for all of them.
+        people: identities that ask, where `storage.datasets.published` has no counts to know the data set by.
     """
 
     name: str
     metrics: tuple[str, ...]
     results: tuple[Result, ...]
     note: str = ""
+    people: int | None = None
 
 
 def _probes(
-    name: str, probes: tuple[str, str], figures: Mapping[tuple[str, str, str], tuple[float, float]]
+    name: str,
+    people: int,
+    probes: tuple[str, str],
+    figures: Mapping[tuple[str, str, str], tuple[float, float]],
 ) -> Benchmark:
     columns = tuple(map(asks, probes))
     rows = tuple(Result(*method, dict(zip(columns, values, strict=True))) for method, values in figures.items())
-    return Benchmark(name, columns, rows, "What asks is named, the other part of the test answers.")
+    return Benchmark(name, columns, rows, "What asks is named, the other part of the test answers.", people)
 
 
 def asks(probe: str) -> str:
@@ -96,8 +101,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         "Usually the mean of ten splits.",
     ),
-    "biwi": _probes("BIWI", ("Still", "Walking"), {TRANSG: (68.7, 32.7), MOCOS: (72.0, 36.0), HI_MPC: (47.5, 27.3)}),
-    "ias": _probes("IAS-Lab", ("A", "B"), {TRANSG: (49.2, 59.1), MOCOS: (51.9, 61.5), HI_MPC: (45.6, 48.2)}),
+    "biwi": _probes(
+        "BIWI", 28, ("Still", "Walking"), {TRANSG: (68.7, 32.7), MOCOS: (72.0, 36.0), HI_MPC: (47.5, 27.3)}
+    ),
+    "ias": _probes("IAS-Lab", 11, ("A", "B"), {TRANSG: (49.2, 59.1), MOCOS: (51.9, 61.5), HI_MPC: (45.6, 48.2)}),
 }
 """Layout -> what is published on the data set that is usually laid out so."""
 
@@ -128,7 +135,8 @@ def published_results(
     benchmark, compared = BENCHMARKS.get(check["layout"]), check["published"]
     if benchmark is None:
         return {"says": "No published results are known here for this data set.", "rows": []}
-    beside = compared is None or compared["claimed"]
+    asking = check["splits"].get("query", {}).get("identities", 0)
+    beside = compared["claimed"] if compared else asking == benchmark.people
     rows = [
         {
             "name": result.method,
@@ -156,10 +164,11 @@ def published_results(
             "protocols differ, or are not known, numbers stand side by side and are not compared."
         )
     else:
+        of_figures = f"{compared['same']} of {len(compared['figures'])} published counts" if compared else ""
+        differs = f"{of_figures} are the same" if compared else f"{asking} people ask, not {benchmark.people}"
         says = (
-            f"The frames are laid out as those of {benchmark.name}, but are not that data set "
-            f"({compared['same']} of {len(compared['figures'])} published counts are the same): what is published on "
-            f"{benchmark.name} is no measure here."
+            f"The data are laid out as those of {benchmark.name}, but are not that data set ({differs}): what is "
+            f"published on {benchmark.name} is no measure here."
         )
     columns, note = benchmark.metrics, benchmark.note
     return {"says": says, "name": benchmark.name, "columns": columns, "note": note, "rows": rows, "beside": beside}
@@ -171,7 +180,7 @@ def _protocol(metrics: Mapping[str, Any]) -> list[str]:
     said = [GALLERY_KINDS[named["gallery"]], sampling.get(named["sampling"], named["sampling"])]
     done = [
         word
-        for word, settings in (("query expansion", named.get("expansion")), ("re-ranking", named.get("reranking")))
+        for word, settings in (("query expansion", named["expansion"]), ("re-ranking", named["reranking"]))
         if settings
     ]
     return [part for part in [*said, *done] if part]

@@ -24,9 +24,7 @@ def model_name(title: str, metrics: Metrics) -> str:
     """What was ranked, and what was done to its ranking: `After finetuning, expanded and re-ranked`."""
     named = metrics["protocol"]
     done = [
-        word
-        for word, settings in (("expanded", named.get("expansion")), ("re-ranked", named.get("reranking")))
-        if settings
+        word for word, settings in (("expanded", named["expansion"]), ("re-ranked", named["reranking"])) if settings
     ]
     return f"{title}, {' and '.join(done)}" if done else title
 
@@ -142,7 +140,7 @@ def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
     else:
         said = f"The ranking {after} is better in one measure and not in the other than with the {before}: {changes}."
     if all(t["overlap"] for t in compared):
-        said += " The intervals of the two overlap: these test identities alone do not tell them apart."
+        said += " Their intervals overlap: it may be chance, which csip compare tests."
     return said
 
 
@@ -169,8 +167,8 @@ def protocol(metrics: Metrics) -> list[tuple[str, str]]:
         ("Left out", named["left_out"]),
         *([("Frames", SAMPLINGS.get(sampling, sampling))] if sampling else []),
         ("Distance", f"{named['distance']}; ties: {named['ties']}"),
-        *([("Expansion", _settings_told(named.get("expansion")))] if named.get("expansion") else []),
-        *([("Re-ranking", _settings_told(named.get("reranking")))] if named.get("reranking") else []),
+        *([("Expansion", _settings_told(named["expansion"]))] if named.get("expansion") else []),
+        *([("Re-ranking", _settings_told(named["reranking"]))] if named.get("reranking") else []),
         ("Chance", "expected value under a random ranking of the same gallery, exact"),
     ]
 

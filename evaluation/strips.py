@@ -57,6 +57,6 @@ def _cell(frame: Frame, caption: str, colour: Colour) -> Frame:
 def _cut(frame: Frame, shape: float) -> Frame:
     """The middle of a frame whose width is `shape` of its height."""
     height, width = frame.shape[:2]
-    wide, tall = min(width, round(height * shape)), min(height, round(width / shape))
+    wide, tall = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
     left, top = (width - wide) // 2, (height - tall) // 2
     return frame[top : top + tall, left : left + wide]

@@ -1,99 +1,16 @@
 """What the report says of numbers: plainly, whichever way they turn out."""
 
-from typing import Any
-
 import pytest
 
 from evaluation.findings import (
     accuracy_rows,
     blocks,
     duration,
-    headline,
     histogram,
     joint_table,
-    lineage_rows,
     points,
-    protocol,
-    score_table,
     status_rows,
-    verdict,
 )
-
-
-def metrics(mean: float, rank1: float) -> dict[str, Any]:
-    return {
-        "mAP": mean,
-        "cmc": {"1": rank1, "5": 0.9},
-        "chance": {"mAP": 0.05, "cmc": {"1": 0.02, "5": 0.1}},
-        "queries": 4,
-        "counted_queries": 3,
-        "gallery": 10,
-        "distractors": 2,
-        "protocol": {
-            "gallery": "with_queries",
-            "sampling": "dense",
-            "name": "standard",
-            "left_out": "own camera",
-            "distance": "Euclidean",
-            "ties": "wrong answers first",
-        },
-    }
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        ((0.4, 0.5), (0.5, 0.6), "is better than with the visual encoder alone: mAP +10.0, Rank-1 +10.0 points"),
-        ((0.5, 0.6), (0.4, 0.6), "is not better than with the visual encoder alone: mAP −10.0, Rank-1 +0.0 points"),
-        ((0.5, 0.5), (0.6, 0.4), "better in one measure and not in the other"),
-    ],
-)
-def test_the_verdict_says_plainly_whether_finetuning_helped(before, after, said) -> None:
-    tiles = headline({"Visual encoder alone": metrics(*before), "After finetuning": metrics(*after)})
-    assert said in verdict(tiles)
-
-
-def test_one_model_alone_is_compared_with_nothing() -> None:
-    tiles = headline({"CLIP": metrics(0.4, 0.5)})
-    assert tiles[0]["before"] is None
-    assert "nothing to compare" in verdict(tiles)
-
-
-def test_headline_numbers_stand_beside_the_first_model_and_chance() -> None:
-    mean, first = headline({"alone": metrics(0.4, 0.5), "after": metrics(0.512, 0.6)})
-    assert (mean["name"], mean["value"], mean["before"], mean["chance"]) == ("mAP", "51.2", "40.0", "5.0")
-    assert (first["name"], first["value"], first["before"], first["chance"]) == ("Rank-1", "60.0", "50.0", "2.0")
-
-
-def test_the_score_table_ends_with_chance() -> None:
-    table = score_table({"alone": metrics(0.4, 0.5), "after": metrics(0.5, 0.6)})
-    assert table["columns"] == ["mAP", "Rank-1", "Rank-5"]
-    assert [(row["name"], row["values"]) for row in table["rows"]] == [
-        ("alone", ["40.0", "50.0", "90.0"]),
-        ("after", ["50.0", "60.0", "90.0"]),
-        ("Chance", ["5.0", "2.0", "10.0"]),
-    ]
-
-
-def test_the_protocol_names_gallery_sampling_ties_and_queries_that_were_not_counted() -> None:
-    said = dict(protocol(metrics(0.4, 0.5)))
-    assert said["Queries"] == "3 counted of 4; 1 have no match that counts"
-    assert "query tracklets kept in the gallery" in said["Gallery"]
-    assert said["Frames"].startswith("dense")
-    assert "wrong answers first" in said["Distance"]
-    assert said["Protocol"] == "standard"
-
-
-def test_tracklets_without_an_embedding_are_named() -> None:
-    some = metrics(0.4, 0.5) | {"without_embedding": {"count": 2, "first": ["a", "b"]}}
-    assert dict(protocol(some))["No embedding"] == "2 tracklets without a readable frame, ranked as like nobody: a, b"
-    assert "No embedding" not in dict(protocol(metrics(0.4, 0.5)))
-
-
-def test_an_unknown_sampling_is_not_made_up() -> None:
-    unknown = metrics(0.4, 0.5)
-    unknown["protocol"]["sampling"] = None
-    assert "Frames" not in dict(protocol(unknown))
 
 
 @pytest.mark.parametrize(
@@ -163,16 +80,3 @@ def test_accuracy_by_joint_is_of_the_test_identities_where_there_are_any() -> No
     assert table == {"name": "everybody", "rows": [{"name": "right hip", "values": ["20.0", "25.0", "–"]}]}
     other = MEASURED | {"by_joint": {}}
     assert joint_table({"accuracy": {"all": MEASURED, "test": other}}) == {"name": "test identities", "rows": []}
-
-
-def test_lineage_has_one_row_a_stage_with_the_time_of_all_its_parts() -> None:
-    made = {"device": "cpu", "made": "2026-01-01T00:00:00Z"}
-    shards = [
-        {"stage": "skeletons", "artifact": f"skeletons {i}", "key": f"k{i}", "seconds": 20, **made} for i in (0, 1)
-    ]
-    index, skeletons = lineage_rows(
-        [{"stage": "index", "artifact": "index", "key": "k", "seconds": 0.2, **made}, *shards]
-    )
-    assert (index["count"], index["time"]) == (1, "0.2 s")
-    assert (skeletons["count"], skeletons["time"]) == (2, "40 s")
-    assert skeletons["parts"] == [("skeletons 0", "k0"), ("skeletons 1", "k1")]

@@ -2,26 +2,30 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 
+from evaluation import evaluate
+from evaluation.strips import WIDTH
 from extraction import scoring
 from flows.rebuild import Result
-from flows.showing import LARGEST, show
+from flows.showing import LARGEST, metric_rows, show
 from storage.artifacts import Artifact, Store
 from storage.data_check import data_check
 from storage.data_findings import of_lists
 from storage.progress import silent
-from storage.schema import SKELETONS
+from storage.schema import EMBEDDINGS, SKELETON_SHAPES, SKELETONS
 from storage.skeleton import NUM_JOINTS
 from storage.tables import ragged_table, write_table
 from storage.tracklets import Tracklet, index_table
@@ -148,6 +152,67 @@ def test_the_best_and_the_worst_tracklets_are_pictures_below_the_size_that_prefe
 def test_a_run_that_stopped_before_the_quality_shows_nothing_of_it(shown, artifacts) -> None:
     del artifacts["quality"]
     assert shown(artifacts).keys() == {"steps", "data-set", "data-check"}
+
+
+@pytest.fixture
+def evaluated(artifacts, tmp_path) -> dict[str, Artifact]:
+    """As `artifacts`, with the evaluations of two models on test tracklets of three people."""
+    found = dict(artifacts)
+    store = found["index"].store
+    rng = np.random.default_rng(0)
+    rows = [(f"{pid:04d}C{camid}T0001", pid, camid) for pid in (3, 4, 5) for camid in (1, 2)]
+    frames = tuple(f"{t}.png" for t in range(FRAMES))
+    tracklets = [Tracklet(name, "query" if camid == 1 else "gallery", pid, camid, frames) for name, pid, camid in rows]
+    write_table(index_table(tracklets), found["index"].path / "test-001.parquet")
+    poses = Artifact(store, "skeletons", "test-001", "digest", {"files": {}, "made": {"seconds": 0.1}})
+    poses.path.mkdir(parents=True)
+    values = {name: [np.zeros((FRAMES, *shape)) for _ in rows] for name, shape in SKELETON_SHAPES.items()}
+    write_table(ragged_table([name for name, *_ in rows], values, SKELETONS), poses.path / "skeletons.parquet")
+    found["skeletons test-001"] = poses
+    for number, model in enumerate(("visual", "finetuned")):
+        vectors = [np.eye(8)[pid] + (1.5 - number) * 0.3 * rng.normal(size=8) for _, pid, _ in rows]
+        columns = [[name, "query" if camid == 1 else "gallery", pid, camid, 0, FRAMES] for name, pid, camid in rows]
+        table = pa.Table.from_pylist(
+            [dict(zip(EMBEDDINGS.names, [*c, v.tolist()], strict=True)) for c, v in zip(columns, vectors, strict=True)],
+            EMBEDDINGS,
+        )
+        write_table(table, tmp_path / f"{model}.parquet")
+        artifact = Artifact(store, "metrics", model, "digest", {"files": {}, "made": {"seconds": 0.1}})
+        artifact.path.mkdir(parents=True)
+        evaluate.run(evaluate.Inputs((tmp_path / f"{model}.parquet",)), evaluate.EvaluationSettings(), artifact.path)
+        found[f"metrics {model}"] = artifact
+    return found
+
+
+def test_metrics_are_told_with_their_intervals_and_kept_as_numbers(shown, evaluated) -> None:
+    table = shown(evaluated)["metrics"]
+    assert "95 % intervals: bootstrap over 3 identities" in table.description
+    rows = json.loads(table.data)
+    assert [row["model"] for row in rows] == ["visual encoder alone", "after finetuning", "chance"]
+    assert list(rows[0]) == ["model", "mAP", "mINP", "Rank-1", "Rank-5", "Rank-10", "Rank-20"]
+    assert re.fullmatch(r"\d+\.\d % \(\d+\.\d to \d+\.\d\)", rows[1]["mAP"])
+    assert re.fullmatch(r"\d+\.\d %", rows[2]["mAP"]), "chance is exact"
+    numbers = metric_rows(Result(evaluated, (), "run", 1.0))
+    assert [f"{100 * row['mAP']:.1f} %" for row in numbers] == [row["mAP"].partition(" (")[0] for row in rows]
+
+
+def test_the_cmc_curve_and_two_queries_with_their_answers_are_pictures(shown, evaluated) -> None:
+    found = shown(evaluated)
+    curve = base64.b64decode(found["cmc"].data.removeprefix("data:image/png;base64,"))
+    assert cv2.imdecode(np.frombuffer(curve, np.uint8), cv2.IMREAD_COLOR).shape[1] > 600
+    for kind in ("easy", "hard"):
+        picture = found[f"query-{kind}"]
+        assert len(picture.data) <= LARGEST
+        assert re.match(rf"{kind.capitalize()}: 000\dC1T0001, average precision", picture.description)
+        data = base64.b64decode(picture.data.removeprefix("data:image/jpeg;base64,"))
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[1] > 6 * WIDTH
+
+
+def test_a_ranking_without_images_has_a_curve_and_no_pictures_of_queries(shown, evaluated) -> None:
+    del evaluated["quality"]
+    found = shown(evaluated)
+    assert "cmc" in found
+    assert not [key for key in found if key.startswith("query-")]
 
 
 def test_tracklets_whose_frames_are_gone_are_shown_as_such(shown, artifacts, tmp_path) -> None:
