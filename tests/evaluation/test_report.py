@@ -1,6 +1,7 @@
 """The report: one file that holds everything, says what was found, and is the same for the same inputs."""
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
