@@ -2,27 +2,23 @@
 
 Queries and gallery are stacked to N items. Each item is encoded by those of its nearest items that have it among their
 own nearest ones (its k-reciprocal neighbours), and two items are near where their encodings overlap. Only the nearest
-k1 + 1 items of each are kept, encodings are sparse, and distances pass by in blocks, each pair of items once.
+k1 + 1 items of each are kept (`neighbours`), and encodings are sparse.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from evaluation.neighbours import Neighbours, Vectors, find_neighbours, squared_distances
 from storage.settings import Settings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
 QUERIES_AT_ONCE = 16
-HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
-
-Vectors = NDArray[np.float32]
 
 
 class RerankSettings(Settings):
@@ -41,21 +37,6 @@ class RerankSettings(Settings):
         if self.k2 > self.k1:
             raise ValueError(f"reranking.k2={self.k2} must not be larger than reranking.k1={self.k1}")
         return self
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest items of each of N items, itself among them, by distance and then position.
-
-    Attributes:
-        positions: (N, K) int64.
-        distances: their squared distances, (N, K) float32.
-        farthest: squared distance of the farthest item, (N,) float32.
-    """
-
-    positions: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    farthest: NDArray[np.float32]
 
 
 def rerank(queries: Vectors, gallery: Vectors, settings: RerankSettings | None = None) -> Vectors:
@@ -85,86 +66,6 @@ def rerank(queries: Vectors, gallery: Vectors, settings: RerankSettings | None =
         overlap = shared.ravel()[some]
         distances[start : start + len(shared)].ravel()[some] -= (1 - settings.weight) * overlap / (2 - overlap)
     return distances
-
-
-def squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared Euclidean distances of unit vectors, (M, D) and (N, D) -> (M, N) float32."""
-    distances = a @ b.T
-    distances *= -2
-    distances += 2
-    return np.maximum(distances, 0, out=distances)
-
-
-def distance_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
-    """Squared distances of the N items, each pair at least once: positions of the first row and column, and a block.
-
-    Blocks come in order of their rows and then columns. Columns reach from the first row to the last query, or over the
-    gallery, or from the first row to the end of it. An item is at distance 0 from itself, whatever float32 says.
-    """
-    count = len(queries)
-    rows = max(1, BLOCK_VALUES // (count + len(gallery)))
-    for first, items in ((0, queries), (count, gallery)):
-        for start in range(0, len(items), rows):
-            block = squared_distances(items[start : start + rows], items[start:])
-            np.fill_diagonal(block, 0)
-            yield first + start, first + start, block
-            if items is queries:
-                yield start, count, squared_distances(items[start : start + rows], gallery)
-
-
-def find_neighbours(queries: Vectors, gallery: Vectors, count: int) -> tuple[Neighbours, Vectors]:
-    """The nearest `count` of all items, itself counted, or all if there are fewer; and the distances to be replaced.
-
-    Returns:
-        The neighbours, and squared distances of the queries to the gallery, (Q, G) float32.
-    """
-    total = len(queries) + len(gallery)
-    keys = np.full((total, min(count, total)), FARTHEST, np.uint64)
-    farthest = np.zeros(total, np.float32)
-    kept = np.empty((len(queries), len(gallery)), np.float32)
-    for row, column, block in distance_blocks(queries, gallery):
-        end, width = row + len(block), block.shape[1]
-        # items of a block have met all before it: candidates come in order of their position
-        meetings = [(0, slice(row, end), block, column)]
-        if end < column + width:
-            fresh = max(end, column)
-            meetings += [(1, slice(fresh, column + width), block[:, fresh - column :], row)]
-        for axis, those, distances, others in meetings:
-            np.maximum(farthest[those], distances.max(axis=1 - axis), out=farthest[those])
-            _take_nearer(keys[those], distances, axis, others)
-        if row < len(queries) <= column:
-            kept[row:end] = block
-    return Neighbours((keys & LOW).astype(np.int64), (keys >> HIGH).astype(np.uint32).view(np.float32), farthest), kept
-
-
-def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis: int, first: int) -> None:
-    """Let items, along `axis`, meet others, at `first` and after it, that lie behind all that they have met.
-
-    Args:
-        keys: of the nearest that each has met, ascending, (N, K); they are changed. A key is the bits of a squared
-            distance, which is not negative, and then the position: keys are in order of distance, then position.
-        distances: (N, others), or the other way round if `axis` is 1.
-        axis: which of them are the items.
-        first: position of the first of the others.
-    """
-    width = keys.shape[1]
-    limit = np.expand_dims(keys[:, -1], 1 - axis)
-    reach = np.where(limit == FARTHEST, np.inf, (limit >> HIGH).astype(np.uint32).view(np.float32)).astype(np.float32)
-    near = distances < reach  # what is as far lies behind
-    if width < distances.shape[1 - axis] and np.isinf(reach).any():
-        near &= distances <= np.take(np.partition(distances, width - 1, 1 - axis), [width - 1], 1 - axis)
-    at = np.unravel_index(np.flatnonzero(near), near.shape)  # faster than nonzero of two dimensions
-    order = np.argsort(at[axis], kind="stable")
-    item, other = at[axis][order], at[1 - axis][order]
-    bits = distances[at][order].view(np.uint32).astype(np.uint64)
-    counts = np.bincount(item, minlength=len(keys))
-    touched, counts = np.flatnonzero(counts), counts[counts > 0]
-    merged = np.full((len(touched), width + counts.max(initial=0)), FARTHEST, np.uint64)
-    merged[:, :width] = keys[touched]
-    row, begins = np.repeat(np.arange(len(touched)), counts), np.cumsum(counts) - counts
-    merged[row, width + np.arange(len(row)) - begins[row]] = bits << HIGH | (other + first).astype(np.uint64)
-    merged.sort(axis=1)
-    keys[touched] = merged[:, :width]
 
 
 def encode(queries: Vectors, gallery: Vectors, neighbours: Neighbours, k1: int) -> "csr_array":
@@ -251,8 +152,9 @@ def _distances_of(
     missing = np.flatnonzero(known[at] != wanted)
     bounds = np.flatnonzero(np.diff(rows[missing])) + 1
     for part in np.split(missing, bounds) if len(missing) else ():
-        one, others = _at(queries, gallery, rows[part[:1]]), _at(queries, gallery, columns[part])
-        distances[part] = squared_distances(one, others)[0]
+        row = rows[part[0]]
+        vector = queries[row] if row < len(queries) else gallery[row - len(queries)]
+        distances[part] = squared_distances(vector[None], _at(queries, gallery, columns[part]))[0]
     return distances
 
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-import evaluation.reranking
-from evaluation.reranking import RerankSettings, distance_blocks, rerank
+import evaluation.neighbours
+from evaluation.neighbours import Vectors, distance_blocks
+from evaluation.reranking import RerankSettings, rerank
 
 ITEMS = 11_310  # of MARS's test split, 1,980 of them queries
 QUERIES = 1980 / 11310
@@ -47,8 +48,6 @@ COLUMNS = {
     "added_mb": "added MB",
 }
 console = Console(highlight=False, width=110)
-
-Vectors = NDArray[np.float32]
 
 
 def vectors(items: int) -> Vectors:
@@ -126,7 +125,7 @@ def measure(way: str, folder: Path) -> dict[str, float]:
                 distances = usual_distances(np.concatenate([items[:queries], items[queries:]]))
             found = usual_way(distances, queries, settings)
         else:
-            evaluation.reranking.distance_blocks = clock.blocks
+            evaluation.neighbours.distance_blocks = clock.blocks
             found = rerank(items[:queries], items[queries:], settings)
     added = (_peak() - before) / MEGABYTE
     np.save(folder / f"{way}.npy", found)
@@ -149,7 +148,7 @@ class Clock:
         self.cpu += time.thread_time()
 
     def blocks(self, queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
-        """`evaluation.reranking.distance_blocks`, within this clock; what is done between blocks is not."""
+        """`evaluation.neighbours.distance_blocks`, within this clock; what is done between blocks is not."""
         blocks = distance_blocks(queries, gallery)
         while True:
             with self:

@@ -47,6 +47,7 @@ class Compared(NamedTuple):
         about: what it is, in a few words.
         folder: where its evaluation lies.
         config: settings of its run; None where they are not known.
+        data: digest of the index of its run's data set; None where it is not known.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Compared(NamedTuple):
     about: str
     folder: Path
     config: Mapping[str, Any] | None
+    data: str | None
 
 
 @app.command(
@@ -147,7 +149,20 @@ def _compare(wanted: Sequence[Compared], force: bool) -> tuple[dict[str, Any], "
         }
         for group in groups
     ]
-    return {**found, "settings": settings, "seeds": seeds}, results[0]
+    notices = [*_other_data(wanted), *found["notices"]]
+    return {**found, "notices": notices, "settings": settings, "seeds": seeds}, results[0]
+
+
+def _other_data(wanted: Sequence[Compared]) -> list[str]:
+    """Whose data set is not that of the first run: queries of one name may show other people there."""
+    known = [one for one in wanted if one.data]
+    others = [one.name for one in known if one.data != known[0].data]
+    if not others:
+        return []
+    return [
+        f"The index of the data set is not that of {known[0].name} in {', '.join(others)}: frames or labels differ, or "
+        "another version has read them (`csip diff` says more)"
+    ]
 
 
 def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[Store, Sequence[Record]]]) -> Compared:
@@ -162,7 +177,7 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
     folder = Path(name)
     if is_result(folder):
         resolved = folder.resolve()
-        return Compared(resolved.name, str(resolved), str(folder), folder, None)
+        return Compared(resolved.name, str(resolved), str(folder), folder, None, None)
     begin, _, word = name.rpartition(":")
     run, model = (begin, word) if word in MODELS and begin else (name, model)
     if folder.is_dir():
@@ -186,8 +201,11 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
     for file in FILES:
         place = artifact.file(file).path.parent
     about = f"{record['name']}, {moment(record)}, {MODELS.get(part, part)}"
+    index = record["artifacts"].get(f"{label.partition(METRICS)[0]}index", {}).get("digest")
     named = f" {part}" if run != name else ""
-    return Compared(f"{record['run'][:SHORT]}{named}", f"{record['run']} {label}", about, place, record["config"])
+    return Compared(
+        f"{record['run'][:SHORT]}{named}", f"{record['run']} {label}", about, place, record["config"], index
+    )
 
 
 def _label(record: Record, model: str | None, split: int) -> str:

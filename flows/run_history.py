@@ -15,6 +15,7 @@ Record = Mapping[str, Any]
 Verdict = Literal["the same", "same content", "other content", "only before", "only now"]
 ABSENT = "-"  # where a run has no such setting
 SET = "set"
+NOT_TRAINED = ("data", "evaluation")  # sections of the settings
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,16 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def seed_groups(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Positions of configurations that differ in seeds only, and do differ; groups of two or more.
 
-    A seed is any setting whose last name is `seed`. Of configurations with the same seeds too, the first counts.
+    A seed is any setting whose last name is `seed`, but for those that make data or measure: with other ones the model
+    is the same, or what it is asked is not. Of configurations with the same seeds too, the first counts.
     """
     groups: dict[str, dict[str, int]] = {}
     for number, config in enumerate(configs):
         seeds: dict[str, Any] = {}
         others: dict[str, Any] = {}
         for name, value in flat(config).items():
-            (seeds if name.rpartition(".")[2] == "seed" else others)[name] = value
+            trains = name.rpartition(".")[2] == "seed" and name.partition(".")[0] not in NOT_TRAINED
+            (seeds if trains else others)[name] = value
         groups.setdefault(repr(sorted(others.items())), {}).setdefault(repr(sorted(seeds.items())), number)
     return [list(group.values()) for group in groups.values() if len(group) > 1]
 

@@ -16,7 +16,7 @@ from storage.artifacts import Artifact, Store
 from storage.runs import COMPLETED, FAILED, RunRecord
 from tests.evaluation.small_results import evaluated
 from tests.flows.test_store_commands import csip
-from tests.storage.small_store import run
+from tests.storage.small_store import artifact, run
 
 FIRST, SECOND, THIRD = "aa11aa11-1", "bb22bb22-2", "cc33cc33-3"
 
@@ -157,9 +157,22 @@ def test_runs_of_the_same_seeds_or_of_other_settings_are_no_group() -> None:
         {"a": {"seed": 1, "lr": 0.1}},
         {"a": {"seed": 2, "lr": 0.2}},
         {"seed": 2},
+        {"seed": 2, "data": {"demo": {"seed": 1}}},
+        {"seed": 2, "data": {"demo": {"seed": 2}}},
+        {"evaluation": {"seed": 1}},
+        {"evaluation": {"seed": 2}},
     ]
     assert seed_groups(configs) == [[1, 3]]
     assert seed_groups([]) == []
+
+
+def test_runs_on_other_data_are_named_though_their_queries_are_called_alike(store: Store, made: Path) -> None:
+    for digit, text in (("d", "frames"), ("e", "frames"), ("f", "other frames")):
+        index = artifact(store, "index", digit * 24, text=text)
+        run(store, digit * 8, [index, published(store, digit * 24, "finetuned", made / "good")])
+    assert not as_json("dddd", "eeee", made / "seed-0")["notices"]
+    (notice,) = as_json("dddd", "eeee", "ffff")["notices"]
+    assert notice.startswith("The index of the data set is not that of dddddddd in ffffffff: ")
 
 
 def test_terminal_and_page_say_what_json_says(store: Store, tmp_path: Path) -> None:

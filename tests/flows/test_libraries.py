@@ -59,7 +59,7 @@ def test_libraries_count_that_a_stage_imports_or_that_these_compute_with(
 
 
 def test_stages_of_ours_depend_on_what_they_compute_with() -> None:
-    assert "torch" not in library_versions("evaluation.evaluate")
+    assert "torch" not in library_versions("evaluation.report")
     assert "torch" not in library_versions("storage.indexing")
     assert "mmpose" not in library_versions("training.finetune")
     assert library_versions("extraction.extract").keys() >= {"mmpose", "mmcv-lite", "torch", "opencv-python-headless"}
