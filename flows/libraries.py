@@ -21,6 +21,7 @@ LIBRARIES = {
     "cv2": "opencv-python-headless",
     "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
+    "scipy": "scipy",
     "sklearn": "scikit-learn",
 }
 """Name in imports -> name of the library. Versions are compared as major.minor."""
@@ -32,7 +33,8 @@ BUILT_ON = {
     "mmcv": ("mmengine",),
     "mmpose": ("mmcv", "torchvision"),
     "safetensors": ("torch",),
-    "sklearn": ("numpy",),
+    "scipy": ("numpy",),
+    "sklearn": ("numpy", "scipy"),
 }
 """Libraries that compute with others, by their names in imports."""
 
