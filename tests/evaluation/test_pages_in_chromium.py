@@ -6,10 +6,14 @@ from pathlib import Path
 import cv2
 import pytest
 
+from evaluation.comparison import compare, over_seeds
+from evaluation.comparison_page import render
 from evaluation.page import write_check
 from evaluation.report import Inputs, ReportSettings, run
+from evaluation.results import read_result
 from tests.browser import Page, browser, chromium
 from tests.evaluation.small_report import small_check
+from tests.evaluation.small_results import evaluated
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
 TALLEST = 4000  # pixels of a kept picture
@@ -19,6 +23,10 @@ TOO_WIDE = """[...document.querySelectorAll("body *")]
   .filter(e => e.matches(".scroll") || !e.closest(".scroll"))
   .filter(e => e.getBoundingClientRect().right > WIDTH + 1)
   .map(e => e.outerHTML.slice(0, 120))"""
+ASTRAY = """[...document.querySelectorAll("td *, .track *")].filter(e => {
+  const own = e.getBoundingClientRect(), cell = e.closest("td, .track").getBoundingClientRect();
+  return own.width && (own.top < cell.top - 5 || own.bottom > cell.bottom + 5);
+}).map(e => e.outerHTML.slice(0, 120))"""
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium on this machine")
 
@@ -47,6 +55,7 @@ def look(page: Page, file: Path, size: tuple[int, int], name: str, *, dark: bool
     assert page.evaluate("innerWidth") == size[0]
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert page.evaluate(TOO_WIDE.replace("WIDTH", str(size[0]))) == []
+    assert page.evaluate(ASTRAY) == []
     page.screenshot(file.parent / f"{name}.png", height=TALLEST)
     picture = cv2.imread(str(file.parent / f"{name}.png"))
     assert picture.shape[1] == size[0] * (2 if size == PHONE else 1)
@@ -84,10 +93,23 @@ def test_the_check_of_a_data_set_opens_from_disk_alone_and_fits_a_phone(page: Pa
     look(page, tmp_path / "check.html", PHONE, "check")
 
 
+def test_a_comparison_opens_from_disk_alone_and_fits_a_phone(page: Page, tmp_path: Path) -> None:
+    results = [read_result(evaluated(tmp_path / name, noise), name) for name, noise in (("old", 2.0), ("new", 0.5))]
+    found = compare(results)
+    seeds = [{"results": ["old", "new"], "metrics": over_seeds(found["results"])}]
+    settings = {"a.setting.of.some.length": ["a value of some length", None]}
+    text = render(found, {"old": "an old one", "new": "a new one"}, settings, seeds, results[0].metrics)
+    (tmp_path / "compare.html").write_text(text)
+    look(page, tmp_path / "compare.html", PHONE, "compare-phone")
+    look(page, tmp_path / "compare.html", DESKTOP, "compare", dark=True)
+    assert page.evaluate("document.querySelectorAll('td svg').length") >= len(found["metrics"])
+
+
 def test_a_page_that_asks_for_something_or_is_too_wide_would_be_found(page: Page, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     wide = "<meta name=viewport content='width=device-width'><p style='width:600px'>wide</p>"
-    bad.write_text(f"{wide}<img src='http://example.org/picture.png'><script>missing()</script>")
+    stray = "<table><td>0<i style='position: absolute; top: 500px'>1</i></table>"
+    bad.write_text(f"{wide}{stray}<img src='http://example.org/picture.png'><script>missing()</script>")
     page.requested.clear()
     page.complaints.clear()
     page.open(bad, *PHONE, phone=True)
@@ -95,6 +117,7 @@ def test_a_page_that_asks_for_something_or_is_too_wide_would_be_found(page: Page
     assert any("missing is not defined" in told for told in page.complaints)
     assert page.evaluate(EMPTY_PICTURES) == 1
     assert len(page.evaluate(TOO_WIDE.replace("WIDTH", str(PHONE[0])))) == 1
+    assert len(page.evaluate(ASTRAY)) == 1
 
 
 def contrast(ink: str, ground: str, below: str = "rgb(0, 0, 0)") -> float:
