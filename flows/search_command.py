@@ -1,8 +1,8 @@
 """`csip search`: new frames against a gallery of embeddings, as a table and as pictures."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,12 @@ def search_and_tell(model: Model, gallery: Gallery, asked: Asked, console: Conso
         StoreError: the gallery is damaged.
     """
     _note(gallery_notes(gallery, model), console)
-    parts = []
+    parts, names = [], set[str]()
     for path in asked.queries:
         with tempfile.TemporaryDirectory() as temporary:
             root, found, _ = source_frames(Source(path, asked.boxes), Path(temporary), console)
-            queries = labelled(found, model.about, asked.camid)
+            queries = [_renamed(query, path, names) for query in labelled(found, model.about, asked.camid)]
+            names |= {query.tracklet_id for query in queries}
             _note(camera_notes(queries, model.about), console)
             answers = search(model, root, queries, gallery, asked, console)
             parts.append(answers)
@@ -206,8 +207,13 @@ def write_answers(answers: pa.Table, out: Path) -> None:
         pa.csv.write_csv(answers, out)
 
 
+def _renamed(query: Tracklet, path: Path, names: Collection[str]) -> Tracklet:
+    """A query that is called as one of another folder is, with that folder before its name."""
+    return replace(query, tracklet_id=f"{path}/{query.tracklet_id}") if query.tracklet_id in names else query
+
+
 def _named(picture: Path, query_id: str) -> Path:
-    return picture.with_name(f"{picture.stem}-{query_id.replace('/', '_')}{picture.suffix}")
+    return picture.with_name(f"{picture.stem}-{query_id.strip('/').replace('/', '_')}{picture.suffix}")
 
 
 def _note(notes: Sequence[str] | Iterator[str], console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -308,6 +309,15 @@ def test_a_picture_shows_the_query_and_its_answers(model: Path, crops: Path, gal
     assert "picture: deep/bob.png" in said
     assert cv2.imread("deep/bob.png").shape[1] > 3 * 3 * 50
     assert "1 bob - 1 0.0000" in said
+
+
+def test_queries_of_one_name_are_told_apart(model: Path, crops: Path, gallery: Path, tmp_path: Path):
+    shutil.copytree(crops / "bob", tmp_path / "other/bob")
+    words = ("--model", model, "--camid", 1, "--gallery", gallery, "--frames", crops, "--top", 1)
+    said = csip("search", crops / "bob", tmp_path / "other/bob", *words, "--out", "found.csv", "--picture", "found.png")
+    names = pyarrow.csv.read_csv("found.csv")["query_id"].to_pylist()
+    assert names == ["bob", f"{tmp_path}/other/bob/bob"]
+    assert len(list(Path().glob("found-*.png"))) == said.count("picture: ") == 2
 
 
 def test_a_gallery_that_others_embedded_is_told_from_ones_own(model: Path, crops: Path, gallery: Path, tmp_path: Path):
