@@ -23,7 +23,7 @@ from evaluation.embeddings import (
     sampling_of,
 )
 from evaluation.expansion import ExpansionSettings, expand
-from evaluation.gallery_blocks import NOBODY
+from evaluation.gallery_blocks import NOWHERE
 from evaluation.intervals import bootstrap
 from evaluation.judging import LEFT_OUT, Protocol
 from evaluation.metrics import PerQuery, Scores, chance, per_query
@@ -78,7 +78,11 @@ class EvaluationSettings(Settings):
     )
     resamples: int = Field(1000, ge=100, description="Draws of identities for the intervals.")
     seed: int = Field(0, ge=0, description="Of these draws.")
-    device: str = neutral("auto", "What computes distances: cpu, cuda, or auto (a GPU where there is one).")
+    device: str = neutral(
+        "auto",
+        "What computes distances: cpu, cuda, cuda:1 (a certain GPU), or auto (a GPU where there is one).",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+    )
 
 
 def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: Progress = silent) -> None:
@@ -226,7 +230,7 @@ def _queries_table(queries: Embeddings, ranking: Ranking, found: PerQuery) -> pa
 
 
 def _ranks_table(queries: Embeddings, gallery: Embeddings, ranking: Ranking) -> pa.Table:
-    shown = ranking.nearest != NOBODY
+    shown = ranking.nearest != NOWHERE
     counts = shown & ~np.isin(ranking.status, LEFT_OUT)
     ranks = np.where(counts, np.cumsum(counts, axis=1), 0)
     nearest = ranking.nearest[shown]

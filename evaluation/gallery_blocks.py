@@ -9,7 +9,7 @@ from evaluation.embeddings import Embeddings
 from evaluation.vectors import BLOCK_BYTES
 
 BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, few enough that their memory is used again and again
-NOBODY = -1
+NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,40 @@ class Block:
         return distances if self.model_of is None else distances[:, self.model_of]
 
     def find(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Columns of gallery positions, of any shape; `NOBODY` of those that are not in this block."""
+        """Columns of gallery positions, of any shape; `NOWHERE` of those that are not in this block."""
         at = np.searchsorted(self.columns, positions, sorter=self.order)
         at = self.order[np.minimum(at, len(self.order) - 1)]
-        return np.where(self.columns[at] == positions, at, NOBODY)
+        return np.where(self.columns[at] == positions, at, NOWHERE)
 
 
 def gallery_blocks(gallery: Embeddings, known: NDArray[np.int64]) -> tuple[list[Block], int]:
     """The gallery in blocks; and how many of these, the first ones, hold an item of a query's identity.
 
-    Items with the same embedding are kept together, and their distances are computed once: computed in different
-    places of a matrix product they may differ in the last bit, and a tie would be broken by where they stand.
+    Items with the same embedding are in one block, and their distances are computed once: computed in different places
+    of a matrix product they may differ in the last bit, and a tie would be broken by where they stand.
 
     Args:
         gallery: G items.
-        known: positions of items of the queries' identities, of any shape; `NOBODY` is none.
+        known: positions of items of the queries' identities, of any shape; `NOWHERE` is none.
     """
     concerned = np.zeros(len(gallery), bool)
-    concerned[known[known != NOBODY]] = True
+    concerned[known[known != NOWHERE]] = True
     concerned = np.isin(gallery.alike, gallery.alike[concerned])
     order = np.lexsort((np.arange(len(gallery)), gallery.alike, ~concerned))
     most = max(1, BLOCK_BYTES // (4 * max(1, gallery.vectors.shape[1])))
-    parts = [order[start : start + most] for start in range(0, len(gallery), most)]
-    return [_block(gallery, part) for part in parts], -(-int(concerned.sum()) // most)
+    starts = _starts(gallery.alike[order], most)
+    parts = np.split(order, starts[1:])
+    return [_block(gallery, part) for part in parts], int(np.count_nonzero(starts < concerned.sum()))
+
+
+def _starts(labels: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Where blocks of at most `most` items start that divide no run of equal labels; a longer run is a block."""
+    edges = np.append(np.flatnonzero(np.diff(labels, prepend=labels[0] - 1)), len(labels))
+    starts = [0]
+    while starts[-1] + most < len(labels):
+        last = edges[np.searchsorted(edges, starts[-1] + most, "right") - 1]
+        starts.append(int(last if last > starts[-1] else edges[np.searchsorted(edges, starts[-1], "right")]))
+    return np.array([start for start in starts if start < len(labels)])
 
 
 def _block(gallery: Embeddings, members: NDArray[np.intp]) -> Block:

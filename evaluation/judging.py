@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings import Embeddings
-from evaluation.gallery_blocks import NOBODY
+from evaluation.gallery_blocks import NOWHERE
 from evaluation.schema import STATUS
 from storage.tracklets import DISTRACTOR_PID
 
@@ -32,22 +32,22 @@ class Judge:
             status[gallery.clothes[positions] == queries.clothes[rows]] = SAME_CLOTHES
         status[gallery.camids[positions] == queries.camids[rows]] = SAME_CAMERA
         status[(gallery.pids[positions] != queries.pids[rows]) | (queries.pids[rows] == DISTRACTOR_PID)] = WRONG
-        status[positions == NOBODY] = WRONG
+        status[positions == NOWHERE] = WRONG
         return status
 
     def known(self) -> NDArray[np.int64]:
-        """Positions of the gallery items of each query's identity, (Q, P); `NOBODY` where there are fewer than P."""
+        """Positions of the gallery items of each query's identity, (Q, P); `NOWHERE` where there are fewer than P."""
         order = np.argsort(self.gallery.pids, kind="stable")
         pids = self.gallery.pids[order]
         first, last = (np.searchsorted(pids, self.queries.pids, side) for side in ("left", "right"))
         counts = np.where(self.queries.pids == DISTRACTOR_PID, 0, last - first)
         place = np.arange(counts.max(initial=0))
         found = order[np.minimum(first[:, None] + place, len(order) - 1)]
-        return np.where(place < counts[:, None], found, NOBODY)
+        return np.where(place < counts[:, None], found, NOWHERE)
 
     def own(self) -> NDArray[np.int64]:
-        """Position of each query's own tracklet in the gallery, (Q,); `NOBODY` where it is not in it."""
+        """Position of each query's own tracklet in the gallery, (Q,); `NOWHERE` where it is not in it."""
         by_id = np.argsort(self.gallery.ids, kind="stable")
         ids = self.gallery.ids[by_id]
         at = np.minimum(np.searchsorted(ids, self.queries.ids), len(ids) - 1)
-        return np.where(ids[at] == self.queries.ids, by_id[at], NOBODY)
+        return np.where(ids[at] == self.queries.ids, by_id[at], NOWHERE)

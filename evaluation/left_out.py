@@ -5,6 +5,7 @@ from typing import Any
 
 from evaluation.embedding_map import Map
 from evaluation.run_rows import setting
+from storage.tracklets import DISTRACTOR_PID
 from storage.wording import be, have, many
 
 TRAININGS = ("visual", "pretrain", "finetune", "skeleton_only")
@@ -66,8 +67,8 @@ def _frames(quality: Mapping[str, Any]) -> list[str]:
 
 
 def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> list[str]:
-    own = metrics["protocol"]["gallery"] == "with_queries"  # each query meets itself
-    ignored = sum(metrics["gallery"] - row["candidates"] - own for row in queries)
+    kept = metrics["protocol"]["gallery"] == "with_queries"  # each query of somebody meets itself
+    ignored = sum(metrics["gallery"] - row["candidates"] - (kept and row["pid"] != DISTRACTOR_PID) for row in queries)
     mean = f" ({ignored / len(queries):.1f} for each query)" if queries else ""
     lines = [f"Answers that do not count: {metrics['protocol']['left_out']}{mean}."]
     blank, unmatched = metrics["without_embedding"]["count"], metrics["queries_without_match"]

@@ -3,7 +3,6 @@
 A query without a right answer that counts is not counted, in the metrics or in chance.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,12 +74,6 @@ def per_query(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> PerQuery:
         values["inp"][counted] = matches[counted] / ranks[last]
         first_match[counted] = ranks[first]
     return PerQuery(matches, values["ap"], values["inp"], first_match)
-
-
-def scores(match_ranks: Sequence[NDArray[np.int64]], up_to: int) -> Scores:
-    """Mean scores of queries of which the ranks of the right answers are given one by one; see `PerQuery.mean`."""
-    starts = np.cumsum([0, *(len(ranks) for ranks in match_ranks)])
-    return per_query(np.concatenate([*match_ranks, np.zeros(0, np.int64)]), starts).mean(up_to)
 
 
 def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int) -> Scores:

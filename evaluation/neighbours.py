@@ -14,7 +14,7 @@ from evaluation.vectors import copies
 
 BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
 HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
-Vectors = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Neighbours:
     farthest: NDArray[np.float32]
 
 
-def find_neighbours(queries: Vectors, gallery: Vectors, count: int) -> tuple[Neighbours, Vectors]:
+def find_neighbours(queries: Floats, gallery: Floats, count: int) -> tuple[Neighbours, Floats]:
     """The nearest `count` of all items, itself counted, or all if there are fewer.
 
     Returns:
@@ -49,7 +49,7 @@ def find_neighbours(queries: Vectors, gallery: Vectors, count: int) -> tuple[Nei
     return copied, kept[np.ix_(group[: len(queries)], group[len(queries) :])]
 
 
-def squared_distances(a: Vectors, b: Vectors) -> Vectors:
+def squared_distances(a: Floats, b: Floats) -> Floats:
     """Squared Euclidean distances of unit vectors, (M, D) and (N, D) -> (M, N) float32."""
     distances = a @ b.T
     distances *= -2
@@ -57,7 +57,7 @@ def squared_distances(a: Vectors, b: Vectors) -> Vectors:
     return np.maximum(distances, 0, out=distances)
 
 
-def _first_copies(queries: Vectors, gallery: Vectors) -> NDArray[np.int64]:
+def _first_copies(queries: Floats, gallery: Floats) -> NDArray[np.int64]:
     """Of each item, the position of the first that is equal, (N,); zeros are at right angles, also to each other."""
     items = np.concatenate([queries, gallery])
     return np.where(items.any(1), copies(items), np.arange(len(items)))
@@ -83,7 +83,7 @@ def _with_copies(found: Neighbours, group: NDArray[np.int64], count: int) -> Nei
     return Neighbours(item[nearest][group], distance[nearest][group], found.farthest[group])
 
 
-def _search(queries: Vectors, gallery: Vectors, count: int, *, among_queries: bool) -> tuple[Neighbours, Vectors]:
+def _search(queries: Floats, gallery: Floats, count: int, *, among_queries: bool) -> tuple[Neighbours, Floats]:
     """Neighbours of distinct items, and squared distances of queries to the gallery; before it to queries, if asked."""
     asked = len(queries)
     total, first = asked + len(gallery), 0 if among_queries else asked
@@ -107,7 +107,7 @@ def _search(queries: Vectors, gallery: Vectors, count: int, *, among_queries: bo
     return Neighbours((keys & LOW).astype(np.int64), (keys >> HIGH).astype(np.uint32).view(np.float32), farthest), kept
 
 
-def distance_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
+def distance_blocks(queries: Floats, gallery: Floats) -> Iterator[tuple[int, int, Floats]]:
     """Squared distances of N items, each pair at least once: positions of the first row and column, and a block.
 
     Blocks come in order of their rows and then columns. Columns reach from the first row to the last query, or over the

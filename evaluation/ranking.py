@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings import Embeddings
-from evaluation.gallery_blocks import NOBODY, Block, gallery_blocks, rows_of
+from evaluation.gallery_blocks import NOWHERE, Block, gallery_blocks, rows_of
 from evaluation.judging import LEFT_OUT, MATCH, WRONG, Judge, Protocol
 from storage.progress import Progress, silent
 
+MANY_CAMERAS = 64  # in a block
 Distances = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
 """Positions of queries, in order, (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer."""
 
@@ -34,7 +35,7 @@ class Ranking:
         camera_ranks: their ranks if the gallery held nothing but that camera's items, (M,).
         candidates: items of the gallery that count for each query: all but those that the protocol leaves out, (Q,).
         nearest: positions in the gallery of the nearest items, nearest first, the query's own tracklet left out,
-            (Q, K); `NOBODY` where there are fewer than K.
+            (Q, K); `NOWHERE` where there are fewer than K.
         distances: theirs, (Q, K) float32; infinite where there are fewer.
         status: theirs, positions in `STATUS`, (Q, K).
     """
@@ -149,7 +150,7 @@ class _Search:
             as_near=np.zeros(known.shape, np.int64),
             nearer=np.zeros(known.shape, np.int64),
             camera_as_near=np.zeros(known.shape, np.int64),
-            nearest=np.full((queries, top), NOBODY),
+            nearest=np.full((queries, top), NOWHERE),
             distances=np.full((queries, top), np.inf, np.float32),
             status=np.full((queries, top), WRONG),
         )
@@ -160,9 +161,9 @@ class _Search:
         Args:
             rows: queries, (A,).
             values: their distances to the block's items, (A, B).
-            columns: where in the block their identity's items are, (A, P); `NOBODY` of those elsewhere.
+            columns: where in the block their identity's items are, (A, P); `NOWHERE` of those elsewhere.
         """
-        met = (columns != NOBODY) & (self.known_status[rows] == MATCH)
+        met = (columns != NOWHERE) & (self.known_status[rows] == MATCH)
         at, place = np.nonzero(met)
         self.right[rows[at], place] = values[at, columns[at, place]]
 
@@ -170,45 +171,42 @@ class _Search:
         self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64], block: Block
     ) -> None:
         """Count a block's wrong items before each right answer."""
-        known_camids, status, right = self.known_camids[rows], self.known_status[rows], self.right[rows]
-        cameras = np.minimum(np.searchsorted(block.camids, known_camids), len(block.camids) - 1)
-        there = block.camids[cameras] == known_camids
+        right, camids = self.right[rows], self.known_camids[rows]
+        answers = self.known_status[rows] == MATCH
+        few = len(block.parts) <= MANY_CAMERAS
         wrong = sorted_wrong(values, columns, block.parts)
-        as_near = np.zeros((len(block.parts), *columns.shape), np.int64)
-        answers = np.flatnonzero((status == MATCH).any(1)).tolist()
-        for camera, part in enumerate(block.parts):
-            segments, counts = wrong[:, part], as_near[camera]
-            for row in answers:
-                counts[row] = segments[row].searchsorted(right[row], "right")
-            nearer = counts.copy()
-            last = np.take_along_axis(segments, np.maximum(counts - 1, 0), 1)
-            for row in np.flatnonzero(((last == right) & (counts > 0) & (status == MATCH)).any(1)).tolist():
-                nearer[row] = np.minimum(counts[row], segments[row].searchsorted(right[row]))
+        for camid, part in zip(block.camids, block.parts, strict=True):
+            own = answers & (camids == camid)
+            if few or own.any():
+                as_near, nearer = looked_up(wrong[:, part], right, answers if few else own)
+                self.camera_as_near[rows] += np.where(own, as_near, 0)
+                if few:
+                    self.as_near[rows] += as_near
+                    self.nearer[rows] += nearer
+        if not few:
+            # to look all up in each camera would cost more than another sort
+            as_near, nearer = looked_up(sorted_wrong(values, columns, [slice(None)]), right, answers)
+            self.as_near[rows] += as_near
             self.nearer[rows] += nearer
-        self.as_near[rows] += as_near.sum(0)
-        self.camera_as_near[rows] += np.where(there, np.take_along_axis(as_near, cameras[None], 0)[0], 0)
 
     def keep_nearest(self, rows: NDArray[np.intp], values: NDArray[np.float32], block: Block) -> None:
         """Keep the nearest of a block's items if they are nearer than those that were kept."""
-        own = block.find(self.own[rows])
-        top = min(self.nearest.shape[1], len(block.columns) - bool((own != NOBODY).any()))
-        if top <= 0:
+        top = min(self.nearest.shape[1], len(block.columns))
+        if not top:
             return
         chosen = np.empty((len(rows), top), np.int64)
-        for row, (line, mine) in enumerate(zip(values, own.tolist(), strict=True)):
-            others = line.copy()
-            if mine != NOBODY:
-                others[mine] = np.inf
-            others.partition(top - 1)
-            near = (line <= others[top - 1]).nonzero()[0]
-            if mine != NOBODY:
-                near = near[near != mine]
+        distances = np.empty((len(rows), top), np.float32)
+        for row, (line, mine) in enumerate(zip(values, block.find(self.own[rows]).tolist(), strict=True)):
+            if mine != NOWHERE:
+                line = line.copy()
+                line[mine] = np.inf
+            near = (line <= np.partition(line, top - 1)[top - 1]).nonzero()[0]
             if len(near) > top:
                 # of several at the same distance those are kept that are ranked first
                 status = self.judge.status(rows[row : row + 1], block.columns[None, near])[0]
                 near = near[np.lexsort((block.columns[near], status, line[near]))]
-            chosen[row] = near[:top]
-        positions, distances = block.columns[chosen], np.take_along_axis(values, chosen, 1)
+            chosen[row], distances[row] = near[:top], line[near[:top]]
+        positions = np.where(np.isinf(distances), NOWHERE, block.columns[chosen])
         status = self.judge.status(rows, positions)
         positions = np.concatenate([self.nearest[rows], positions], 1)
         distances = np.concatenate([self.distances[rows], distances], 1)
@@ -243,6 +241,30 @@ class _Search:
         )
 
 
+def looked_up(
+    wrong: NDArray[np.float32], right: NDArray[np.float32], asked: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many wrong items are as near as right answers or nearer, and how many are nearer.
+
+    Args:
+        wrong: distances, ascending in each row, (A, B).
+        right: distances, (A, P).
+        asked: which of them, (A, P).
+
+    Returns:
+        Two arrays of (A, P); 0 where it was not asked.
+    """
+    as_near = np.zeros(right.shape, np.int64)
+    for row in np.flatnonzero(asked.any(1)).tolist():
+        as_near[row] = wrong[row].searchsorted(right[row], "right")
+    as_near[~asked] = 0
+    nearer = as_near.copy()
+    last = np.take_along_axis(wrong, np.maximum(as_near - 1, 0), 1)
+    for row in np.flatnonzero(((last == right) & (as_near > 0)).any(1)).tolist():
+        nearer[row] = np.minimum(as_near[row], wrong[row].searchsorted(right[row]))
+    return as_near, nearer
+
+
 def sorted_wrong(
     values: NDArray[np.float32], columns: NDArray[np.int64], parts: Sequence[slice]
 ) -> NDArray[np.float32]:
@@ -250,7 +272,7 @@ def sorted_wrong(
 
     Args:
         values: distances, (A, B).
-        columns: which of each row are not of wrong items, (A, P); `NOBODY` is none. They become infinite.
+        columns: which of each row are not of wrong items, (A, P); `NOWHERE` is none. They become infinite.
         parts: columns that are sorted among themselves.
     """
     wrong = np.empty_like(values)
@@ -258,7 +280,7 @@ def sorted_wrong(
     def sort(rows: slice) -> None:
         some = wrong[rows]
         some[:] = values[rows]
-        at, place = np.nonzero(columns[rows] != NOBODY)
+        at, place = np.nonzero(columns[rows] != NOWHERE)
         some[at, columns[rows][at, place]] = np.inf
         for part in parts:
             some[:, part].sort(axis=1)

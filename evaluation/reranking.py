@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from evaluation.neighbours import Neighbours, Vectors, find_neighbours, squared_distances
+from evaluation.neighbours import Floats, Neighbours, find_neighbours, squared_distances
 from storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class RerankSettings(Settings):
     @model_validator(mode="after")
     def _averaged_over_fewer_than_encode(self) -> Self:
         if self.k2 > self.k1:
-            raise ValueError(f"reranking.k2={self.k2} must not be larger than reranking.k1={self.k1}")
+            raise ValueError(f"evaluation.rerank.k2={self.k2} must not be larger than evaluation.rerank.k1={self.k1}")
         return self
 
 
-def rerank(queries: Vectors, gallery: Vectors, settings: RerankSettings | None = None) -> Vectors:
+def rerank(queries: Floats, gallery: Floats, settings: RerankSettings | None = None) -> Floats:
     """New distances of gallery items to queries.
 
     `(1 - weight) * Jaccard distance of the encodings + weight * squared distance / that of the query's farthest item`.
@@ -68,7 +68,7 @@ def rerank(queries: Vectors, gallery: Vectors, settings: RerankSettings | None =
     return distances
 
 
-def encode(queries: Vectors, gallery: Vectors, neighbours: Neighbours, k1: int) -> "csr_array":
+def encode(queries: Floats, gallery: Floats, neighbours: Neighbours, k1: int) -> "csr_array":
     """Weights of each item's k-reciprocal neighbours and of theirs, (N, N) sparse float32, rows of sum 1.
 
     The neighbours of a neighbour, reciprocal among the nearest k1 / 2 (rounded, halves to the even number), join where
@@ -140,8 +140,8 @@ def _reciprocal(positions: NDArray[np.int64], count: int) -> "csr_array":
 
 
 def _distances_of(
-    queries: Vectors, gallery: Vectors, neighbours: Neighbours, rows: NDArray[np.int64], columns: NDArray[np.integer]
-) -> Vectors:
+    queries: Floats, gallery: Floats, neighbours: Neighbours, rows: NDArray[np.int64], columns: NDArray[np.integer]
+) -> Floats:
     """Squared distances of pairs of items, in order of rows and then columns: those known, and the others computed."""
     count, width = neighbours.positions.shape
     known = np.repeat(np.arange(count), width) * count + neighbours.positions.ravel()
@@ -158,8 +158,8 @@ def _distances_of(
     return distances
 
 
-def _at(queries: Vectors, gallery: Vectors, positions: NDArray[np.integer]) -> Vectors:
-    """Vectors at ascending positions among the queries and then the gallery, which are never copied into one array."""
+def _at(queries: Floats, gallery: Floats, positions: NDArray[np.integer]) -> Floats:
+    """Floats at ascending positions among the queries and then the gallery, which are never copied into one array."""
     split = np.searchsorted(positions, len(queries))
     return np.concatenate([queries[positions[:split]], gallery[positions[split:] - len(queries)]])
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import evaluation.neighbours
-from evaluation.neighbours import Vectors, distance_blocks
+from evaluation.neighbours import Floats, distance_blocks
 from evaluation.reranking import RerankSettings, rerank
 
 ITEMS = 11_310  # of MARS's test split, 1,980 of them queries
@@ -51,11 +51,11 @@ COLUMNS = {
 console = Console(highlight=False, width=110)
 
 
-def vectors(items: int) -> Vectors:
+def vectors(items: int) -> Floats:
     """Unit vectors of queries, then gallery: identity + camera + noise in few dimensions, and a little in all."""
     rng = np.random.default_rng(0)
 
-    def normal(*shape: int) -> Vectors:
+    def normal(*shape: int) -> Floats:
         return rng.standard_normal(shape, np.float32)
 
     identities, cameras = normal(max(1, items // TRACKLETS), LATENT), 0.5 * normal(CAMERAS, LATENT)
@@ -69,7 +69,7 @@ def query_count(items: int) -> int:
     return max(1, round(QUERIES * items))
 
 
-def usual_distances(items: Vectors) -> Vectors:
+def usual_distances(items: Floats) -> Floats:
     """Squared distances of all items to all, (N, N) float32."""
     distances = items @ items.T
     distances *= -2
@@ -77,7 +77,7 @@ def usual_distances(items: Vectors) -> Vectors:
     return np.maximum(distances, 0, out=distances)
 
 
-def usual_way(distances: Vectors, queries: int, settings: RerankSettings) -> Vectors:
+def usual_way(distances: Floats, queries: int, settings: RerankSettings) -> Floats:
     """The definition on all squared distances (N, N), of which the first are queries; (Q, G) float32."""
     count = len(distances)
     scaled = np.transpose(distances / np.max(distances, axis=0))
@@ -148,7 +148,7 @@ class Clock:
         self.seconds += time.perf_counter()
         self.cpu += time.thread_time()
 
-    def blocks(self, queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, int, Vectors]]:
+    def blocks(self, queries: Floats, gallery: Floats) -> Iterator[tuple[int, int, Floats]]:
         """`evaluation.neighbours.distance_blocks`, within this clock; what is done between blocks is not."""
         blocks = distance_blocks(queries, gallery)
         while True:

@@ -16,7 +16,7 @@ METRICS: dict[str, Any] = {
     "protocol": {"left_out": "own camera", "gallery": "with_queries"},
     "intervals": {"identities": 30},
 }
-QUERIES = [{"candidates": 8}, {"candidates": 5}]
+QUERIES = [{"pid": 1, "candidates": 8}, {"pid": 2, "candidates": 5}]
 MAP = Map(None, np.zeros((0, 2)), 3, 3, 0)
 
 
@@ -34,6 +34,12 @@ def test_a_run_that_left_nothing_out_says_what_never_counts_and_what_intervals_a
 def test_where_queries_are_not_in_the_gallery_none_meets_itself() -> None:
     protocol = {"left_out": "own camera", "gallery": "without_queries"}
     assert "(3.5 for each query)" in lines(metrics=METRICS | {"protocol": protocol})[0]
+
+
+def test_nothing_of_a_distractor_is_left_out_of_its_own_answers() -> None:
+    queries = [{"pid": 0, "candidates": 10}]
+    said = left_out(CHECK, {}, METRICS, queries, (), (), MAP)
+    assert "(0.0 for each query)" in said[0]
 
 
 def test_each_thing_that_was_left_out_is_a_line() -> None:

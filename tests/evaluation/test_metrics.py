@@ -1,6 +1,7 @@
 """The metrics against their definitions, written out slowly, on random cases; and chance against simulation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evaluation.gallery_blocks
+import evaluation.ranking
 import evaluation.vectors
 from evaluation.breakdown import by_length, camera_pairs
 from evaluation.distances import between
 from evaluation.distances import given as given_distances
 from evaluation.embeddings import Embeddings
 from evaluation.judging import Protocol
-from evaluation.metrics import chance, per_query, scores
+from evaluation.metrics import chance, per_query
 from evaluation.ranking import Ranking, rank_gallery
 from tests.evaluation.definition import Item, Ranked, ranked
 from tests.evaluation.made import made
@@ -121,6 +123,43 @@ def test_a_gallery_in_blocks_is_ranked_as_a_whole_one(
         np.testing.assert_array_equal(getattr(parts, name), value, err_msg=name)
 
 
+@settings(max_examples=60)
+@given(cases(), protocols)
+def test_many_cameras_are_ranked_as_few_are(
+    case: tuple[list[Item], list[Item], np.ndarray], protocol: Protocol
+) -> None:
+    few = rank(*case, protocol)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation.ranking, "MANY_CAMERAS", 0)
+        many = rank(*case, protocol)
+    for name, value in vars(few).items():
+        np.testing.assert_array_equal(getattr(many, name), value, err_msg=name)
+
+
+@settings(max_examples=150)
+@given(cases(), st.integers(1, 6), st.integers(1, 40), st.integers(1, 40))
+def test_queries_in_a_gallery_of_several_blocks_lose_no_answer(
+    case: tuple[list[Item], list[Item], np.ndarray], block: int, values: int, top: int
+) -> None:
+    """Each query is ranked against the gallery and all queries, itself left out of its answers."""
+    queries, gallery, distances = case
+    rng = np.random.default_rng(len(gallery))
+    distances = np.concatenate([distances, rng.choice(LEVELS, (len(queries), len(queries)))], 1)
+    held = embeddings([*gallery, *queries], "g")
+    held = replace(held, ids=np.concatenate([held.ids[: len(gallery)], embeddings(queries, "q").ids]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation.gallery_blocks, "BLOCK_BYTES", 4 * block)
+        patch.setattr(evaluation.gallery_blocks, "BLOCK_VALUES", values)
+        ranking = rank_gallery(embeddings(queries, "q"), held, given_distances(distances), top)
+    for row, query in enumerate(queries):
+        everybody = [*gallery, *queries]
+        others = [g for g in range(len(everybody)) if g != len(gallery) + row]
+        order = sorted(others, key=lambda g: (distances[row, g], kind(query, everybody[g], "standard"), g))
+        shown = ranking.nearest[row][ranking.nearest[row] >= 0]
+        assert shown.tolist() == order[:top]
+        assert ranking.distances[row, : len(shown)].tolist() == [distances[row, g] for g in shown]
+
+
 @settings(max_examples=150)
 @given(cases(), protocols)
 def test_nearest_answers_are_the_first_of_the_ranking(
@@ -150,9 +189,10 @@ def kind(query: Item, item: Item, protocol: Protocol) -> int:
     st.lists(st.tuples(items, st.integers(0, 4)), min_size=1, max_size=5),
     st.lists(st.tuples(items, st.integers(0, 4)), min_size=1, max_size=40),
     st.integers(0, 100),
+    st.integers(1, 400),
 )
 def test_tracklets_with_the_same_embedding_tie_wherever_they_stand(
-    queries: list[tuple[Item, int]], gallery: list[tuple[Item, int]], seed: int
+    queries: list[tuple[Item, int]], gallery: list[tuple[Item, int]], seed: int, block_bytes: int
 ) -> None:
     """In a matrix product the same numbers may come to another sum in another column."""
     vectors = np.random.default_rng(seed).normal(size=(5, 9)).astype(np.float32)
@@ -161,7 +201,9 @@ def test_tracklets_with_the_same_embedding_tie_wherever_they_stand(
     held = embeddings([item for item, _ in gallery], "g", vectors[[v for _, v in gallery]])
     exact = [[-float(vectors[a].astype(float) @ vectors[b].astype(float)) for _, b in gallery] for _, a in queries]
     slow = slowly([item for item, _ in queries], [item for item, _ in gallery], np.array(exact), "standard")
-    ranking = rank_gallery(asked, held, between(asked.vectors, held.vectors), 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation.gallery_blocks, "BLOCK_BYTES", block_bytes)
+        ranking = rank_gallery(asked, held, between(asked.vectors, held.vectors), 3)
     assert [part.tolist() for part in np.split(ranking.ranks, ranking.starts[1:-1])] == [s.ranks for s in slow]
 
 
@@ -184,7 +226,7 @@ def test_metrics_of_a_case_worked_by_hand() -> None:
 
 
 def test_queries_without_a_match_are_not_counted() -> None:
-    got = scores([np.array([1]), np.array([], np.int64)], 1)
+    got = per_query(np.array([1]), np.array([0, 1, 1])).mean(1)
     assert got.cmc.tolist() == [1.0]
     assert got.mean_average_precision == 1.0
 
@@ -205,7 +247,7 @@ def test_chance_is_what_random_rankings_get_on_average(matches: int, others: int
     rng = np.random.default_rng(seed)
     right = np.arange(matches + others) < matches
     trials = [np.flatnonzero(rng.permutation(right)) + 1 for _ in range(4000)]
-    simulated = scores(trials, 8)
+    simulated = per_query(np.concatenate(trials), matches * np.arange(4001)).mean(8)
     expected = chance(np.array([matches]), np.array([matches + others]), 8)
     assert expected.cmc == pytest.approx(simulated.cmc, abs=0.04)  # five standard errors of a share of 4,000
     assert expected.mean_average_precision == pytest.approx(simulated.mean_average_precision, abs=0.03)

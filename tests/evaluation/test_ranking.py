@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from evaluation.distances import between, chosen_device, euclidean
 from evaluation.embeddings import Embeddings
-from evaluation.gallery_blocks import NOBODY
+from evaluation.evaluate import EvaluationSettings
+from evaluation.gallery_blocks import NOWHERE
 from evaluation.ranking import rank_gallery
 from evaluation.schema import STATUS
 from storage.errors import SettingsError
@@ -41,7 +43,7 @@ def test_queries_kept_in_the_gallery_change_no_rank_of_their_own() -> None:
     ranking = rank_gallery(queries, with_queries, between(queries.vectors, with_queries.vectors), 100)
     for query, nearest in enumerate(ranking.nearest):
         assert len(gallery) + query not in nearest, "a query is no answer to itself"
-        assert np.count_nonzero(nearest != NOBODY) == len(with_queries) - 1
+        assert np.count_nonzero(nearest != NOWHERE) == len(with_queries) - 1
 
 
 def test_the_protocols_leave_out_what_they_say() -> None:
@@ -66,3 +68,10 @@ def test_a_device_that_is_not_there_is_named(monkeypatch) -> None:
     assert chosen_device("auto") == "cpu"
     with pytest.raises(SettingsError, match=r"evaluation\.device=cuda, and there is no GPU"):
         chosen_device("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [chosen_device(name) for name in ("auto", "cpu", "cuda:1")] == ["cuda", "cpu", "cuda:1"]
+    with pytest.raises(SettingsError, match="there is GPU 0 to 1 only"):
+        chosen_device("cuda:2")
+    with pytest.raises(ValidationError):
+        EvaluationSettings(device="gpu")

@@ -152,7 +152,7 @@ def test_whole_weight_on_the_original_distance_keeps_the_order() -> None:
     [
         ({"k1": 1}, "k1"),
         ({"k2": 0}, "k2"),
-        ({"k1": 5, "k2": 6}, "larger than reranking.k1=5"),
+        ({"k1": 5, "k2": 6}, "larger than evaluation.rerank.k1=5"),
         ({"weight": 1.1}, "weight"),
     ],
 )
