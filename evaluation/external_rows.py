@@ -23,6 +23,7 @@ EVALUATED = ("query", "gallery")
 SHOWN = 5  # rows and names in a line
 NEAR = 0.6  # how alike a column's name must be to one that is missing
 NEARER = 0.75  # to one that need not be there: it may well be something else
+MOST_VALUES = 2**31 - 1  # of one list array, whose offsets are int32
 LAYOUT = "docs/external-embeddings.md says which columns there are"
 
 
@@ -49,13 +50,13 @@ def vectors_of(table: pa.Table, where: object) -> NDArray[np.float32]:
         raise DataError(
             f"there is no column {VECTOR!r}{_hint(VECTOR, table.column_names, NEAR)}", where=where, fix=LAYOUT
         )
-    column = table[VECTOR].combine_chunks()
+    column = table[VECTOR]
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(of(column.type) for of in kinds) or not pa.types.is_floating(column.type.value_type):
         raise DataError(
             f"the column {VECTOR!r} is of type {column.type}", where=where, fix="a list of float16, float32 or float64"
         )
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
     usual = Counter(lengths.tolist()).most_common(1)[0][0] if len(lengths) else 0
     other = np.flatnonzero((lengths != usual) | (lengths <= 0))
     if len(other):
@@ -64,9 +65,14 @@ def vectors_of(table: pa.Table, where: object) -> NDArray[np.float32]:
             where=f"{where}: {_rows(other)}",
             fix="every tracklet needs one vector, all of the same model",
         )
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told as that
-        return flat.astype(np.float32).reshape(len(lengths), usual)
+    found = np.empty((len(lengths), usual), np.float32)
+    start = 0
+    for part in column.chunks:  # which together may hold more than one list array can
+        flat = part.flatten().to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told as that
+            found[start : start + len(part)] = flat.reshape(len(part), usual)
+        start += len(part)
+    return found
 
 
 def label_columns(table: pa.Table, where: object) -> dict[str, list[Any]]:
@@ -148,14 +154,23 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
 
 
 def _table(vectors: NDArray[np.float32], columns: Mapping[str, Sequence[Any]], rows: NDArray[np.intp]) -> pa.Table:
-    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
-    made = {VECTOR: pa.ListArray.from_arrays(offsets, vectors.ravel(), type=EMBEDDINGS.field(VECTOR).type)}
+    made = {VECTOR: _lists(vectors)}
     made |= {
         field.name: pa.array([columns[field.name][row] for row in rows], field.type)
         for field in EMBEDDINGS
         if field.name != VECTOR
     }
     return pa.table([made[field.name] for field in EMBEDDINGS], schema=EMBEDDINGS)
+
+
+def _lists(vectors: NDArray[np.float32]) -> pa.ChunkedArray:
+    """Vectors as lists, in as many parts as their values need."""
+    kind, width = EMBEDDINGS.field(VECTOR).type, vectors.shape[1]
+    rows = max(1, MOST_VALUES // max(1, width))
+    parts = [vectors[start : start + rows] for start in range(0, len(vectors), rows)]
+    offsets = [np.arange(len(part) + 1, dtype=np.int32) * width for part in parts]
+    lists = [pa.ListArray.from_arrays(o, part.ravel(), type=kind) for o, part in zip(offsets, parts, strict=True)]
+    return pa.chunked_array(lists, kind)
 
 
 def _refuse(problems: Sequence[str], where: object) -> None:

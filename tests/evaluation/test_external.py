@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from evaluation import external_rows
 from evaluation.external import read_external
 from evaluation.external_rows import External, evaluated_rows, vectors_of
 from storage.errors import DataError
@@ -106,6 +107,19 @@ def test_several_files_are_one_table_in_their_order(write: Write, array):
         write(pa.table(complete())[rows].to_pydict(), f"{rows.start}.parquet") for rows in (slice(0, 4), slice(4, 6))
     ]
     np.testing.assert_array_equal(held(read_external(cut)), VECTORS[:5])
+
+
+@pytest.mark.parametrize("most", [3, 4, 9, 20, 21])
+def test_more_values_than_one_list_array_holds_are_several(write: Write, array, monkeypatch, most: int):
+    monkeypatch.setattr(external_rows, "MOST_VALUES", most)
+    found = read_external([array(VECTORS)], write(LABELS, "l.csv"))
+    np.testing.assert_array_equal(held(found), VECTORS[:5])
+    column = found.table["embedding"]
+    assert column.num_chunks == -(-5 // max(1, most // 4))
+    if most >= 4:  # of a vector
+        assert max(len(part.flatten()) for part in column.chunks) <= most
+    # and are read where they are several
+    np.testing.assert_array_equal(vectors_of(found.table, "here"), VECTORS[:5])
 
 
 def test_rows_without_ids_are_called_by_their_numbers(write: Write, array):
