@@ -96,7 +96,8 @@ def label_columns(table: pa.Table, where: object) -> dict[str, list[Any]]:
         try:
             columns[name] = table[name].cast(kind).to_pylist()
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            problems.append(f"column {name!r}: {error}")
+            limits = f" (whole numbers up to {np.iinfo(np.int32).max}, int32)" if kind == pa.int32() else ""
+            problems.append(f"column {name!r}: {error}{limits}")
             continue
         empty = np.flatnonzero([value is None or value == "" for value in columns[name]])
         if len(empty):
@@ -126,6 +127,7 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     notes += [f"{many(junk, 'row')} of pid {JUNK_PID} (junk) left out"] if junk else []
     problems = [
         f"there is no {split} row (splits: {', '.join(sorted(set(splits.tolist()))) or 'none'})"
+        + _hint(split, sorted(set(splits[~tested].tolist())), NEAR)
         for split in EVALUATED
         if not np.any(kept & (splits == split))
     ]
@@ -137,6 +139,14 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     for what, rows in wrong.items():
         found = names[kept & rows].tolist()
         problems += [f"{many(len(found), 'row')} {what}: {_some(found)}"] if found else []
+    if kept.any() and not vectors[kept].any():
+        problems.append(
+            "every embedding is zero in float32 (check what wrote them; bring very small values to unit length first)"
+        )
+    # where names are compared, what ends in NUL is as if it did not
+    odd = [name for name in names[kept].tolist() if "\0" in name]
+    if odd:
+        problems.append(f"{many(len(odd), 'tracklet id')} with a NUL character: {_some([repr(name) for name in odd])}")
     twice = [name for name, count in Counter(names[kept].tolist()).items() if count > 1]
     if twice:
         problems.append(
@@ -180,8 +190,16 @@ def _refuse(problems: Sequence[str], where: object) -> None:
 
 
 def _hint(name: str, there: Sequence[str], alike: float) -> str:
-    close = difflib.get_close_matches(name, there, 1, cutoff=alike)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """The name that may be meant, capital letters and spaces aside, and whether only these differ."""
+    wanted, plain = name.strip().casefold(), {other.strip().casefold(): other for other in there}
+    close = difflib.get_close_matches(wanted, plain, 1, cutoff=alike)
+    if not close:
+        return ""
+    meant = plain[close[0]]
+    if close[0] != wanted:
+        return f"; did you mean {meant!r}?"
+    spaces = name.strip() != name or meant.strip() != meant
+    return f"; did you mean {meant!r}? Write it without " + ("the space around it" if spaces else "capital letters")
 
 
 def _rows(rows: NDArray[np.intp]) -> str:

@@ -159,14 +159,22 @@ def test_junk_and_queries_that_nobody_in_the_gallery_matches_are_told(write: Wri
         (labels_but("tracklet_id", tracklet=list("abcdef")), ["did you mean 'tracklet_id'"]),
         (labels_but(pid=["1", "2", "x", "2", "0", "9"]), ["column 'pid'", "x"]),
         (labels_but(pid=[1, 2, 1.5, 2, 0, 9]), ["column 'pid'", "1.5"]),
-        (labels_but(pid=[1, 2, 2**40, 2, 0, 9]), ["column 'pid'", str(2**40)]),
+        (labels_but(pid=[1, 2, 2**40, 2, 0, 9]), ["column 'pid'", str(2**40), "up to 2147483647, int32"]),
+        (labels_but("pid", **{" pid": [1] * 6}), ["no column 'pid'; did you mean ' pid'? Write it without the space"]),
+        (labels_but("pid", PID=[1] * 6), ["no column 'pid'; did you mean 'PID'? Write it without capital letters"]),
+        (labels_but(**{"clothes ": [1] * 6}), ["'clothes ' is not known", "without the space"]),
         (labels_but(pid=[1, 2, None, 2, 0, 9]), ["column 'pid' is empty in row 2 (from 0)"]),
         (labels_but(pid=[1, 2, -2, 2, 0, 9]), ["1 row with a pid below -1: g1"]),
         (labels_but(camid=[1, 1, 2, 2, -1, 1]), ["camid below 0", "g3"]),
         (labels_but(clothes=[1, 1, 2, 2, -1, 1]), ["with clothes below 0: g3"]),
         (labels_but(split=["gallery"] * 6), ["no query row (splits: gallery)"]),
         (labels_but(split=["query"] * 6), ["no gallery row"]),
-        (labels_but(split=["Query"] * 6), ["no query row (splits: Query)", "no gallery row"]),
+        (
+            labels_but(split=["Query"] * 6),
+            ["no query row (splits: Query); did you mean 'Query'? Write it without capital letters", "no gallery row"],
+        ),
+        (labels_but(split=["query"] * 2 + ["galery"] * 4), ["no gallery row", "did you mean 'galery'?"]),
+        (labels_but(tracklet_id=["x", "x\0", *"abcd"]), [r"1 tracklet id with a NUL character: 'x\x00'"]),
         (labels_but(tracklet_id=["a", "b", "a", "b", "c", "d"]), ["2 tracklet ids there more than once: a, b"]),
     ],
 )
@@ -187,6 +195,13 @@ def test_everything_that_is_wrong_is_said_at_once(write: Write):
     assert "2 rows with values that are not finite in float32: q1, g2" in told
     assert "camid below 0 (without cameras nothing can be evaluated): q1" in told
     assert "no query row" in told
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-60])
+def test_nothing_but_zeros_is_refused_with_words_for_other_programs(write: Write, factor: float):
+    told = problem([write(complete(VECTORS * np.float64(factor), pa.list_(pa.float64())))])
+    assert "every embedding is zero in float32 (check what wrote them; bring very small values to unit length" in told
+    assert "train" not in told
 
 
 def test_what_float32_cannot_hold_is_not_finite(write: Write):
