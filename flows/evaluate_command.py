@@ -14,13 +14,34 @@ from rich.table import Table
 from evaluation.evaluate import EvaluationSettings, Inputs, run
 from evaluation.external import read_external
 from evaluation.external_rows import External
+from flows.config import make_config
 from flows.progress_bar import progress_bar
 from flows.store_choice import table
+from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.tables import write_table
 from storage.wording import many
 
 SHOWN = 5
+
+
+def chosen_settings(given: Mapping[str, Any], overrides: Sequence[str]) -> EvaluationSettings:
+    """How to evaluate, from settings of evaluation by their names and `evaluation.name=value` overrides.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range, or one of another section, which would do nothing.
+    """
+    # a layout whose reader may know clothes: whether these rows do is checked with them
+    values = {"name": "evaluate", "data": {"layout": "manifest"}, "evaluation": dict(given)}
+    settings = make_config(values, overrides).evaluation
+    others = [override for override in overrides if override.partition("=")[0].strip().split(".")[0] != "evaluation"]
+    if others:
+        raise SettingsError(
+            "only settings of the section evaluation do anything here",
+            where=", ".join(f"--set {override}" for override in others),
+            fix="leave it out; `csip settings evaluation` lists those that there are",
+        )
+    return settings
 
 
 def evaluate(

@@ -132,6 +132,13 @@ def test_settings_of_the_evaluation_can_be_given(here: Path):
     assert "Rank-1 " not in said
     assert "clothes" in refused("evaluate", vectors, "--labels", labels, "--protocol", "clothes_changing")
     assert "evaluation.gallery" in refused("evaluate", vectors, "--labels", labels, "--gallery", "no")
+    for setting in ("embed.sampling=rrs", "name=other"):
+        said = refused("evaluate", vectors, "--labels", labels, "--set", "evaluation.top=9", "--set", setting)
+        assert "only settings of the section evaluation" in said
+        assert f"--set {setting}" in said
+        assert "evaluation.top=9" not in said
+    assert "did you mean evaluation?" in refused("evaluate", vectors, "--labels", labels, "--set", "evaluatoin.top=9")
+    assert "embed.sampling" not in csip("evaluate", "--help")
 
 
 def test_a_failed_evaluation_leaves_no_folder(here: Path):
