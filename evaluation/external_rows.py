@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tracklets import JUNK_PID
-from storage.wording import below, many
+from storage.wording import below, listed, many
 
 VECTOR, NAME = "embedding", "tracklet_id"
 NEEDED = {"split": pa.string(), "pid": pa.int32(), "camid": pa.int32()}
 OPTIONAL = {NAME: pa.string(), "clothes": pa.int32(), "frames": pa.int32()}
 EVALUATED = ("query", "gallery")
-SHOWN = 5  # rows and names in a line
 NEAR = 0.6  # how alike a column's name must be to one that is missing
 NEARER = 0.75  # to one that need not be there: it may well be something else
 MOST_VALUES = 2**31 - 1  # of one list array, whose offsets are int32
@@ -138,7 +137,7 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     } | {f"with {n} below 0": np.array(labels[n]) < 0 for n in ("clothes", "frames") if n in labels}
     for what, rows in wrong.items():
         found = names[kept & rows].tolist()
-        problems += [f"{many(len(found), 'row')} {what}: {_some(found)}"] if found else []
+        problems += [f"{many(len(found), 'row')} {what}: {listed(found)}"] if found else []
     if kept.any() and not vectors[kept].any():
         problems.append(
             "every embedding is zero in float32 (check what wrote them; bring very small values to unit length first)"
@@ -146,18 +145,18 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     # where names are compared, what ends in NUL is as if it did not
     odd = [name for name in names[kept].tolist() if "\0" in name]
     if odd:
-        problems.append(f"{many(len(odd), 'tracklet id')} with a NUL character: {_some([repr(name) for name in odd])}")
+        problems.append(f"{many(len(odd), 'tracklet id')} with a NUL character: {listed([repr(name) for name in odd])}")
     twice = [name for name, count in Counter(names[kept].tolist()).items() if count > 1]
     if twice:
         problems.append(
-            f"{many(len(twice), 'tracklet id')} there more than once: {_some(twice)} (a query stays in the gallery as "
+            f"{many(len(twice), 'tracklet id')} there more than once: {listed(twice)} (a query stays in the gallery as "
             "it is, see evaluation.gallery)"
         )
     _refuse(problems, where)
     shown = set(pids[kept & (splits == "gallery")].tolist())
     missing = sorted(set(pids[kept & (splits == "query")].tolist()) - shown)
     if missing:
-        notes.append(f"{many(len(missing), 'query pid')} in no gallery row: {_some(missing)}")
+        notes.append(f"{many(len(missing), 'query pid')} in no gallery row: {listed(missing)}")
     nothing = [0] * len(vectors)
     columns = {"clothes": nothing, "frames": nothing} | dict(labels) | {NAME: names.tolist()}
     return External(_table(vectors[kept], columns, np.flatnonzero(kept)), tuple(notes))
@@ -203,9 +202,4 @@ def _hint(name: str, there: Sequence[str], alike: float) -> str:
 
 
 def _rows(rows: NDArray[np.intp]) -> str:
-    return f"row {_some(rows.tolist())} (from 0)"
-
-
-def _some(names: Sequence[Any]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(str(name) for name in names[:SHOWN]) + more
+    return f"row {listed(rows.tolist())} (from 0)"
