@@ -153,10 +153,6 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
             "it is, see evaluation.gallery)"
         )
     _refuse(problems, where)
-    shown = set(pids[kept & (splits == "gallery")].tolist())
-    missing = sorted(set(pids[kept & (splits == "query")].tolist()) - shown)
-    if missing:
-        notes.append(f"{many(len(missing), 'query pid')} in no gallery row: {listed(missing)}")
     nothing = [0] * len(vectors)
     columns = {"clothes": nothing, "frames": nothing} | dict(labels) | {NAME: names.tolist()}
     return External(_table(vectors[kept], columns, np.flatnonzero(kept)), tuple(notes))
