@@ -99,7 +99,9 @@ def search_files(
     labels = read_table(paths, EMBEDDINGS, LABELS)
     camids = labels["camid"].to_numpy()
     kept = np.ones(len(camids), bool) if without_camid is None else camids != without_camid
-    positions, distances = nearest(_unit(queries), _blocks(paths, queries.shape[1], kept), top)
+    # as the gallery is read: a last bit of a unit vector may change too
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    positions, distances = nearest(queries, _blocks(paths, queries.shape[1], kept), top)
     if not positions.size:
         raise DataError(
             f"none of the {len(camids):,} tracklets of the gallery can be an answer",
@@ -126,13 +128,9 @@ def _blocks(paths: Sequence[Path], width: int, kept: NDArray[np.bool_]) -> Itera
                     where=path,
                     fix="search with the model that the gallery was embedded with, or embed the gallery anew",
                 )
-            if not np.isfinite(vectors).all():
+            lengths = np.linalg.norm(vectors, axis=1)
+            if not np.isfinite(lengths).all():
                 raise DataError("the gallery holds embeddings that are not finite", where=path, fix="embed it anew")
-            rows = np.flatnonzero(vectors.any(axis=1) & kept[start : start + len(vectors)])
-            yield start + rows, _unit(vectors[rows])
+            rows = np.flatnonzero((lengths > 0) & kept[start : start + len(vectors)])
+            yield start + rows, vectors[rows] / lengths[rows, None]
             start += len(vectors)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1: queries and gallery alike, for a unit vector may change by a last bit too."""
-    return (vectors / np.linalg.norm(vectors.astype(np.float64), axis=1)[:, None]).astype(np.float32)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,9 +54,12 @@ def test_copies_stand_in_their_order_and_the_query_itself_at_nothing(size: int):
 def test_an_embedding_that_the_gallery_holds_too_is_found_at_nothing(write_embeddings):
     vectors = unit(np.random.default_rng(3), 40, 300)
     rows = [(f"{row:02}", "gallery", 1, 1, tuple(vector.tolist())) for row, vector in enumerate(vectors)]
-    found = search_files([name for name, *_ in rows], vectors, [write_embeddings(rows)], 1)
-    assert found["tracklet_id"].to_pylist() == found["query_id"].to_pylist()
-    assert set(found["distance"].to_pylist()) == {0.0}
+    shard, names = write_embeddings(rows), [name for name, *_ in rows]
+    together = search_files(names, vectors, [shard], 1)
+    alone = [search_files([name], vector[None], [shard], 1) for name, vector in zip(names, vectors, strict=True)]
+    for found in (together, pa.concat_tables(alone)):
+        assert found["tracklet_id"].to_pylist() == found["query_id"].to_pylist() == names
+        assert set(found["distance"].to_pylist()) == {0.0}
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 30), st.integers(1, 8))
