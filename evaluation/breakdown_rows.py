@@ -122,6 +122,7 @@ def _blank(metrics: Mapping[str, Any]) -> Oddity | None:
         return None
     count, items = found["count"], tuple(found["first"])
     says = (
-        f"{many(count, 'tracklet')} {have(count)} no readable frame and so no embedding: zeros, ranked as like nobody."
+        f"{many(count, 'tracklet')} {have(count)} zeros for an embedding, as those without a readable frame: ranked as "
+        "like nobody."
     )
     return Oddity("No embedding", says, items, count - len(items))

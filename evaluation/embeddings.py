@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from evaluation.vectors import VectorFile, Vectors, copies
 from storage.errors import DataError
-from storage.schema import EMBEDDINGS
+from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.tables import read_table, stream_table
+from storage.wording import listed
 
-SHOWN = 5
 MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
 BATCH_ROWS = 4096
 GalleryKind = Literal["with_queries", "without_queries"]
-SAMPLING_KEY = b"csip.sampling"
 NUMBERS = ("pid", "camid", "clothes", "frames")
 LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
 
@@ -148,8 +147,7 @@ def _columns(paths: Sequence[Path]) -> Iterator[pa.ListArray]:
 
 def of_tracklets(what: str, names: Sequence[str], fix: str) -> DataError:
     """An error that names the first tracklets concerned."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return DataError(what, where=", ".join(names[:SHOWN]) + more, fix=fix)
+    return DataError(what, where=listed(names), fix=fix)
 
 
 def queries_and_gallery(embeddings: Embeddings, kind: GalleryKind) -> tuple[Embeddings, Embeddings]:
@@ -174,5 +172,5 @@ def queries_and_gallery(embeddings: Embeddings, kind: GalleryKind) -> tuple[Embe
 
 def sampling_of(paths: Sequence[Path]) -> str | None:
     """How frames were sampled for these embeddings (rrs, dense), where their files say so in their metadata."""
-    found = {(pq.read_schema(path).metadata or {}).get(SAMPLING_KEY, b"").decode() for path in paths}
+    found = {(pq.read_schema(path).metadata or {}).get(SAMPLING_KEY.encode(), b"").decode() for path in paths}
     return " and ".join(sorted(found - {""})) or None

@@ -15,10 +15,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evaluation.embeddings import SAMPLING_KEY, sampling_of
+from evaluation.embeddings import sampling_of
 from evaluation.external_rows import LAYOUT, NEEDED, OPTIONAL, External, evaluated_rows, label_columns, vectors_of
 from storage.errors import DataError
-from storage.schema import EMBEDDINGS
+from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.wording import below, many
 
 # what numpy raises for a header with a wrong byte: it is a piece of Python, if only of literals
@@ -68,7 +68,7 @@ def read_external(embeddings: Sequence[Path], labels: Path | None = None) -> Ext
     sampling = sampling_of([path for path in embeddings if path.suffix == ".parquet"])
     if not sampling:
         return checked
-    about = {**(EMBEDDINGS.metadata or {}), SAMPLING_KEY: sampling.encode()}
+    about = (EMBEDDINGS.metadata or {}) | {SAMPLING_KEY.encode(): sampling.encode()}
     return External(checked.table.replace_schema_metadata(about), checked.notes)
 
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from storage.errors import DataError
 from storage.schema import EMBEDDINGS
 from storage.tracklets import JUNK_PID
-from storage.wording import below, many
+from storage.wording import below, listed, many
 
 VECTOR, NAME = "embedding", "tracklet_id"
 NEEDED = {"split": pa.string(), "pid": pa.int32(), "camid": pa.int32()}
 OPTIONAL = {NAME: pa.string(), "clothes": pa.int32(), "frames": pa.int32()}
 EVALUATED = ("query", "gallery")
-SHOWN = 5  # rows and names in a line
 NEAR = 0.6  # how alike a column's name must be to one that is missing
 NEARER = 0.75  # to one that need not be there: it may well be something else
+MOST_VALUES = 2**31 - 1  # of one list array, whose offsets are int32
 LAYOUT = "docs/external-embeddings.md says which columns there are"
 
 
@@ -49,13 +49,13 @@ def vectors_of(table: pa.Table, where: object) -> NDArray[np.float32]:
         raise DataError(
             f"there is no column {VECTOR!r}{_hint(VECTOR, table.column_names, NEAR)}", where=where, fix=LAYOUT
         )
-    column = table[VECTOR].combine_chunks()
+    column = table[VECTOR]
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(of(column.type) for of in kinds) or not pa.types.is_floating(column.type.value_type):
         raise DataError(
             f"the column {VECTOR!r} is of type {column.type}", where=where, fix="a list of float16, float32 or float64"
         )
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
     usual = Counter(lengths.tolist()).most_common(1)[0][0] if len(lengths) else 0
     other = np.flatnonzero((lengths != usual) | (lengths <= 0))
     if len(other):
@@ -64,9 +64,14 @@ def vectors_of(table: pa.Table, where: object) -> NDArray[np.float32]:
             where=f"{where}: {_rows(other)}",
             fix="every tracklet needs one vector, all of the same model",
         )
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told as that
-        return flat.astype(np.float32).reshape(len(lengths), usual)
+    found = np.empty((len(lengths), usual), np.float32)
+    start = 0
+    for part in column.chunks:  # which together may hold more than one list array can
+        flat = part.flatten().to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told as that
+            found[start : start + len(part)] = flat.reshape(len(part), usual)
+        start += len(part)
+    return found
 
 
 def label_columns(table: pa.Table, where: object) -> dict[str, list[Any]]:
@@ -90,7 +95,8 @@ def label_columns(table: pa.Table, where: object) -> dict[str, list[Any]]:
         try:
             columns[name] = table[name].cast(kind).to_pylist()
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            problems.append(f"column {name!r}: {error}")
+            limits = f" (whole numbers up to {np.iinfo(np.int32).max}, int32)" if kind == pa.int32() else ""
+            problems.append(f"column {name!r}: {error}{limits}")
             continue
         empty = np.flatnonzero([value is None or value == "" for value in columns[name]])
         if len(empty):
@@ -120,6 +126,7 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     notes += [f"{many(junk, 'row')} of pid {JUNK_PID} (junk) left out"] if junk else []
     problems = [
         f"there is no {split} row (splits: {', '.join(sorted(set(splits.tolist()))) or 'none'})"
+        + _hint(split, sorted(set(splits[~tested].tolist())), NEAR)
         for split in EVALUATED
         if not np.any(kept & (splits == split))
     ]
@@ -130,32 +137,45 @@ def evaluated_rows(vectors: NDArray[np.float32], labels: Mapping[str, Sequence[A
     } | {f"with {n} below 0": np.array(labels[n]) < 0 for n in ("clothes", "frames") if n in labels}
     for what, rows in wrong.items():
         found = names[kept & rows].tolist()
-        problems += [f"{many(len(found), 'row')} {what}: {_some(found)}"] if found else []
+        problems += [f"{many(len(found), 'row')} {what}: {listed(found)}"] if found else []
+    if kept.any() and not vectors[kept].any():
+        problems.append(
+            "every embedding is zero in float32 (check what wrote them; bring very small values to unit length first)"
+        )
+    # where names are compared, what ends in NUL is as if it did not
+    odd = [name for name in names[kept].tolist() if "\0" in name]
+    if odd:
+        problems.append(f"{many(len(odd), 'tracklet id')} with a NUL character: {listed([repr(name) for name in odd])}")
     twice = [name for name, count in Counter(names[kept].tolist()).items() if count > 1]
     if twice:
         problems.append(
-            f"{many(len(twice), 'tracklet id')} there more than once: {_some(twice)} (a query stays in the gallery as "
+            f"{many(len(twice), 'tracklet id')} there more than once: {listed(twice)} (a query stays in the gallery as "
             "it is, see evaluation.gallery)"
         )
     _refuse(problems, where)
-    shown = set(pids[kept & (splits == "gallery")].tolist())
-    missing = sorted(set(pids[kept & (splits == "query")].tolist()) - shown)
-    if missing:
-        notes.append(f"{many(len(missing), 'query pid')} in no gallery row: {_some(missing)}")
     nothing = [0] * len(vectors)
     columns = {"clothes": nothing, "frames": nothing} | dict(labels) | {NAME: names.tolist()}
     return External(_table(vectors[kept], columns, np.flatnonzero(kept)), tuple(notes))
 
 
 def _table(vectors: NDArray[np.float32], columns: Mapping[str, Sequence[Any]], rows: NDArray[np.intp]) -> pa.Table:
-    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
-    made = {VECTOR: pa.ListArray.from_arrays(offsets, vectors.ravel(), type=EMBEDDINGS.field(VECTOR).type)}
+    made = {VECTOR: _lists(vectors)}
     made |= {
         field.name: pa.array([columns[field.name][row] for row in rows], field.type)
         for field in EMBEDDINGS
         if field.name != VECTOR
     }
     return pa.table([made[field.name] for field in EMBEDDINGS], schema=EMBEDDINGS)
+
+
+def _lists(vectors: NDArray[np.float32]) -> pa.ChunkedArray:
+    """Vectors as lists, in as many parts as their values need."""
+    kind, width = EMBEDDINGS.field(VECTOR).type, vectors.shape[1]
+    rows = max(1, MOST_VALUES // max(1, width))
+    parts = [vectors[start : start + rows] for start in range(0, len(vectors), rows)]
+    offsets = [np.arange(len(part) + 1, dtype=np.int32) * width for part in parts]
+    lists = [pa.ListArray.from_arrays(o, part.ravel(), type=kind) for o, part in zip(offsets, parts, strict=True)]
+    return pa.chunked_array(lists, kind)
 
 
 def _refuse(problems: Sequence[str], where: object) -> None:
@@ -165,14 +185,17 @@ def _refuse(problems: Sequence[str], where: object) -> None:
 
 
 def _hint(name: str, there: Sequence[str], alike: float) -> str:
-    close = difflib.get_close_matches(name, there, 1, cutoff=alike)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """The name that may be meant, capital letters and spaces aside, and whether only these differ."""
+    wanted, plain = name.strip().casefold(), {other.strip().casefold(): other for other in there}
+    close = difflib.get_close_matches(wanted, plain, 1, cutoff=alike)
+    if not close:
+        return ""
+    meant = plain[close[0]]
+    if close[0] != wanted:
+        return f"; did you mean {meant!r}?"
+    spaces = name.strip() != name or meant.strip() != meant
+    return f"; did you mean {meant!r}? Write it without " + ("the space around it" if spaces else "capital letters")
 
 
 def _rows(rows: NDArray[np.intp]) -> str:
-    return f"row {_some(rows.tolist())} (from 0)"
-
-
-def _some(names: Sequence[Any]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(str(name) for name in names[:SHOWN]) + more
+    return f"row {listed(rows.tolist())} (from 0)"

@@ -17,6 +17,7 @@ from storage.schema import EMBEDDINGS
 from storage.tables import read_table, stream_table
 
 ROWS = 8192  # of a block: at 2,048 dimensions 64 MB
+ROUNDING = 1e-5  # more than float32 gets wrong in a squared distance: 1.2e-6 at most, of 128 to 4,096 dimensions
 LABELS = ["tracklet_id", "pid", "camid"]
 
 ANSWERS = pa.schema(
@@ -52,24 +53,27 @@ def nearest(
     """
     found = [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
     for rows, vectors in gallery:
-        squared = np.maximum(2 - 2 * (queries @ vectors.T), 0)  # of unit vectors
+        squared = 2 - 2 * (queries @ vectors.T)  # of unit vectors
         for query, distances in enumerate(squared):
-            kept = _first(distances, top)
+            kept = _candidates(distances, top)
             positions = np.concatenate([found[query][0], rows[kept]])
-            both = np.concatenate([found[query][1], distances[kept]])
-            order = _first(both, top)
+            both = np.concatenate([found[query][1], _exact(queries[query], vectors[kept])])
+            order = np.lexsort((positions, both))[:top]
             found[query] = positions[order], both[order]
     positions = np.array([positions for positions, _ in found], np.int64).reshape(len(queries), -1)
-    return positions, np.sqrt(np.array([distances for _, distances in found], np.float32)).reshape(positions.shape)
+    return positions, np.array([distances for _, distances in found], np.float32).reshape(positions.shape)
 
 
-def _first(distances: NDArray[np.float32], top: int) -> NDArray[np.intp]:
-    """Positions of the smallest distances, ascending; equal ones in their order."""
-    if not len(distances):
-        return np.zeros(0, np.intp)
-    last = np.partition(distances, min(top, len(distances)) - 1)[min(top, len(distances)) - 1]
-    near = np.flatnonzero(distances <= last)
-    return near[np.argsort(distances[near], kind="stable")][:top]
+def _candidates(squared: NDArray[np.float32], top: int) -> NDArray[np.intp]:
+    """Positions of all that may be among the nearest: a matrix product rounds copies of a vector differently."""
+    if len(squared) <= top:
+        return np.arange(len(squared))
+    return np.flatnonzero(squared <= np.partition(squared, top - 1)[top - 1] + ROUNDING)
+
+
+def _exact(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distances, (n,), each of its row alone: the same for copies wherever they stand, 0 of the query itself."""
+    return np.linalg.norm(vectors.astype(np.float64) - query, axis=1).astype(np.float32)
 
 
 def search_files(
@@ -83,7 +87,7 @@ def search_files(
 
     Args:
         names: of the queries, Q.
-        queries: unit vectors, (Q, D).
+        queries: embeddings, (Q, D).
         paths: of `EMBEDDINGS`; tracklets without an embedding (zeros) are no answers.
         top: answers to a query.
         without_camid: tracklets by this camera are no answers.
@@ -95,6 +99,8 @@ def search_files(
     labels = read_table(paths, EMBEDDINGS, LABELS)
     camids = labels["camid"].to_numpy()
     kept = np.ones(len(camids), bool) if without_camid is None else camids != without_camid
+    # as the gallery is read: a last bit of a unit vector may change too
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     positions, distances = nearest(queries, _blocks(paths, queries.shape[1], kept), top)
     if not positions.size:
         raise DataError(

@@ -158,7 +158,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     valid = _names_at(location[:-1])
     close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
     if not close:
-        deeper = [full for full in setting_names(Config) if full.rsplit(".", 1)[-1] == location[-1]]
+        deeper = [full for full, _, _ in described_settings(Config) if full.rsplit(".", 1)[-1] == location[-1]]
         close = deeper[:1]
         return f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else "")
     return f"{name} is not a setting; did you mean {'.'.join([*location[:-1], close[0]])}?"
@@ -181,23 +181,21 @@ def _names_at(sections: Sequence[str]) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def setting_names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every setting below a settings class, as dotted names in order."""
-    names = []
-    for name, info in model.model_fields.items():
-        inner = _model_in(info.annotation)
-        names += setting_names(inner, f"{prefix}{name}.") if inner else [prefix + name]
-    return names
-
-
 def described_settings(model: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:
-    """(dotted name, default, description) of every setting below a settings class."""
+    """(dotted name, default, description) of every setting below a settings class, in order.
+
+    A section that is off where nothing is said of it is listed too, and its settings say what they depend on.
+    """
     found: list[tuple[str, Any, str]] = []
     for name, info in model.model_fields.items():
-        inner = _model_in(info.annotation)
-        if inner:
-            found += described_settings(inner, f"{prefix}{name}.")
-        else:
-            default = "(required)" if info.is_required() else info.get_default(call_default_factory=True)
-            found.append((prefix + name, default, info.description or ""))
+        inner, full = _model_in(info.annotation), prefix + name
+        default = "(required)" if info.is_required() else info.get_default(call_default_factory=True)
+        if not inner:
+            found.append((full, default, info.description or ""))
+            continue
+        below = described_settings(inner, f"{full}.")
+        if default is None:
+            found.append((full, "null (off; {} turns it on)", info.description or ""))
+            below = [(setting, f"{value} (where {full} is on)", text) for setting, value, text in below]
+        found += below
     return found

@@ -15,18 +15,17 @@ from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.errors import DataError, SettingsError
 from storage.folders import NOBODY
+from storage.schema import SAMPLING_KEY
 from storage.tables import write_table
 from storage.tracklets import DISTRACTOR_PID, Tracklet, index_table
-from storage.wording import many
+from storage.wording import listed, many
 from training.embed import Embedder, embed_tracklets, embeddings_table, load_embedder, without_readable_frame
 from training.encoders import chosen_device
 from training.inference_model import About, described
 from training.settings.embed import EmbedSettings
 
 MODEL_KEY = "csip.model"
-SAMPLING_KEY = "csip.sampling"
 ROWS_PER_GROUP = 1024  # a gallery is read from its first row to its last
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,8 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
     write_table(index_table(tracklets), frames_file(out))
     blank = without_readable_frame(tracklets, rows)
     if blank:
-        some = ", ".join(blank[:SHOWN]) + (", ..." if len(blank) > SHOWN else "")
-        console.print(
-            f"[yellow]note:[/] zeros, without a readable frame: {many(len(blank), 'tracklet')}: {escape(some)}",
-            soft_wrap=True,
-        )
+        said = f"zeros, without a readable frame: {many(len(blank), 'tracklet')}: {listed(blank)}"
+        console.print(f"[yellow]note:[/] {escape(said)}", soft_wrap=True)
     console.print(
         f"embedded:   {many(len(tracklets), 'tracklet')}, {model.about.embedding_width} dimensions",
         f"embeddings: {escape(str(out))}",

@@ -44,22 +44,26 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Keep metrics.json, cmc, queries and ranks (Parquet) in this folder.")
     ] = None,
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Override a setting of evaluation, e.g. evaluation.rerank={} (csip settings evaluation lists them).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score embeddings of any model as the pipeline scores its own: mAP, CMC, chance, and what is odd."""
     from flows.cli import console, told_plainly
 
     with told_plainly():
-        from flows.config import make_config
+        from flows.evaluate_command import chosen_settings, tell
         from flows.evaluate_command import evaluate as evaluate_files
-        from flows.evaluate_command import tell
 
         shortcuts = {"gallery": gallery, "protocol": protocol}
         given = {name: value for name, value in shortcuts.items() if value is not None}
-        # a layout whose reader may know clothes: whether these rows do is checked with them
-        values: dict[str, Any] = {"name": "evaluate", "data": {"layout": "manifest"}, "evaluation": given}
-        settings = make_config(values, overrides or ()).evaluation
+        settings = chosen_settings(given, overrides or ())
         metrics, notes = evaluate_files(embeddings, labels, settings, out, console)
         if as_json:
             console.print_json(json.dumps(metrics | {"notes": list(notes)}))

@@ -23,6 +23,7 @@ from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.tables import ragged_table, read_ragged, write_table
 from storage.tracklets import Tracklet, index_table, read_index
 from storage.videos import Boxes
+from storage.wording import listed
 
 SHOWN_FRAMES = 8
 
@@ -76,8 +77,8 @@ def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> No
     """
     tracklets = {tracklet.tracklet_id: tracklet for tracklet in read_index(frames_file(file))}
     if tracklet_id not in tracklets:
-        some = ", ".join(sorted(tracklets)[:5])
-        raise DataError(f"there is no tracklet {tracklet_id} in this file", where=file, fix=f"it holds {some}, ...")
+        there = listed(sorted(tracklets))
+        raise DataError(f"there is no tracklet {tracklet_id} in this file", where=file, fix=f"it holds {there}")
     ragged = read_ragged([file], SKELETONS, SKELETON_SHAPES)
     row = ragged.position()[tracklet_id]
     columns = {name: ragged.of(row, name) for name in SKELETON_SHAPES}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.config import Config
-from flows.reasons import changes, listed
+from flows.reasons import changes
 from flows.scanning import kept_index, last_index, trial_index
 from flows.steps import Step
 from flows.walking import walk
@@ -15,6 +15,7 @@ from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.object_store import open_store
 from storage.progress import Progress, silent
 from storage.raw_changes import RawChanges, index_changes
+from storage.wording import listed
 
 WAITS_SHOWN = 3
 Verdict = Literal["kept", "will run", "may run"]

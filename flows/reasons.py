@@ -1,7 +1,9 @@
 """Why an artifact is made anew: what differs between two descriptions of what it is made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from storage.wording import listed
 
 CODE_SHOWN = 8
 
@@ -33,11 +35,6 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-
-
-def listed(names: Sequence[str], most: int) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

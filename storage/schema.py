@@ -111,3 +111,5 @@ EMBEDDINGS = _schema(
         ("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False))),
     ],
 )
+SAMPLING_KEY = "csip.sampling"
+"""Of a file's metadata: how frames were sampled for its embeddings (rrs, dense)."""

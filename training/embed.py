@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from storage.progress import Progress, silent
-from storage.schema import EMBEDDINGS
+from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.tables import write_table
 from storage.tracklets import Tracklet, read_index
 from training.clips import FrameSource
@@ -56,7 +56,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
     rows = embed_tracklets(inputs.data_root, tracklets, embed, shape, settings, progress)
     width = embedding_width(shape, inputs.model)
-    table = embeddings_table(tracklets, rows, width, {"csip.sampling": settings.sampling})
+    table = embeddings_table(tracklets, rows, width, {SAMPLING_KEY: settings.sampling})
     write_table(table, out_dir / "embeddings.parquet")
     notes = {"sampling": settings.sampling, "without_readable_frame": without_readable_frame(tracklets, rows)}
     (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")

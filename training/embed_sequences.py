@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from storage.progress import Progress
-from storage.schema import EMBEDDINGS
+from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.skeleton_types import SKELETON_TYPES
 from storage.tables import write_table
 from training.encoders import chosen_device
@@ -111,6 +111,6 @@ def write_embeddings(
             "frames": np.array([len(recordings.skeletons[row]) for row in every], np.int32),
             "embedding": list(vectors),
         },
-        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {b"csip.sampling": sampling.encode()}),
+        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {SAMPLING_KEY.encode(): sampling.encode()}),
     )
     write_table(table, path)

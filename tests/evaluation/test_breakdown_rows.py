@@ -81,7 +81,7 @@ def test_nothing_odd_is_nothing_told() -> None:
         (
             {"without_embedding": {"count": 1, "first": ["a"]}},
             "No embedding",
-            "1 tracklet has no readable frame and so no embedding: zeros, ranked as like nobody.",
+            "1 tracklet has zeros for an embedding, as those without a readable frame: ranked as like nobody.",
             ("a",),
             0,
         ),

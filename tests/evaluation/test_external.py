@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from evaluation import external_rows
 from evaluation.external import read_external
 from evaluation.external_rows import External, evaluated_rows, vectors_of
 from storage.errors import DataError
@@ -108,6 +109,19 @@ def test_several_files_are_one_table_in_their_order(write: Write, array):
     np.testing.assert_array_equal(held(read_external(cut)), VECTORS[:5])
 
 
+@pytest.mark.parametrize("most", [3, 4, 9, 20, 21])
+def test_more_values_than_one_list_array_holds_are_several(write: Write, array, monkeypatch, most: int):
+    monkeypatch.setattr(external_rows, "MOST_VALUES", most)
+    found = read_external([array(VECTORS)], write(LABELS, "l.csv"))
+    np.testing.assert_array_equal(held(found), VECTORS[:5])
+    column = found.table["embedding"]
+    assert column.num_chunks == -(-5 // max(1, most // 4))
+    if most >= 4:  # of a vector
+        assert max(len(part.flatten()) for part in column.chunks) <= most
+    # and are read where they are several
+    np.testing.assert_array_equal(vectors_of(found.table, "here"), VECTORS[:5])
+
+
 def test_rows_without_ids_are_called_by_their_numbers(write: Write, array):
     found = read_external([array(VECTORS)], write(labels_but("tracklet_id"), "l.csv"))
     assert found.table["tracklet_id"].to_pylist() == ["0", "1", "2", "3", "4"]
@@ -129,11 +143,10 @@ def test_clothes_are_kept_and_nothing_else_that_is_there(write: Write):
     assert found.table.column_names == EMBEDDINGS.names
 
 
-def test_junk_and_queries_that_nobody_in_the_gallery_matches_are_told(write: Write):
+def test_junk_is_left_out_and_told(write: Write):
     found = read_external([write(complete(pid=[1, 7, 1, -1, 0, 9]))])
     assert found.table["tracklet_id"].to_pylist() == ["q1", "q2", "g1", "g3"]
     assert "1 row of pid -1 (junk) left out" in found.notes
-    assert "1 query pid in no gallery row: 7" in found.notes
 
 
 @pytest.mark.parametrize(
@@ -145,14 +158,22 @@ def test_junk_and_queries_that_nobody_in_the_gallery_matches_are_told(write: Wri
         (labels_but("tracklet_id", tracklet=list("abcdef")), ["did you mean 'tracklet_id'"]),
         (labels_but(pid=["1", "2", "x", "2", "0", "9"]), ["column 'pid'", "x"]),
         (labels_but(pid=[1, 2, 1.5, 2, 0, 9]), ["column 'pid'", "1.5"]),
-        (labels_but(pid=[1, 2, 2**40, 2, 0, 9]), ["column 'pid'", str(2**40)]),
+        (labels_but(pid=[1, 2, 2**40, 2, 0, 9]), ["column 'pid'", str(2**40), "up to 2147483647, int32"]),
+        (labels_but("pid", **{" pid": [1] * 6}), ["no column 'pid'; did you mean ' pid'? Write it without the space"]),
+        (labels_but("pid", PID=[1] * 6), ["no column 'pid'; did you mean 'PID'? Write it without capital letters"]),
+        (labels_but(**{"clothes ": [1] * 6}), ["'clothes ' is not known", "without the space"]),
         (labels_but(pid=[1, 2, None, 2, 0, 9]), ["column 'pid' is empty in row 2 (from 0)"]),
         (labels_but(pid=[1, 2, -2, 2, 0, 9]), ["1 row with a pid below -1: g1"]),
         (labels_but(camid=[1, 1, 2, 2, -1, 1]), ["camid below 0", "g3"]),
         (labels_but(clothes=[1, 1, 2, 2, -1, 1]), ["with clothes below 0: g3"]),
         (labels_but(split=["gallery"] * 6), ["no query row (splits: gallery)"]),
         (labels_but(split=["query"] * 6), ["no gallery row"]),
-        (labels_but(split=["Query"] * 6), ["no query row (splits: Query)", "no gallery row"]),
+        (
+            labels_but(split=["Query"] * 6),
+            ["no query row (splits: Query); did you mean 'Query'? Write it without capital letters", "no gallery row"],
+        ),
+        (labels_but(split=["query"] * 2 + ["galery"] * 4), ["no gallery row", "did you mean 'galery'?"]),
+        (labels_but(tracklet_id=["x", "x\0", *"abcd"]), [r"1 tracklet id with a NUL character: 'x\x00'"]),
         (labels_but(tracklet_id=["a", "b", "a", "b", "c", "d"]), ["2 tracklet ids there more than once: a, b"]),
     ],
 )
@@ -173,6 +194,13 @@ def test_everything_that_is_wrong_is_said_at_once(write: Write):
     assert "2 rows with values that are not finite in float32: q1, g2" in told
     assert "camid below 0 (without cameras nothing can be evaluated): q1" in told
     assert "no query row" in told
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-60])
+def test_nothing_but_zeros_is_refused_with_words_for_other_programs(write: Write, factor: float):
+    told = problem([write(complete(VECTORS * np.float64(factor), pa.list_(pa.float64())))])
+    assert "every embedding is zero in float32 (check what wrote them; bring very small values to unit length" in told
+    assert "train" not in told
 
 
 def test_what_float32_cannot_hold_is_not_finite(write: Write):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,33 @@ def test_blocks_give_what_sorting_everything_gives(seed: int, queries: int, coun
     every = np.linalg.norm(asked[:, None].astype(np.float64) - gallery[None], axis=2)
     assert positions.shape == distances.shape == (queries, min(top, count))
     np.testing.assert_array_equal(positions, np.argsort(every, axis=1, kind="stable")[:, :top])
-    np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :top], atol=1e-3)
+    np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :top], atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 333, 600])
+def test_copies_stand_in_their_order_and_the_query_itself_at_nothing(size: int):
+    rng = np.random.default_rng(2)
+    kinds = rng.integers(0, 30, 600)
+    originals = unit(rng, 30, 200)
+    asked = np.concatenate([originals[:15], unit(rng, 15, 200)])
+    positions, distances = nearest(asked, cut(originals[kinds], size), 50)
+    # the distances of the originals, and the order of the copies by their numbers alone
+    every = np.linalg.norm(asked[:, None].astype(np.float64) - originals[None], axis=2)
+    expected = [sorted(range(600), key=lambda row, of=of: (of[kinds[row]], row))[:50] for of in every]
+    assert positions.tolist() == expected
+    np.testing.assert_array_equal(distances, np.take_along_axis(every, kinds[positions], 1).astype(np.float32))
+    assert (distances[:15, 0] == 0).all()
+
+
+def test_an_embedding_that_the_gallery_holds_too_is_found_at_nothing(write_embeddings):
+    vectors = unit(np.random.default_rng(3), 40, 300)
+    rows = [(f"{row:02}", "gallery", 1, 1, tuple(vector.tolist())) for row, vector in enumerate(vectors)]
+    shard, names = write_embeddings(rows), [name for name, *_ in rows]
+    together = search_files(names, vectors, [shard], 1)
+    alone = [search_files([name], vector[None], [shard], 1) for name, vector in zip(names, vectors, strict=True)]
+    for found in (together, pa.concat_tables(alone)):
+        assert found["tracklet_id"].to_pylist() == found["query_id"].to_pylist() == names
+        assert set(found["distance"].to_pylist()) == {0.0}
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 30), st.integers(1, 8))

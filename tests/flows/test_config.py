@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import Config, described_settings, load_config, setting_names
+from flows.config import Config, described_settings, load_config
 from storage.errors import SettingsError
 
 
@@ -100,4 +100,18 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, _, description in described_settings(Config) if not description] == []
-    assert [name for name, _, _ in described_settings(Config)] == setting_names(Config)
+
+
+def test_a_section_that_is_off_says_so_and_how_to_turn_it_on(tmp_path: Path) -> None:
+    told = {name: str(default) for name, default, _ in described_settings(Config)}
+    off = [name for name, default in told.items() if default == "null (off; {} turns it on)"]
+    assert off == ["data.demo", "evaluation.rerank", "evaluation.expansion"]
+    assert told["evaluation.rerank.k1"] == "20 (where evaluation.rerank is on)"
+    assert told["evaluation.expansion.neighbours"] == "5 (where evaluation.expansion is on)"
+    assert told["embed.sampling"] == "dense"
+    # and it is so
+    path = write(tmp_path, "name: x")
+    assert load_config(path).evaluation.rerank is None
+    turned_on = load_config(path, ["evaluation.rerank={}"]).evaluation.rerank
+    assert turned_on is not None
+    assert turned_on.k1 == 20

@@ -110,11 +110,11 @@ def test_embeddings_of_another_model_are_scored_as_our_own(here: Path):
     metrics = json.loads(Path("kept/metrics.json").read_text())
     assert f"mAP {100 * metrics['mAP']:.1f} %" in said
     assert f"{100 * metrics['chance']['mAP']:.1f} %" in said
-    assert "queries: 6, 6 with a match" in said
-    assert "gallery: 7, 1 distractor" in said
-    assert "queries are not in the gallery" in said
+    assert "Queries: 6 counted of 6" in said
+    assert "Gallery: 7 tracklets, 1 distractor among them; query tracklets not in the gallery" in said
+    assert "Vectors: 8 dimensions" in said
     assert "1 row of split 'train' left out" in said
-    assert "1 embedding of zeros" in said
+    assert "1 tracklet has zeros for an embedding, as those without a readable frame: ranked as like nobody. 12" in said
 
 
 def test_as_json_the_metrics_and_the_notes_are_one_object(here: Path):
@@ -132,6 +132,13 @@ def test_settings_of_the_evaluation_can_be_given(here: Path):
     assert "Rank-1 " not in said
     assert "clothes" in refused("evaluate", vectors, "--labels", labels, "--protocol", "clothes_changing")
     assert "evaluation.gallery" in refused("evaluate", vectors, "--labels", labels, "--gallery", "no")
+    for setting in ("embed.sampling=rrs", "name=other"):
+        said = refused("evaluate", vectors, "--labels", labels, "--set", "evaluation.top=9", "--set", setting)
+        assert "only settings of the section evaluation" in said
+        assert f"--set {setting}" in said
+        assert "evaluation.top=9" not in said
+    assert "did you mean evaluation?" in refused("evaluate", vectors, "--labels", labels, "--set", "evaluatoin.top=9")
+    assert "embed.sampling" not in csip("evaluate", "--help")
 
 
 def test_a_failed_evaluation_leaves_no_folder(here: Path):
@@ -162,9 +169,11 @@ def test_everything_that_a_metrics_file_may_hold_is_printed():
             "ties": "z",
             "reranking": {"k1": 20, "k2": 6, "weight": 0.3},
             "expansion": None,
+            "sampling": "rrs",
         },
         "ties": {"queries": 2, "matches": 2, "mAP_right_first": 0.625},
-        "duplicates": {"count": 1, "first": [["a", "b"]]},
+        "duplicates": {"count": 60, "first": [[f"a{n}", f"b{n}"] for n in range(50)]},
+        "missing_identities": {"count": 1, "first": [7]},
     }
     console = Console(record=True, width=200, file=io.StringIO())
     tell(metrics, ["odd"], None, console)
@@ -173,10 +182,12 @@ def test_everything_that_a_metrics_file_may_hold_is_printed():
         "90 % interval",
         "mINP 25.0 % 20.0 to 30.0 25.0 %",
         "Rank-1 75.0 % 70.0 to 80.0",
-        "reranking: k1 20, k2 6, weight 0.3",
-        "1 query has no match",
-        "mAP would be 62.5 %",
-        "a = b",
+        "Re-ranking: k1 20, k2 6, weight 0.3",
+        "4 counted of 5; 1 has no match that counts",
+        "the other way round it would be 62.5 %",
+        "a4 = b4 and 55 more",
+        "shown by no gallery tracklet, but for query tracklets. person 7",
+        "Frames: rrs: one frame",
         "note: odd",
     ):
         assert part in said, said
