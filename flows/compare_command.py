@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.models import MODELS
+from flows.outputs import check_file
 from flows.run_history import Record, differing, find_run, seed_groups
 from flows.store_choice import (
     SHORT,
@@ -92,8 +93,8 @@ def compare(
 
     with told_plainly():
         target = out or (None if as_json else PAGE)
-        if target and not target.absolute().parent.is_dir():
-            raise SettingsError("there is no such folder", where=target.parent, fix="make it, or name another file")
+        if target:
+            check_file(target, makes_folders=False)
         if model and model not in MODELS:
             raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(MODELS)}")
 

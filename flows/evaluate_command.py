@@ -14,6 +14,7 @@ from rich.table import Table
 from evaluation.evaluate import EvaluationSettings, Inputs, run
 from evaluation.external import read_external
 from evaluation.external_rows import External
+from flows.outputs import check_folder
 from flows.progress_bar import progress_bar
 from flows.store_choice import table
 from storage.progress import Progress
@@ -33,7 +34,10 @@ def evaluate(
 
     Raises:
         DataError: as `read_external` and `evaluation.evaluate.run`.
+        SettingsError: `out` cannot be written.
     """
+    if out:
+        check_folder(out)
     with console.status("reading"):
         external = read_external(embeddings, labels)
     with tempfile.TemporaryDirectory() as temporary, progress_bar(console, "queries") as progress:

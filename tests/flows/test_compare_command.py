@@ -190,6 +190,8 @@ def test_terminal_and_page_say_what_json_says(store: Store, tmp_path: Path) -> N
     other = tmp_path / "there" / "page.html"
     assert "there is no such folder" in csip("compare", "aa11", "bb22", "--out", other, status=1)
     other.parent.mkdir()
+    assert "this is a folder" in csip("compare", "aa11", "bb22", "--out", other.parent, status=1)
+    assert "nothing can be written here" in csip("compare", "aa11", "bb22", "--out", "/proc/c.html", status=1)
     csip("compare", "aa11", "bb22", "--out", other, "--json")
     assert other.read_text().startswith("<!doctype html>")
 
