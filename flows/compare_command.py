@@ -170,8 +170,8 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
     """What a name on the command line means.
 
     Raises:
-        DataError: there is no such run, or it has no such model.
-        StoreError: its evaluation is no longer in the store.
+        DataError: there is no such folder or run, or the run has no such model.
+        StoreError: there is no store to look for a run in, or the run's evaluation is no longer in it.
     """
     from evaluation.results import FILES, is_result
 
@@ -187,7 +187,13 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
             where=folder,
             fix="name a folder with metrics.json, cmc.parquet and queries.parquet, or a run",
         )
-    store, known = opened()
+    if folder.name != name:
+        raise DataError("there is no such folder", where=name, fix="name a folder that an evaluation wrote, or a run")
+    try:
+        store, known = opened()
+    except StoreError as error:
+        what = f"there is no such folder, and no run can be looked for: {error.what}"
+        raise StoreError(f"{name}: {what}", where=error.where, fix=error.fix) from error
     record = find_run(known, run)
     label = _label(record, model, split)
     part = label.rpartition(" ")[2]

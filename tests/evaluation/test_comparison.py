@@ -440,7 +440,19 @@ def test_intervals_are_drawn_on_one_scale_from_the_lowest_end_to_the_highest(rea
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.0001, "< 0.001"), (0.0123, "= 0.012"), (0.5, "= 0.50"), (1.0, "= 1.00"), (None, "–")]
+    ("p", "text"),
+    [
+        (0.0001, "< 0.001"),
+        (0.0123, "= 0.012"),
+        (0.0499, "= 0.050"),
+        (0.05, "= 0.050"),
+        (0.0501, "= 0.0501"),
+        (0.0504, "= 0.0504"),
+        (0.0506, "= 0.051"),
+        (0.5, "= 0.50"),
+        (1.0, "= 1.00"),
+        (None, "–"),
+    ],
 )
 def test_p_values_have_the_digits_that_they_deserve(p: float | None, text: str) -> None:
     assert p_value(p).replace("\u00a0", " ") == text, "the spaces break no line"

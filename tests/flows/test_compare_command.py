@@ -207,6 +207,10 @@ def test_what_cannot_be_compared_is_said_plainly(store: Store, made: Path, tmp_p
     assert "there is no such run: zz" in csip("compare", "zz", "last", status=1)
     assert "evaluated no model 'sequences'" in csip("compare", "aa11", "last", "--model", "sequences", status=1)
     assert "there is no model 'best'" in csip("compare", "aa11", "last", "--model", "best", status=1)
+    said = csip("compare", made / "good", "nothere", "--store", tmp_path / "nowhere", status=1)
+    assert "nothere: there is no such folder, and no run can be looked for: there is no store here" in said
+    assert "to do: name a configuration or --store PATH" in said
+    assert f"there is no such folder\n  where: {made}/goof" in csip("compare", "last", made / "goof", status=1)
     assert "has no metrics.json" in csip("compare", "last", tmp_path, status=1)
     run(store, "eeeeeeee-5", [], status=FAILED)
     said = csip("compare", "aa11", "last", status=1)
