@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.comparison import RISK
 from evaluation.curves import cmc_curve
 from evaluation.findings import percent, points
 from evaluation.page import template
 from evaluation.ranking_rows import protocol
 
 TOLD = ("better", "worse")
+SMALLEST_P = 0.001  # that is written
 AXIS = 100.0  # width of the scale of drawn intervals, on which all of them and 0 lie
 
 
@@ -19,10 +21,10 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         row = result["metrics"]["mAP"]
         sure = ""
         if row["difference_interval"]:
-            low, high = map(change, row["difference_interval"])
+            low, high = map(points, row["difference_interval"])
             sure = f" (95 % interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
         told.append(
-            f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {change(row['difference'])} "
+            f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {points(row['difference'])} "
             f"points{sure}."
         )
     return told
@@ -37,17 +39,16 @@ IS = {
 }
 
 
-def change(difference: float) -> str:
-    """A difference of two shares in percentage points, signed unless it is 0."""
-    text = points(difference)
-    return "0.0" if text[1:] == "0.0" else text
-
-
 def p_value(p: float | None) -> str:
-    """A p-value with as many digits as it deserves, after a sign."""
+    """A p-value with as many digits as it deserves, after a sign: enough to tell on which side of the limit it is."""
     if p is None:
         return "–"
-    return "<\u00a00.001" if p < 0.001 else f"=\u00a0{p:.3f}" if p < 0.1 else f"=\u00a0{p:.2f}"
+    if p < SMALLEST_P:
+        return f"<\u00a0{SMALLEST_P}"
+    digits = 2 if p >= 0.1 else 3
+    while (round(p, digits) > RISK) != (p > RISK):
+        digits += 1
+    return f"=\u00a0{p:.{digits}f}"
 
 
 def interval(ends: Sequence[float] | None) -> str:
@@ -68,8 +69,8 @@ def difference_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": name,
             "metric": metric,
-            "difference": change(row["difference"]),
-            "interval": " to ".join(change(end) for end in row["difference_interval"] or []) or "–",
+            "difference": points(row["difference"]),
+            "interval": " to ".join(points(end) for end in row["difference_interval"] or []) or "–",
             "p": p_value(row["p"]),
             "p_corrected": p_value(row["p_corrected"]),
             "verdict": row["verdict"],
@@ -112,7 +113,7 @@ def render(
         lengths=[(r["name"], [_length(row) for row in r["lengths"]]) for r in found["results"][1:] if r.get("lengths")],
         protocol=protocol(metrics),
         interval=interval,
-        change=change,
+        points=points,
     )
 
 
@@ -135,7 +136,7 @@ def camera_matrix(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "camid": one,
             "cells": [
                 {
-                    "text": change(changes[one, other]),
+                    "text": points(changes[one, other]),
                     "queries": cells[one, other]["queries"],
                     "kind": "right" if changes[one, other] > 0 else "wrong",
                     "strength": round(abs(changes[one, other]) / largest, 2),
@@ -154,7 +155,7 @@ def camera_matrix(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _length(row: Mapping[str, Any]) -> dict[str, Any]:
     def shown(metric: str) -> dict[str, str]:
         before, after = row[metric]["before"], row[metric]["after"]
-        return {"before": percent(before), "after": percent(after), "change": change(after - before)}
+        return {"before": percent(before), "after": percent(after), "change": points(after - before)}
 
     frames = str(row["from"]) if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
     return {"frames": frames, "queries": row["queries"], "mAP": shown("mAP"), "rank_1": shown("rank_1")}

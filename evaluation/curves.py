@@ -20,6 +20,7 @@ from evaluation.drawing import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 STROKES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)))
 """Of curves whose colours repeat."""
@@ -94,17 +95,16 @@ def _cmc(
     # names that have no room beside each other stand below each other, and the figure grows by their lines
     rows = 1 if sum(map(len, curves)) <= ROOM else len(curves) + 1
     figure, axes = plain_axes((LARGE[0], LARGE[1] + LINE * (rows - 1)), colours)
-    for number, (title, curve) in enumerate(curves.items()):
+    handles: list[Line2D] = []
+    for number, curve in enumerate(curves.values()):
         last = number == len(curves) - 1
         colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
         stroke = "-" if last else STROKES[number // (len(SERIES) - 1) % len(STROKES)]
         width = 2.0 if last else 1.4
         shares = 100 * np.asarray(curve)
-        axes.plot(ranks, shares, color=colours[colour], linewidth=width, linestyle=stroke, label=title)
+        handles += axes.plot(ranks, shares, color=colours[colour], linewidth=width, linestyle=stroke)
     dashed = (0, (4, 3))
-    axes.plot(
-        ranks, 100 * np.asarray(chance), color=colours["--quiet"], linewidth=1.2, linestyle=dashed, label="Chance"
-    )
+    handles += axes.plot(ranks, 100 * np.asarray(chance), color=colours["--quiet"], linewidth=1.2, linestyle=dashed)
     axes.set_xlim(1, max(2, ranks[-1]))
     axes.set_ylim(0, 101)
     axes.set_xticks([r for r in (1, 5, 10, 20, 30, 40, 50) if r <= ranks[-1]])
@@ -116,5 +116,8 @@ def _cmc(
         "bbox_to_anchor": (0.5, 1.0),
         "ncols": len(curves) + 1 if rows == 1 else 1,
     }
-    axes.legend(frameon=False, fontsize=9, labelcolor=colours["--ink"], **where)
+    # named here and not at the curves: matplotlib shows no curve whose own name begins with _
+    legend = axes.legend(handles, [*curves, "Chance"], frameon=False, fontsize=9, labelcolor=colours["--ink"], **where)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may hold $
     return figure

@@ -17,9 +17,9 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two shares in percentage points, signed with a true minus."""
-    text = f"{100 * difference:+.1f}"
-    return text.replace("-", "−")
+    """A difference of two shares in percentage points, signed with a true minus unless it is shown as 0."""
+    text = f"{100 * difference:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def duration(seconds: float) -> str:

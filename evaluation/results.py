@@ -1,6 +1,5 @@
 """What an evaluation wrote, read back with checks: from a store, or from a folder that somebody else made."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from evaluation.metrics_file import read_metrics
 from evaluation.schema import CMC, QUERIES
 from storage.errors import DataError
 from storage.tables import read_table
@@ -19,10 +19,6 @@ METRICS_FILE, CMC_FILE, QUERIES_FILE = FILES = ("metrics.json", "cmc.parquet", "
 COLUMNS = ["query_id", "pid", "camid", "matches", "candidates", "first_match", "average_precision"]
 PENALTY = "inverse_negative_penalty"
 """Of each query; its mean is mINP. Evaluations did not always write it."""
-
-NEEDED = ("queries", "counted_queries", "queries_without_match", "gallery", "distractors")
-NEEDED_OF_PROTOCOL = ("gallery", "left_out", "distance", "ties")
-WERE = {"name": "standard", "sampling": None}  # what is meant where a protocol does not say it
 
 ROUNDING = 1e-6
 SHOWN = 5
@@ -91,7 +87,7 @@ def read_result(folder: Path, name: str) -> Result:
             where=folder,
             fix="name a run, or a folder that an evaluation wrote",
         )
-    metrics = _read_metrics(folder / METRICS_FILE)
+    metrics = read_metrics(folder / METRICS_FILE)
     queries = _read_queries(folder / QUERIES_FILE)
     names, times = np.unique(queries["query_id"], return_counts=True)
     if (times > 1).any():
@@ -101,7 +97,8 @@ def read_result(folder: Path, name: str) -> Result:
             fix="evaluate again",
         )
     counted = queries["average_precision"][queries["matches"] > 0]
-    if not len(counted) or abs(float(counted.mean()) - metrics["mAP"]) > ROUNDING:
+    # NaN is not below anything
+    if not len(counted) or not abs(float(counted.mean()) - metrics["mAP"]) <= ROUNDING:
         raise DataError(
             f"{METRICS_FILE} and {QUERIES_FILE} are not of one evaluation: the mean of the queries' average precision "
             "is not mAP",
@@ -110,19 +107,6 @@ def read_result(folder: Path, name: str) -> Result:
         )
     table = read_table(folder / CMC_FILE, CMC, ["rank", "chance"])
     return Result(name, metrics, queries, table["chance"].to_numpy()[np.argsort(table["rank"].to_numpy())])
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads(path.read_text())
-        protocol = {**WERE, **metrics["protocol"]}
-        _ = metrics["mAP"] + 0.0, [int(rank) for rank in metrics["cmc"]]
-        _ = [metrics[name] for name in NEEDED], [protocol[name] for name in NEEDED_OF_PROTOCOL]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"this is not what an evaluation writes: {type(error).__name__} {error}", where=path, fix="evaluate again"
-        ) from error
-    return {**metrics, "protocol": protocol}
 
 
 def _read_queries(path: Path) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.models import MODELS
+from flows.outputs import check_file
 from flows.run_history import Record, differing, find_run, seed_groups
 from flows.store_choice import (
     SHORT,
@@ -92,8 +93,8 @@ def compare(
 
     with told_plainly():
         target = out or (None if as_json else PAGE)
-        if target and not target.absolute().parent.is_dir():
-            raise SettingsError("there is no such folder", where=target.parent, fix="make it, or name another file")
+        if target:
+            check_file(target, makes_folders=False)
         if model and model not in MODELS:
             raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(MODELS)}")
 
@@ -169,8 +170,8 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
     """What a name on the command line means.
 
     Raises:
-        DataError: there is no such run, or it has no such model.
-        StoreError: its evaluation is no longer in the store.
+        DataError: there is no such folder or run, or the run has no such model.
+        StoreError: there is no store to look for a run in, or the run's evaluation is no longer in it.
     """
     from evaluation.results import FILES, is_result
 
@@ -186,7 +187,13 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
             where=folder,
             fix="name a folder with metrics.json, cmc.parquet and queries.parquet, or a run",
         )
-    store, known = opened()
+    if folder.name != name:
+        raise DataError("there is no such folder", where=name, fix="name a folder that an evaluation wrote, or a run")
+    try:
+        store, known = opened()
+    except StoreError as error:
+        what = f"there is no such folder, and no run can be looked for: {error.what}"
+        raise StoreError(f"{name}: {what}", where=error.where, fix=error.fix) from error
     record = find_run(known, run)
     label = _label(record, model, split)
     part = label.rpartition(" ")[2]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from evaluation.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
+from flows.outputs import check_file
 from flows.progress_bar import progress_bar
 from flows.store_choice import print_whole, table
 from storage.errors import SettingsError
@@ -78,8 +79,8 @@ def check(
             raise SettingsError(
                 "no frame is read, or all of each", where="--lists, --decode", fix="give one of the two"
             )
-        if report and not report.absolute().parent.is_dir():
-            raise SettingsError("there is no such folder", where=report.parent, fix="make it, or name another file")
+        if report:
+            check_file(report, makes_folders=False)
         target = _target(root, layout, config, split)
     with told_plainly():
         from storage.checking import check as check_data

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.export_command import sound_folder
+from flows.outputs import check_file
 from flows.progress_bar import progress_bar
-from flows.sources import Source, frames_file, source_frames
+from flows.sources import Source, frames_file, part_file, source_frames
 from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.errors import DataError, SettingsError
@@ -69,10 +70,13 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
 
     Raises:
         DataError: there are no frames, the boxes make no sense, or the data set cannot be read.
-        SettingsError: the model does not know this camera, or there is no such layout.
+        SettingsError: the model does not know this camera, there is no such layout, or
+            `out` cannot be written.
     """
-    if out.suffix != ".parquet" or out.is_dir():
+    if out.suffix != ".parquet":
         raise DataError("embeddings are written as Parquet", where=out, fix="name a file that ends in .parquet")
+    for file in (out, part_file(out), frames_file(out)):
+        check_file(file)
     with tempfile.TemporaryDirectory() as temporary:
         if layout:
             if camid is not None or source.boxes:
@@ -87,7 +91,7 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
             rows = embed_tracklets(root, tracklets, model.embed, model.about.encoder, model.settings, progress)
     about = {SAMPLING_KEY: model.settings.sampling, MODEL_KEY: model.about.weights_sha256}
     out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_suffix(".part")
+    fresh = part_file(out)
     write_table(embeddings_table(tracklets, rows, model.about.embedding_width, about), fresh, ROWS_PER_GROUP)
     fresh.replace(out)
     write_table(index_table(tracklets), frames_file(out))

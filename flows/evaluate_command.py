@@ -18,6 +18,7 @@ from evaluation.external_rows import External
 from evaluation.findings import by_name, percent
 from evaluation.ranking_rows import interval_text, protocol
 from flows.config import make_config
+from flows.outputs import check_folder
 from flows.progress_bar import progress_bar
 from flows.store_choice import table
 from storage.errors import SettingsError
@@ -57,7 +58,10 @@ def evaluate(
 
     Raises:
         DataError: as `read_external` and `evaluation.evaluate.run`.
+        SettingsError: `out` cannot be written.
     """
+    if out:
+        check_folder(out)
     with console.status("reading"):
         external = read_external(embeddings, labels)
     with tempfile.TemporaryDirectory() as temporary, progress_bar(console, "queries") as progress:

@@ -14,8 +14,9 @@ from rich.table import Table
 from evaluation.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.weights import PROJECT
+from flows.outputs import check_file
 from flows.progress_bar import progress_bar
-from flows.sources import Source, frames_file, source_frames
+from flows.sources import Source, frames_file, part_file, source_frames
 from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.frames import read_frame
@@ -33,17 +34,20 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
 
     Raises:
         DataError: there are no frames, or the boxes make no sense.
+        SettingsError: `out` cannot be written.
         WeightsError: config or weights are missing, damaged, or do not fit each other.
     """
-    if out.suffix != ".parquet" or out.is_dir():
+    if out.suffix != ".parquet":
         raise DataError("skeletons are written as Parquet", where=out, fix="name a file that ends in .parquet")
+    for file in (out, part_file(out), frames_file(out)):
+        check_file(file)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         root, tracklets, boxes = source_frames(source, Path(temporary), console)
         with console.status("loading the models"):
             stream = make_stream(settings, root)
         total = sum(len(tracklet.frames) for tracklet in tracklets)
-        fresh = out.with_suffix(".part")
+        fresh = part_file(out)
         start = time.monotonic()
         with progress_bar(console, "skeletons") as progress:
             write_skeletons(stream, tracklets, total, fresh, progress)

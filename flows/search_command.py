@@ -19,6 +19,7 @@ from evaluation.search import search_files
 from evaluation.search_sheet import Shown, search_sheet
 from evaluation.showcase import portrait
 from flows.embed_command import Model, camera_notes, labelled
+from flows.outputs import check_file
 from flows.search_gallery import Gallery, gallery_notes
 from flows.sources import Source, source_frames
 from flows.store_choice import table
@@ -63,7 +64,7 @@ def check_asked(asked: Asked, gallery: Gallery) -> None:
     """Refuse what cannot be done, before a model is loaded for it.
 
     Raises:
-        SettingsError: options contradict each other, or a file's name ends in what cannot be written.
+        SettingsError: options contradict each other, or what is asked for cannot be written.
     """
     if asked.boxes and len(asked.queries) > 1:
         raise SettingsError("boxes belong to one video", where="--boxes", fix="search for one video at a time")
@@ -77,6 +78,9 @@ def check_asked(asked: Asked, gallery: Gallery) -> None:
         raise SettingsError("this is no picture's name", where=asked.picture, fix="name a .jpg or .png file")
     if asked.out and asked.out.suffix not in (".csv", ".parquet"):
         raise SettingsError("answers are written as CSV or Parquet", where=asked.out, fix="name such a file")
+    for file in (asked.picture, asked.out):
+        if file:
+            check_file(file)
 
 
 def search_and_tell(model: Model, gallery: Gallery, asked: Asked, console: Console) -> pa.Table:

@@ -53,7 +53,7 @@ def open_store(config: Path | None, store: str | None) -> Store:
         raise StoreError(
             "there is no store here",
             where=held.address,
-            fix="name one: CONFIG or --store PATH; `csip run CONFIG` makes it",
+            fix="name a configuration or --store PATH; `csip run CONFIG` makes it",
         )
     return held
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluation.comparison import compare, over_seeds
 from evaluation.comparison_page import camera_matrix, difference_rows, p_value, render, sentences
 from evaluation.intervals import bootstrap, holm, paired
+from evaluation.metrics_file import read_metrics
+from evaluation.ranking_rows import protocol as protocol_told
 from evaluation.results import PENALTY, Result, read_result
 from evaluation.schema import CMC, QUERIES
 from storage.errors import CsipError, DataError
@@ -29,6 +34,21 @@ PROTOCOL = {
     "distance": "Euclidean",
     "ties": "wrong answers first",
 }
+
+FIELDS = ("queries", "gallery", "mAP", "cmc", "camera_pairs", "lengths", "protocol")
+PARTS = ("name", "gallery", "sampling", "reranking", "expansion")
+NUMBERS = st.integers(-3, 2**70) | st.floats()
+ROWS = st.fixed_dictionaries(
+    {name: st.integers(0, 3) for name in ("query_camid", "gallery_camid", "from", "to", "queries")}
+    | {name: st.floats(0, 1) | NUMBERS for name in ("mAP", "rank_1")}
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=4) | ROWS | st.lists(ROWS, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["1", "5", "k1", "a"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 def result(name: str, pids: list[int], firsts: list[int], protocol: Mapping[str, Any] = {}) -> Result:
@@ -320,6 +340,65 @@ def test_what_no_evaluation_writes_is_refused(tmp_path: Path, harm: Callable[[Pa
     assert "theirs" in str(refused.value.where)
 
 
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [
+        ({"queries": None}, "queries"),
+        ({"gallery": "21"}, "gallery"),
+        ({"mAP": float("nan")}, "mAP"),
+        ({"cmc": {"first": 0.5}}, "cmc.first.[key]"),
+        ({"cmc": {"0": 0.5}}, "cmc.0.[key]"),
+        ({"cmc": {"9" * 30: 0.5}}, f"cmc.{'9' * 30}.[key]"),
+        ({"protocol": None}, "protocol"),
+        ({"protocol": {"expansion": {"alpha": None}}}, "protocol.expansion.alpha"),
+        ({"protocol": {"reranking": "yes"}}, "protocol.reranking"),
+        ({"protocol": {"gallery": None}}, "protocol.gallery"),
+        ({"camera_pairs": [{"query_camid": 1}]}, "camera_pairs.0.gallery_camid"),
+        ({"camera_pairs": {"a": 1}}, "camera_pairs"),
+        ({"lengths": [{"from": 1, "to": 2, "queries": 3, "mAP": 45.0, "rank_1": 1.0}]}, "lengths.0.mAP"),
+    ],
+)
+def test_what_others_wrote_is_refused_by_the_name_of_the_field(
+    tmp_path: Path, written: dict[str, Any], field: str
+) -> None:
+    folder = evaluated(tmp_path / "theirs", people=4)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    protocol = {**metrics["protocol"], **(written.get("protocol") or {})}
+    whole = {**metrics, "protocol": protocol} | {name: v for name, v in written.items() if name != "protocol" or not v}
+    (folder / "metrics.json").write_text(json.dumps(whole))
+    with pytest.raises(DataError, match=rf"\n  {re.escape(field)}: ") as refused:
+        read_result(folder, "theirs")
+    assert str(refused.value.where) == str(folder / "metrics.json")
+
+
+def test_of_what_is_right_nothing_is_changed(tmp_path: Path) -> None:
+    path = evaluated(tmp_path / "theirs", people=4) / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["protocol"] |= {"reranking": {"k1": 20, "weight": 0.3}, "theirs": [1]}
+    path.write_text(json.dumps(metrics))
+    assert json.dumps(read_metrics(path), sort_keys=True) == json.dumps(metrics, sort_keys=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1), st.dictionaries(st.sampled_from(PARTS), JSON))
+def test_whatever_a_metrics_file_holds_it_is_refused_or_can_be_told(
+    whole: dict[str, Any], protocol: dict[str, Any]
+) -> None:
+    one = result("old", [1, 2, 3], [1, 2, 1])
+    metrics = {**one.metrics, "protocol": {**PROTOCOL, **protocol}, **whole}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "metrics.json"
+        path.write_text(json.dumps(metrics))
+        try:
+            read = read_metrics(path)
+        except DataError:
+            return
+    other = replace(one, name="new", metrics=read)
+    found = compare([one, other], force=True)
+    assert protocol_told(read)
+    assert page(found, other)
+
+
 def test_the_columns_read_are_those_an_evaluation_writes(tmp_path: Path) -> None:
     read = read_result(evaluated(tmp_path / "ours", people=4), "ours")
     written = read_table(tmp_path / "ours" / "queries.parquet", QUERIES)
@@ -361,7 +440,19 @@ def test_intervals_are_drawn_on_one_scale_from_the_lowest_end_to_the_highest(rea
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.0001, "< 0.001"), (0.0123, "= 0.012"), (0.5, "= 0.50"), (1.0, "= 1.00"), (None, "–")]
+    ("p", "text"),
+    [
+        (0.0001, "< 0.001"),
+        (0.0123, "= 0.012"),
+        (0.0499, "= 0.050"),
+        (0.05, "= 0.050"),
+        (0.0501, "= 0.0501"),
+        (0.0504, "= 0.0504"),
+        (0.0506, "= 0.051"),
+        (0.5, "= 0.50"),
+        (1.0, "= 1.00"),
+        (None, "–"),
+    ],
 )
 def test_p_values_have_the_digits_that_they_deserve(p: float | None, text: str) -> None:
     assert p_value(p).replace("\u00a0", " ") == text, "the spaces break no line"

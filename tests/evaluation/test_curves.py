@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from evaluation.curves import MOST_POINTS, cmc_curve, loss_curve, smoothed
+from evaluation.curves import MOST_POINTS, cmc_curve, cmc_picture, loss_curve, smoothed
 from evaluation.drawing import VARIABLES
 
 STEPS = np.arange(200)
@@ -72,3 +72,12 @@ def test_the_name_is_escaped_and_the_drawing_is_well_formed() -> None:
 def test_every_model_of_a_cmc_curve_is_named() -> None:
     svg = cmc_curve([1, 2], {"Visual encoder alone": [0.1, 0.2], "After finetuning": [0.4, 0.5]}, [0.1, 0.1], "CMC")
     assert all(name in svg for name in ("Visual encoder alone", "After finetuning", "Chance"))
+
+
+@pytest.mark.parametrize("name", [r"a$\foo$", "a$b$c", r"a\$b", "_mine", "<b>&", "%s {0}"])
+def test_a_name_is_shown_as_it_is(name: str) -> None:
+    curves = {name: [0.1, 0.2], "other": [0.4, 0.5]}
+    svg = cmc_curve([1, 2], curves, [0.1, 0.1], "CMC").replace("xlink:href", "href")
+    texts = ["".join(part.itertext()).strip() for part in ElementTree.fromstring(svg).iter("text")]  # noqa: S314
+    assert texts[-3:] == [name, "other", "Chance"]
+    assert cmc_picture([1, 2], curves, [0.1, 0.1]).startswith(b"\x89PNG")

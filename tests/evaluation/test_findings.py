@@ -23,6 +23,8 @@ def test_durations_read_as_people_say_them(seconds, said) -> None:
 
 def test_differences_carry_their_sign() -> None:
     assert [points(d) for d in (0.051, -0.051)] == ["+5.1", "−5.1"]
+    assert [points(d) for d in (0.0, -0.0, 0.0004, -0.0004)] == ["0.0"] * 4
+    assert [points(d) for d in (-0.0006, 0.1, -1.0)] == ["−0.1", "+10.0", "−100.0"]
 
 
 def test_status_shares_of_a_group_add_up_to_its_bar() -> None:

@@ -51,7 +51,7 @@ def metrics(mean: float, rank1: float, width: float = 0.01) -> dict[str, Any]:
     ("before", "after", "said"),
     [
         ((0.4, 0.5), (0.5, 0.6), "is better than with the visual encoder alone: mAP +10.0, Rank-1 +10.0 points"),
-        ((0.5, 0.6), (0.4, 0.6), "is not better than with the visual encoder alone: mAP −10.0, Rank-1 +0.0 points"),
+        ((0.5, 0.6), (0.4, 0.6), "is not better than with the visual encoder alone: mAP −10.0, Rank-1 0.0 points"),
         ((0.5, 0.5), (0.6, 0.4), "better in one measure and not in the other"),
     ],
 )

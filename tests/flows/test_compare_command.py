@@ -190,6 +190,8 @@ def test_terminal_and_page_say_what_json_says(store: Store, tmp_path: Path) -> N
     other = tmp_path / "there" / "page.html"
     assert "there is no such folder" in csip("compare", "aa11", "bb22", "--out", other, status=1)
     other.parent.mkdir()
+    assert "this is a folder" in csip("compare", "aa11", "bb22", "--out", other.parent, status=1)
+    assert "nothing can be written here" in csip("compare", "aa11", "bb22", "--out", "/proc/c.html", status=1)
     csip("compare", "aa11", "bb22", "--out", other, "--json")
     assert other.read_text().startswith("<!doctype html>")
 
@@ -205,6 +207,10 @@ def test_what_cannot_be_compared_is_said_plainly(store: Store, made: Path, tmp_p
     assert "there is no such run: zz" in csip("compare", "zz", "last", status=1)
     assert "evaluated no model 'sequences'" in csip("compare", "aa11", "last", "--model", "sequences", status=1)
     assert "there is no model 'best'" in csip("compare", "aa11", "last", "--model", "best", status=1)
+    said = csip("compare", made / "good", "nothere", "--store", tmp_path / "nowhere", status=1)
+    assert "nothere: there is no such folder, and no run can be looked for: there is no store here" in said
+    assert "to do: name a configuration or --store PATH" in said
+    assert f"there is no such folder\n  where: {made}/goof" in csip("compare", "last", made / "goof", status=1)
     assert "has no metrics.json" in csip("compare", "last", tmp_path, status=1)
     run(store, "eeeeeeee-5", [], status=FAILED)
     said = csip("compare", "aa11", "last", status=1)

@@ -121,6 +121,8 @@ def test_a_page_is_written_where_asked(root: Path, tmp_path: Path) -> None:
         (["nowhere", "--layout", "mars"], "the data set is not there"),
         (["--config", "nowhere.yaml"], "cannot read the configuration"),
         (["ROOT", "--layout", "mars", "--report", "nowhere/x.html"], "there is no such folder"),
+        (["ROOT", "--layout", "mars", "--report", "."], "this is a folder"),
+        (["ROOT", "--layout", "mars", "--report", "/proc/x.html"], "nothing can be written here"),
         (["ROOT", "--venus"], "No such option"),
     ],
 )

@@ -148,6 +148,24 @@ def test_a_failed_evaluation_leaves_no_folder(here: Path):
     assert not Path("kept").exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("afile", "this is a file, and a folder is written"),
+        ("afile/x", "nothing can be below it"),
+        ("/proc/x/y", "nothing can be written here"),
+    ],
+)
+def test_an_evaluation_that_could_not_be_kept_does_not_begin(
+    here: Path, out: str, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    vectors, labels = labelled(here)
+    (here / "afile").write_text("mine")
+    monkeypatch.setattr("flows.evaluate_command.read_external", lambda *_: pytest.fail("it has begun"))
+    assert said in refused("evaluate", vectors, "--labels", labels, "--out", out)
+    assert (here / "afile").read_text() == "mine"
+
+
 def test_everything_that_a_metrics_file_may_hold_is_printed():
     numbers = {"mAP": 0.5, "mINP": 0.25, "cmc": {"1": 0.75}}
     metrics = {
@@ -288,6 +306,23 @@ def test_what_cannot_be_embedded_is_said_in_one_message(words: tuple[str, ...], 
     assert said in refused("embed", *words)
 
 
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("folder.parquet", "this is a folder"),
+        ("afile/x.parquet", "nothing can be below it"),
+        ("/proc/x.parquet", "nothing can be written here"),
+        ("taken.parquet", "taken.frames.parquet"),
+    ],
+)
+def test_embeddings_that_cannot_be_written_are_not_made(model: Path, crops: Path, here: Path, out: str, said: str):
+    (here / "afile").touch()
+    for folder in ("folder.parquet", "taken.frames.parquet"):
+        (here / folder).mkdir()
+    assert said in refused("embed", crops, "--model", model, "--camid", 1, "--out", out)
+    assert sorted(path.name for path in here.iterdir()) == ["afile", "folder.parquet", "taken.frames.parquet"]
+
+
 # csip search
 
 
@@ -320,6 +355,19 @@ def test_a_picture_shows_the_query_and_its_answers(model: Path, crops: Path, gal
     assert "picture: deep/bob.png" in said
     assert cv2.imread("deep/bob.png").shape[1] > 3 * 3 * 50
     assert "1 bob - 1 0.0000" in said
+
+
+def test_answers_and_pictures_that_cannot_be_written_are_not_looked_for(model: Path, crops: Path, gallery: Path):
+    words = ("search", crops / "bob", "--model", model, "--camid", 1, "--gallery", gallery, "--frames", crops)
+    Path("folder.csv").mkdir()
+    Path("folder.png").mkdir()
+    Path("afile").touch()
+    for option, ending in (("--out", "csv"), ("--picture", "png")):
+        assert "this is a folder" in refused(*words, option, f"folder.{ending}")
+        assert "nothing can be below it" in refused(*words, option, f"afile/x.{ending}")
+        said = refused(*words, option, f"/proc/x.{ending}")
+        assert "nothing can be written here" in said
+        assert "bob" not in said.split("error:")[0]
 
 
 def test_queries_of_one_name_are_told_apart(model: Path, crops: Path, gallery: Path, tmp_path: Path):

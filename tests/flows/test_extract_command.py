@@ -79,6 +79,7 @@ def test_keypoints_of_a_videos_boxes_are_pixels_of_the_video(tmp_path):
         (("absent",), "no such folder or video"),
         ((__file__,), "needs the boxes"),
         ((".", "--out", "x.json"), "written as Parquet"),
+        ((".", "--out", "/proc/x.parquet"), "nothing can be written here"),
         ((".", "--set", "extraction.flip=1"), "flip is not a setting"),
     ],
 )
