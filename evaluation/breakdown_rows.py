@@ -3,15 +3,34 @@
 metrics.json in, rows and texts out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.findings import percent
+from evaluation.findings import frames_told, percent
 from storage.wording import be, have, many
 
 WIDE = 8  # gallery cameras; a matrix of more takes the whole width
 MEASURES = (("mAP", "mAP"), ("rank_1", "Rank-1"))
+
+
+def camera_grid(
+    pairs: Sequence[Mapping[str, Any]], cell: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Query cameras down, gallery cameras across.
+
+    Returns:
+        Gallery `cameras`, whether it is `wide`, and `rows` of `camera` and `cells`; None for a pair that is not there.
+    """
+    found = {(pair["query_camid"], pair["gallery_camid"]): cell(pair) for pair in pairs}
+    asking, answering = (sorted({pair[side] for pair in found}) for side in (0, 1))
+    return {
+        "cameras": answering,
+        "wide": len(answering) > WIDE,
+        "rows": [
+            {"camera": query, "cells": [found.get((query, gallery)) for gallery in answering]} for query in asking
+        ],
+    }
 
 
 def camera_matrices(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -23,33 +42,22 @@ def camera_matrices(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     if not pairs:
         return []
-    found = {(pair["query_camid"], pair["gallery_camid"]): pair for pair in pairs}
-    asking, answering = (sorted({pair[side] for pair in found}) for side in (0, 1))
-    return [
-        {
-            "name": name,
-            "cameras": answering,
-            "wide": len(answering) > WIDE,
-            "rows": [
-                {"camera": query, "cells": [_cell(found.get((query, gallery)), key) for gallery in answering]}
-                for query in asking
-            ],
+
+    def cells(key: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        return lambda pair: {
+            "text": percent(pair[key]),
+            "heat": f"{pair[key]:.3f}",
+            "queries": f"{pair['queries']:,}",
         }
-        for key, name in MEASURES
-    ]
 
-
-def _cell(pair: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
-    if pair is None:
-        return None
-    return {"text": percent(pair[key]), "heat": f"{pair[key]:.3f}", "queries": f"{pair['queries']:,}"}
+    return [{"name": name, **camera_grid(pairs, cells(key))} for key, name in MEASURES]
 
 
 def length_rows(lengths: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Accuracy by frames of the query's tracklet: `frames` such as `8 to 15`, `queries`, `mAP` and `rank_1`."""
     return [
         {
-            "frames": f"{row['from']:,}" if row["from"] == row["to"] else f"{row['from']:,} to {row['to']:,}",
+            "frames": frames_told(row),
             "queries": f"{row['queries']:,}",
             "mAP": percent(row["mAP"]),
             "share": percent(row["mAP"], 2),

@@ -6,6 +6,7 @@ Of `storage.data_check.DataCheck.as_json`, which is also what an index says of i
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.findings import frames_told
 from storage.wording import many
 
 COLUMNS = ("identities", "tracklets", "frames", "cameras", "distractors")
@@ -77,7 +78,7 @@ def length_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
     most = max((step["tracklets"] for step in steps), default=0)
     return [
         {
-            "frames": f"{step['from']}" if step["from"] == step["to"] else f"{step['from']} to {step['to']}",
+            "frames": frames_told(step),
             "tracklets": f"{step['tracklets']:,}",
             "share": step["tracklets"] / most if most else 0.0,
         }

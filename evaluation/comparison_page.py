@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.breakdown_rows import camera_grid
 from evaluation.comparison import RISK
 from evaluation.curves import cmc_curve
-from evaluation.findings import percent, points
+from evaluation.findings import ends, frames_told, level, percent, points
 from evaluation.page import template
 from evaluation.ranking_rows import protocol
 
@@ -22,7 +23,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         sure = ""
         if row["difference_interval"]:
             low, high = map(points, row["difference_interval"])
-            sure = f" (95 % interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
+            sure = f" ({level(found['level'])} interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
         told.append(
             f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {points(row['difference'])} "
             f"points{sure}."
@@ -51,16 +52,16 @@ def p_value(p: float | None) -> str:
     return f"=\u00a0{p:.{digits}f}"
 
 
-def interval(ends: Sequence[float] | None) -> str:
-    """The ends of an interval of shares in percent."""
-    return "–" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"
+def interval(limits: Sequence[float] | None) -> str:
+    """The ends of an interval of shares in percent; a dash for none."""
+    return "–" if limits is None else ends(limits)
 
 
 def difference_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each metric of each result but the reference: as text, and as places on a common scale with 0."""
     rows = [(r["name"], metric, r["metrics"][metric]) for r in found["results"][1:] for metric in found["metrics"]]
-    ends = [0.0, *(end for *_, row in rows for end in row["difference_interval"] or [row["difference"]])]
-    low, width = min(ends), (max(ends) - min(ends)) or 1.0
+    places = [0.0, *(end for *_, row in rows for end in row["difference_interval"] or [row["difference"]])]
+    low, width = min(places), (max(places) - min(places)) or 1.0
 
     def place(value: float) -> str:
         return f"{AXIS * (value - low) / width:.2f}"
@@ -113,6 +114,8 @@ def render(
         lengths=[(r["name"], [_length(row) for row in r["lengths"]]) for r in found["results"][1:] if r.get("lengths")],
         protocol=protocol(metrics),
         interval=interval,
+        level=level(found["level"]).replace(" ", "\u00a0"),
+        risk=f"{RISK:g}",
         points=points,
     )
 
@@ -127,29 +130,23 @@ def camera_matrix(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     A cell's strength is its difference as a part of the largest one, 0 to 1.
     """
-    cells = {(row["query_camid"], row["gallery_camid"]): row for row in pairs}
-    cameras = sorted({camid for pair in cells for camid in pair})
-    changes = {pair: row["mAP"]["after"] - row["mAP"]["before"] for pair, row in cells.items()}
-    largest = max(map(abs, changes.values()), default=0) or 1
-    rows = [
-        {
-            "camid": one,
-            "cells": [
-                {
-                    "text": points(changes[one, other]),
-                    "queries": cells[one, other]["queries"],
-                    "kind": "right" if changes[one, other] > 0 else "wrong",
-                    "strength": round(abs(changes[one, other]) / largest, 2),
-                }
-                if (one, other) in cells
-                else None
-                for other in cameras
-            ],
+    largest = max((abs(_gain(pair)) for pair in pairs), default=0) or 1
+
+    def cell(pair: Mapping[str, Any]) -> dict[str, Any]:
+        gain = _gain(pair)
+        strength = round(abs(gain) / largest, 2)
+        return {
+            "text": points(gain),
+            "queries": pair["queries"],
+            "kind": "right" if gain > 0 else "wrong",
+            "strength": strength,
         }
-        for one in cameras
-        if any((one, other) in cells for other in cameras)
-    ]
-    return {"cameras": cameras, "rows": rows}
+
+    return camera_grid(pairs, cell)
+
+
+def _gain(pair: Mapping[str, Any]) -> float:
+    return pair["mAP"]["after"] - pair["mAP"]["before"]
 
 
 def _length(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,5 +154,4 @@ def _length(row: Mapping[str, Any]) -> dict[str, Any]:
         before, after = row[metric]["before"], row[metric]["after"]
         return {"before": percent(before), "after": percent(after), "change": points(after - before)}
 
-    frames = str(row["from"]) if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
-    return {"frames": frames, "queries": row["queries"], "mAP": shown("mAP"), "rank_1": shown("rank_1")}
+    return {"frames": frames_told(row), "queries": row["queries"], "mAP": shown("mAP"), "rank_1": shown("rank_1")}

@@ -24,7 +24,7 @@ from evaluation.embeddings import (
 )
 from evaluation.expansion import ExpansionSettings, expand
 from evaluation.gallery_blocks import NOWHERE
-from evaluation.intervals import bootstrap
+from evaluation.intervals import LEVEL, RESAMPLES, bootstrap
 from evaluation.judging import LEFT_OUT, Protocol
 from evaluation.metrics import PerQuery, Scores, chance, per_query
 from evaluation.oddities import oddities
@@ -38,7 +38,6 @@ from storage.tables import write_table
 from storage.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
-LEVEL = 0.95  # of intervals
 ROWS_PER_GROUP = 8192
 LEAVES_OUT: dict[Protocol, str] = {
     "standard": "gallery tracklets of the query's own identity and camera",
@@ -76,7 +75,7 @@ class EvaluationSettings(Settings):
     expansion: ExpansionSettings | None = Field(
         None, description="Query expansion; {} takes the usual settings. None: not."
     )
-    resamples: int = Field(1000, ge=100, description="Draws of identities for the intervals.")
+    resamples: int = Field(RESAMPLES, ge=100, description="Draws of identities for the intervals.")
     seed: int = Field(0, ge=0, description="Of these draws.")
     device: str = neutral(
         "auto",

@@ -22,6 +22,21 @@ def points(difference: float) -> str:
     return "0.0" if text[1:] == "0.0" else text
 
 
+def ends(interval: Sequence[float]) -> str:
+    """The ends of an interval of shares in percent: `80.1 to 92.3`."""
+    return " to ".join(percent(end) for end in interval)
+
+
+def level(share: float) -> str:
+    """How much an interval holds: `95 %`."""
+    return f"{100 * share:g} %"
+
+
+def frames_told(step: Mapping[str, Any]) -> str:
+    """A step of lengths: `8 to 15`, `1,024 to 2,047`, or one number."""
+    return f"{step['from']:,}" if step["from"] == step["to"] else f"{step['from']:,} to {step['to']:,}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: `0.4 s`, `38 s`, `4 min 12 s`, `2 h 5 min`."""
     if seconds < 10:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.findings import by_name, percent, points
+from evaluation.findings import by_name, ends, level, percent, points
 from storage.wording import have, many
 
 Metrics = Mapping[str, Any]
@@ -34,14 +34,14 @@ def interval(metrics: Metrics, name: str) -> tuple[float, float] | None:
     found = metrics["intervals"]
     if not found:
         return None
-    ends: Mapping[str, Any] = by_name(found)
-    return ends[name][0], ends[name][1]
+    limits: Mapping[str, Any] = by_name(found)
+    return limits[name][0], limits[name][1]
 
 
 def interval_text(metrics: Metrics, name: str) -> str:
     """`80.1 to 92.3`; empty where there is no interval."""
     found = interval(metrics, name)
-    return f"{percent(found[0])} to {percent(found[1])}" if found else ""
+    return ends(found) if found else ""
 
 
 def intervals_told(metrics: Metrics) -> str:
@@ -49,8 +49,8 @@ def intervals_told(metrics: Metrics) -> str:
     found = metrics["intervals"]
     if not found:
         return "no intervals: one identity alone has queries with a match"
-    level, people = f"{100 * found['level']:g} % intervals", f"bootstrap over {found['identities']:,} identities"
-    return f"{level}: {people}, {found['resamples']:,} times"
+    people = f"bootstrap over {found['identities']:,} identities"
+    return f"{level(found['level'])} intervals: {people}, {found['resamples']:,} times"
 
 
 def score_table(results: Mapping[str, Metrics]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def headline(results: Mapping[str, Metrics]) -> list[dict[str, Any]]:
                 "model": last_name,
                 "value": percent(value),
                 "interval": interval_text(last, name),
-                "level": f"{100 * last['intervals']['level']:g} %" if last["intervals"] else "",
+                "level": level(last["intervals"]["level"]) if last["intervals"] else "",
                 "bars": [
                     _bar(last_name, value, own, "--series-1"),
                     *([_bar(first_name, before, other, "--series-2")] if compared else []),

@@ -233,15 +233,16 @@ def _label(record: Record, model: str | None, split: int) -> str:
 
 def _tell(console: Console, found: Mapping[str, Any]) -> None:
     from evaluation.comparison_page import difference_rows, interval
-    from evaluation.findings import percent
+    from evaluation.findings import level, percent
 
     for notice in found["notices"]:
         console.print(f"[yellow]note:[/] {escape(notice)}\n", soft_wrap=True)
+    limits = f"{level(found['level'])} interval"
     shown = table("", *(f">{metric}" for metric in found["metrics"]))
     for result in found["results"]:
         cells = [result["metrics"][metric] for metric in found["metrics"]]
         shown.add_row(f"[bold]{escape(result['name'])}[/]", *(f"[bold]{percent(cell['value'])}[/]" for cell in cells))
-        shown.add_row("  95 % interval", *(f"[dim]{interval(cell['interval'])}[/]" for cell in cells))
+        shown.add_row(f"  {limits}", *(f"[dim]{interval(cell['interval'])}[/]" for cell in cells))
     print_whole(console, shown)
     queries = found["queries"]
     console.print(
@@ -250,7 +251,7 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
         soft_wrap=True,
     )
     several = len(found["results"]) > 2
-    shown = table("", "", ">difference", "95 % interval", ">p", *([">corrected"] if several else []), "")
+    shown = table("", "", ">difference", limits, ">p", *([">corrected"] if several else []), "")
     last = None
     for row in difference_rows(found):
         verdict = f"[{COLOURS[row['kind']]}]{row['verdict']}[/]" if row["kind"] else row["verdict"]

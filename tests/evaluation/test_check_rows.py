@@ -70,10 +70,10 @@ def test_the_verdict_counts_problems_and_notes(problems: list[bool], said: str) 
 
 
 def test_lengths_are_relative_to_the_most_frequent() -> None:
-    lengths = [{"from": 1, "to": 1, "tracklets": 0}, {"from": 2, "to": 3, "tracklets": 2000}]
+    lengths = [{"from": 1, "to": 1, "tracklets": 0}, {"from": 1024, "to": 2047, "tracklets": 2000}]
     assert length_rows({"lengths": lengths}) == [
         {"frames": "1", "tracklets": "0", "share": 0.0},
-        {"frames": "2 to 3", "tracklets": "2,000", "share": 1.0},
+        {"frames": "1,024 to 2,047", "tracklets": "2,000", "share": 1.0},
     ]
     assert length_rows({"lengths": []}) == []
 

@@ -246,13 +246,13 @@ def test_camera_pairs_and_lengths_that_both_have_are_set_against_each_other() ->
             {"query_camid": 1, "gallery_camid": 2, "queries": 2, "mAP": value, "rank_1": 0.5},
             {"query_camid": 2, "gallery_camid": 1, "queries": 1 if one is old else 2, "mAP": value, "rank_1": 0.5},
         ]
-        one.metrics["lengths"] = [{"from": 8, "to": 15, "queries": 2, "mAP": value, "rank_1": 1.0}]  # type: ignore[index]
+        one.metrics["lengths"] = [{"from": 1024, "to": 2047, "queries": 2, "mAP": value, "rank_1": 1.0}]  # type: ignore[index]
     found = compare([old, new])
     (pair,) = found["results"][1]["camera_pairs"]
     assert (pair["query_camid"], pair["mAP"]) == (1, {"before": 0.5, "after": 0.75})
     shown = page(found, old)
     assert re.search(r"camera 1</td>.*\+25\.0<small>2</small>", shown)
-    assert "8 to 15" in shown
+    assert "1,024 to 2,047" in shown
 
 
 def test_a_matrix_of_cameras_leaves_what_there_is_not_empty() -> None:
@@ -261,7 +261,7 @@ def test_a_matrix_of_cameras_leaves_what_there_is_not_empty() -> None:
 
     matrix = camera_matrix([pair(1, 2, 0.4), pair(2, 1, 0.7), pair(1, 4, 0.5)])
     assert matrix["cameras"] == [1, 2, 4]
-    assert [row["camid"] for row in matrix["rows"]] == [1, 2]
+    assert [row["camera"] for row in matrix["rows"]] == [1, 2]
     texts = [
         [cell and (cell["text"], cell["kind"], cell["strength"]) for cell in row["cells"]] for row in matrix["rows"]
     ]
@@ -420,6 +420,16 @@ def test_the_page_is_whole_in_itself_and_nothing_in_it_becomes_markup(real: Call
     assert "&lt;b&gt;good&lt;/b&gt; is better than base" in shown
     assert "0.1" in shown
     assert page(found, results[0], settings=settings, seeds=seeds) == shown
+
+
+def test_how_much_an_interval_holds_is_said_as_it_was_measured(real: Callable[..., Result]) -> None:
+    results = [real("base", noise=1.5), real("good", noise=0.5)]
+    found = {**compare(results), "level": 0.9}
+    assert "(90 % interval +" in sentences(found)[0]
+    shown = page(found, results[0])
+    assert shown.count("90\u00a0%") == 3
+    assert "95\u00a0%" not in shown
+    assert "95 %" not in shown
 
 
 def test_many_curves_are_told_apart(real: Callable[..., Result]) -> None:
