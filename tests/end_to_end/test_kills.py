@@ -88,11 +88,13 @@ def test_a_hundred_kills_leave_nothing_half_made_and_change_no_byte(
     monkeypatch.setenv("PREFECT_API_URL", api)
     config = make_config(small_settings(tmp_path / "disturbed"))
     rng = random.Random(0)
+    # the others, such as the mean over splits, have nothing to do here
+    stages = [stage for stage in STAGES if stage == "report" or any(made[0] == stage for made in undisturbed)]
     hit: Counter[str] = Counter()
     kills = completed = 0
     while kills < KILLS or not completed:
         # every second kill is at random; of the others, those at what was hit least so far
-        target = None if kills % 2 else min(STAGES, key=lambda stage: (hit[stage], STAGES.index(stage)))
+        target = None if kills % 2 else min(stages, key=lambda stage: (hit[stage], stages.index(stage)))
         killed, at = interrupted(config, target, rng)
         store = Store(Path(config.store))
         for stage, key in store.names():
@@ -108,4 +110,4 @@ def test_a_hundred_kills_leave_nothing_half_made_and_change_no_byte(
         rebuild(config)
         assert digests(config) == undisturbed
     print(f"{kills} kills, {completed} whole runs between them; at work: {dict(hit)}")
-    assert set(STAGES) <= hit.keys()
+    assert set(stages) <= hit.keys()
