@@ -252,15 +252,16 @@ def looked_up(
         asked: which of them, (A, P).
 
     Returns:
-        Two arrays of (A, P); 0 where it was not asked.
+        Two arrays of (A, P); of no meaning where it was not asked.
     """
     as_near = np.zeros(right.shape, np.int64)
     for row in np.flatnonzero(asked.any(1)).tolist():
         as_near[row] = wrong[row].searchsorted(right[row], "right")
-    as_near[~asked] = 0
     nearer = as_near.copy()
-    last = np.take_along_axis(wrong, np.maximum(as_near - 1, 0), 1)
-    for row in np.flatnonzero(((last == right) & (as_near > 0)).any(1)).tolist():
+    at, place = np.nonzero(asked)
+    counts = as_near[at, place]
+    ties = (counts > 0) & (wrong[at, counts - 1] == right[at, place])
+    for row in np.unique(at[ties]).tolist():
         nearer[row] = np.minimum(as_near[row], wrong[row].searchsorted(right[row]))
     return as_near, nearer
 
