@@ -149,12 +149,9 @@ def ui(
 def extract(
     frames: Annotated[Path, typer.Argument(help="A folder of crops (a folder a tracklet), or a video.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("skeletons.parquet"),
-    boxes: Annotated[
-        Path | None,
-        typer.Option(help="Boxes of a video: CSV or Parquet with track, frame (from 0), x1, y1, x2, y2 or x, y, w, h."),
-    ] = None,
+    boxes: embedding_commands.BoxesOption = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for a picture of every tracklet.")] = None,
-    crops: Annotated[Path | None, typer.Option(help="Keep a video's crops in this folder.")] = None,
+    crops: embedding_commands.CropsOption = None,
     config: Annotated[
         Path | None, typer.Option(help="Take the pose models from this configuration; the project's own without.")
     ] = None,

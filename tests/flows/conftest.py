@@ -1,10 +1,18 @@
-"""A stage whose runs can be counted."""
+"""A stage whose runs can be counted, and an empty folder to work in."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.storage.conftest import open_again as open_again
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the test works in, for commands that write where they are started."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
 
 
 @pytest.fixture

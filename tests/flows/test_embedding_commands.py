@@ -28,6 +28,8 @@ from training.embed import Inputs as EmbedInputs
 from training.embed import run as embed_stage
 from training.settings.embed import EmbedSettings
 
+pytestmark = pytest.mark.usefixtures("here")
+
 PEOPLE = ("ann", "bob", "cleo")
 
 
@@ -44,13 +46,6 @@ def refused(*words: object) -> str:
     assert "error: " in said
     assert "to do: " in said
     return said
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from training.export import FORMATS
 from training.inference_model import load_exported
 from training.settings.files import MODEL, SETTINGS
 
+pytestmark = pytest.mark.usefixtures("here")
+
 
 def csip(*words: object, status: int = 0) -> str:
     """What a command says; checks how it ends."""
@@ -29,13 +31,6 @@ def refused(*words: object) -> str:
     assert "to do: " in said
     assert set(Path().rglob("*")) == before
     return said
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
 
 
 @pytest.fixture
