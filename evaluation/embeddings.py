@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -80,25 +81,22 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
     twice = sorted(name for name, count in Counter(ids.tolist()).items() if count > 1)
     if twice:
         raise of_tracklets(f"{len(twice)} tracklets are embedded more than once", twice, "list each shard once")
-    width = _width(paths, ids)
+    width = next((len(column[0]) for column in _columns(paths) if len(column)), 0)
     order = np.argsort(ids, kind="stable")
     place = np.argsort(order, kind="stable")  # of each row as it is read
-    in_file = scratch is not None and len(ids) * width * 4 > MOST_BYTES
-    path = scratch / "vectors.f32" if scratch is not None and in_file else None
+    path = scratch / "vectors.f32" if scratch is not None and len(ids) * width * 4 > MOST_BYTES else None
     norms = np.zeros(len(ids))
     memory = np.zeros((0 if path else len(ids), width), np.float32)
-    file = path.open("wb") if path else None
-    for rows, vectors in _batches(paths, width):
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        norms[rows] = lengths
-        with np.errstate(invalid="ignore"):
-            unit = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
-        if file:
-            unit.tofile(file)
-        else:
-            memory[place[rows]] = unit
-    if file:
-        file.close()
+    with path.open("wb") if path else nullcontext() as file:
+        for rows, vectors in _batches(paths, width, ids):
+            lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+            norms[rows] = lengths
+            with np.errstate(invalid="ignore"):
+                unit = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
+            if file:
+                unit.tofile(file)
+            else:
+                memory[place[rows]] = unit
     useless = sorted(ids[~np.isfinite(norms)].tolist())
     if useless:
         fix = "train again, with a lower learning rate"
@@ -114,29 +112,32 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
     return Embeddings(ids[order], splits[order], pids, camids, clothes, frames, kept, blank, alike)
 
 
-def _width(paths: Sequence[Path], ids: NDArray[np.str_]) -> int:
-    """Values of an embedding.
+def _batches(paths: Sequence[Path], width: int, ids: NDArray[np.str_]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows in the order of the files, some at a time: where they stand, and their vectors.
 
     Raises:
-        DataError: not the same of all.
+        DataError: some are not of the width of the first.
     """
-    lengths = np.concatenate([np.diff(column.offsets.to_numpy()) for column in _columns(paths)] or [np.zeros(0, int)])
-    if len(set(lengths.tolist())) > 1:
-        usual = Counter(lengths.tolist()).most_common(1)[0][0]
-        others = sorted(ids[lengths != usual].tolist())
-        raise of_tracklets(
-            f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
-        )
-    return int(lengths[0]) if len(lengths) else 0
-
-
-def _batches(paths: Sequence[Path], width: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows in the order of the files, some at a time: where they stand, and their vectors."""
     start = 0
     for column in _columns(paths):
+        if (_lengths(column) != width).any():
+            raise _of_other_widths(paths, ids)
         flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         yield slice(start, start + len(column)), flat.reshape(len(column), width)
         start += len(column)
+
+
+def _of_other_widths(paths: Sequence[Path], ids: NDArray[np.str_]) -> DataError:
+    lengths = np.concatenate([_lengths(column) for column in _columns(paths)])
+    usual = Counter(lengths.tolist()).most_common(1)[0][0]
+    others = sorted(ids[lengths != usual].tolist())
+    return of_tracklets(
+        f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
+    )
+
+
+def _lengths(column: pa.ListArray) -> NDArray[np.integer]:
+    return np.diff(column.offsets.to_numpy())
 
 
 def _columns(paths: Sequence[Path]) -> Iterator[pa.ListArray]:
