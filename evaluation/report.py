@@ -33,6 +33,7 @@ from evaluation.ranking_rows import (
 from evaluation.run_rows import lineage_rows, setting_rows, version_rows
 from evaluation.schema import CMC, QUERIES
 from evaluation.showcase import answered_queries, data_uri, portraits, posed_tracklets, shown_tracklets
+from storage.addresses import DataRoot
 from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.settings import Settings
@@ -63,7 +64,7 @@ class Inputs:
     """What the report tells of.
 
     Attributes:
-        data_root: folder of the raw data set, for the pictures.
+        data_root: of the raw data set, for the pictures.
         indexes: index shards.
         summary: the index's summary.json.
         skeletons: skeleton shards, one an index shard, in the same order; none for a data set without images.
@@ -77,7 +78,7 @@ class Inputs:
         not_run: stages of the pipeline that the run had no use for.
     """
 
-    data_root: Path
+    data_root: DataRoot
     indexes: tuple[Path, ...]
     summary: Path
     skeletons: tuple[Path, ...]

@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.pictures import PosedFrames, absent, pose_sheet
 from evaluation.schema import QUERIES, RANKS
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.frames import Frame, read_frame
 from storage.schema import SKELETON_SHAPES, SKELETONS
@@ -43,9 +44,9 @@ def small_data_uri(picture: Frame, most: int) -> str:
     return small_data_uri(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA), most)
 
 
-def portrait(root: Path, tracklet: Tracklet | None) -> Frame:
+def portrait(files: DataFiles, tracklet: Tracklet | None) -> Frame:
     """The middle frame of a tracklet, or the readable one nearest to it; a crossed-out picture if there is none."""
-    files, frames = DataFiles(root), tracklet.frames if tracklet else ()
+    frames = tracklet.frames if tracklet else ()
     middle = len(frames) // 2
     for position in sorted(range(len(frames)), key=lambda p: (abs(p - middle), p)):
         frame = read_frame(files, frames[position])
@@ -72,7 +73,7 @@ def shown_tracklets(quality: Mapping[str, Any], count: int) -> dict[str, dict[st
 
 
 def posed_tracklets(
-    root: Path, wanted: Collection[str], shards: Iterable[tuple[Sequence[Tracklet], Path]], frames: int
+    root: DataRoot, wanted: Collection[str], shards: Iterable[tuple[Sequence[Tracklet], Path]], frames: int
 ) -> dict[str, Frame]:
     """Pictures of tracklets' frames with their skeletons, in 2D and 3D: tracklet id -> picture.
 
@@ -91,6 +92,7 @@ def posed_tracklets(
         for row, tracklet in chosen:
             count = len(tracklet.frames)
             shown = np.linspace(0, count - 1, min(frames, count)).round().astype(int)
+            files.fetch(tracklet.frames[t] for t in shown)
             posed = PosedFrames(
                 [read_frame(files, tracklet.frames[t]) for t in shown],
                 **{column: skeletons.of(row, column)[shown] for column in SKELETON_SHAPES},
@@ -157,7 +159,9 @@ def answered_queries(results: Mapping[str, Path], queries: int, answers: int) ->
     ]
 
 
-def portraits(root: Path, answered: Iterable[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]) -> dict[str, Frame]:
+def portraits(
+    root: DataRoot, answered: Iterable[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]
+) -> dict[str, Frame]:
     """A picture of each query and each answer: tracklet id -> frame.
 
     Args:
@@ -167,4 +171,6 @@ def portraits(root: Path, answered: Iterable[Mapping[str, Any]], tracklets: Mapp
     """
     ids = {row["query"]["query_id"]: None for row in answered}
     ids |= {answer["gallery_id"]: None for row in answered for answer in row["answers"]}
-    return {name: portrait(root, tracklets.get(name)) for name in ids}
+    files, shown = DataFiles(root), {name: tracklets.get(name) for name in ids}
+    files.fetch(tracklet.frames[len(tracklet.frames) // 2] for tracklet in shown.values() if tracklet)
+    return {name: portrait(files, tracklet) for name, tracklet in shown.items()}

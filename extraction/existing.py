@@ -17,6 +17,7 @@ from pydantic import Field
 
 from extraction.filling import fillable, interpolate
 from extraction.poses import NO_PERSON, OK, UNREADABLE
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.progress import Progress
@@ -52,12 +53,12 @@ class Inputs:
     """What the stage reads.
 
     Attributes:
-        data_root: folder that file paths start from.
+        data_root: where file paths start from.
         index: one shard of the index.
         files: the skeleton files of its tracklets.
     """
 
-    data_root: Path
+    data_root: DataRoot
     index: Path
     files: Path
 
@@ -75,7 +76,8 @@ def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Pro
         ThreadPoolExecutor(settings.read_workers) as pool,
         table_writer(out_dir / FILE_NAME, SKELETONS) as write,
     ):
-        for group in _groups(stream_index(inputs.index)):
+        tracklets = data_files.ahead(stream_index(inputs.index), lambda tracklet: files[tracklet.tracklet_id])
+        for group in _groups(tracklets):
             rows: dict[str, list[NDArray[Any]]] = {name: [] for name in SKELETONS.names[2:]}
             for tracklet in group:
                 names = files[tracklet.tracklet_id]
@@ -128,7 +130,7 @@ def height(read: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64]:
     return np.linalg.norm(there[:, HEAD] - there[:, FEET].mean(1), axis=-1)
 
 
-def _check_unit(heights: NDArray[np.float64], unit: str, root: Path) -> None:
+def _check_unit(heights: NDArray[np.float64], unit: str, root: DataRoot) -> None:
     if not heights.size:
         return
     middle = float(np.median(heights))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from extraction.poses import UNREADABLE
 from extraction.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.frames import read_bytes
 from storage.progress import Progress
@@ -93,11 +95,11 @@ class Inputs:
     """What the stage reads.
 
     Attributes:
-        data_root: folder that frame paths start from.
+        data_root: where frame paths start from.
         index: one shard of the index.
     """
 
-    data_root: Path
+    data_root: DataRoot
     index: Path
 
 
@@ -123,13 +125,15 @@ def run(inputs: Inputs, settings: ExtractionSettings, out_dir: Path, progress: P
         SettingsError: the models named cannot do what is asked of them.
         DataError: a frame's name points outside the data root.
     """
-    stream = make_stream(settings, inputs.data_root)
+    files = DataFiles(inputs.data_root)
+    stream = make_stream(settings, files)
     total = sum(len(tracklet.frames) for tracklet in stream_index(inputs.index))
-    write_skeletons(stream, stream_index(inputs.index), total, out_dir / FILE_NAME, progress)
+    tracklets = files.ahead(stream_index(inputs.index), lambda tracklet: tracklet.frames)
+    write_skeletons(stream, tracklets, total, out_dir / FILE_NAME, progress)
 
 
-def make_stream(settings: ExtractionSettings, data_root: Path) -> "Stream":
-    """The loaded models, ready for frames below `data_root`."""
+def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
+    """The loaded models, ready for the frames of a data set."""
     from extraction.poses import Thresholds
     from extraction.streaming import Stream
 
@@ -137,7 +141,7 @@ def make_stream(settings: ExtractionSettings, data_root: Path) -> "Stream":
     on_cpu = models.estimator.device.type == "cpu"
     return Stream(
         models,
-        partial(read_bytes, DataFiles(data_root)),
+        partial(read_bytes, files),
         Thresholds(settings.min_score, settings.no_person_score, settings.max_gap),
         settings.batch_size or (BATCH_ON_CPU if on_cpu else BATCH_ON_GPU),
         settings.decode_workers,
@@ -168,6 +172,10 @@ def write_skeletons(
     with table_writer(path, SKELETONS) as write:
         for tracklet, columns in stream.skeletons(tracklets):
             group.append((tracklet, columns))
+            unreadable = int((columns["status"] == UNREADABLE).sum())
+            if unreadable:
+                told = ("%d of %d frames of %s cannot be read", unreadable, len(tracklet.frames), tracklet.tracklet_id)
+                log.warning(*told, extra={"tracklet": tracklet.tracklet_id})
             if len(group) == ROWS_PER_GROUP:
                 flush()
             done += len(tracklet.frames)

@@ -18,6 +18,8 @@ from extraction.canonical import LIMBS
 from extraction.consistency import consistency, has_skeleton, mean, rounded
 from extraction.pose_metrics import joint_errors, pck, procrustes_align
 from extraction.poses import NO_PERSON, UNREADABLE
+from storage.addresses import DataRoot
+from storage.data_files import DataFiles
 from storage.errors import DataError, StoreError
 from storage.progress import Progress
 from storage.schema import SKELETON_SHAPES, SKELETONS
@@ -27,6 +29,7 @@ from storage.tables import Ragged, read_ragged
 from storage.tracklets import Tracklet, read_index
 
 FILE_NAME = "quality.json"
+TRUTH = "truth/skeletons.parquet"
 LISTED = 50
 PCK_THRESHOLD = 0.1
 TEST_SPLITS = ("query", "gallery")
@@ -48,12 +51,12 @@ class Inputs:
     Attributes:
         indexes: shards of the index.
         skeletons: their skeletons, in the same order.
-        truth: true joints of a generated data set, if there are any.
+        data_root: where true joints lie, beside the frames of a generated data set.
     """
 
     indexes: tuple[Path, ...]
     skeletons: tuple[Path, ...]
-    truth: Path | None
+    data_root: DataRoot
 
 
 def run(inputs: Inputs, settings: QualitySettings, out_dir: Path, progress: Progress) -> None:
@@ -86,8 +89,9 @@ def run(inputs: Inputs, settings: QualitySettings, out_dir: Path, progress: Prog
         "accuracy": None,
     }
     progress(1, 2, "accuracy")
-    if inputs.truth is not None:
-        report["accuracy"] = accuracy(tracklets, found, read_ragged([inputs.truth], SKELETONS, SKELETON_SHAPES))
+    truth = DataFiles(inputs.data_root).path(TRUTH)
+    if truth is not None:
+        report["accuracy"] = accuracy(tracklets, found, read_ragged([truth], SKELETONS, SKELETON_SHAPES))
     (out_dir / FILE_NAME).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     progress(2, 2, "done")
 

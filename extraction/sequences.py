@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.datasets.sequences import SEQUENCE_READERS, SequenceSettings, skeleton_type
 from storage.progress import Progress
@@ -24,7 +25,7 @@ SHOWN = 50  # recordings named
 class Inputs:
     """The data root, a shard of the index, and the data set's layout."""
 
-    data_root: Path
+    data_root: DataRoot
     index: Path
     layout: str
 
@@ -39,6 +40,7 @@ def run(inputs: Inputs, settings: SequenceSettings, out_dir: Path, progress: Pro
         DataError: files are missing or hold something else.
     """
     files, recordings = DataFiles(inputs.data_root), read_index(inputs.index)
+    files.fetch((name for recording in recordings for name in recording.frames), progress)
     kind = skeleton_type(files, inputs.layout, settings)
     kept, skeletons = [], []
     untracked, empty = 0, []

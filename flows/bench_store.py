@@ -38,13 +38,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.bench_filling import Walker
-from flows.config import load_config
+from flows.config import load_config, make_config
 from flows.pipeline import STAGES, pipeline
 from flows.rebuild import TaskBuilder
+from flows.runners import Workers
 from flows.scanning import current_index
 from flows.server import ServerSettings, ensure_server, stop_server
 from flows.steps import Step
 from flows.tasks import reference_artifact
+from flows.telling import RunTold
 from storage.artifacts import Artifact, Store
 from storage.demo import mars_size
 from storage.progress import Progress, silent
@@ -218,7 +220,8 @@ def empty_steps(store: Store) -> tuple[float, float]:
         steps = [Step(STAGES[1], "flows.bench_store", EmptySettings(), {}, part=f"{number}") for number in numbers]
         start = time.perf_counter()
         record = RunRecord(store, f"empty-{numbers}", {"name": "empty"})
-        TaskBuilder(store, STAGES[-1], frozenset(), record).many(steps)
+        with RunTold() as told, Workers(make_config({"name": "empty"})) as workers:
+            TaskBuilder(store, STAGES[-1], frozenset(), record, workers, told).many(steps)
         return 1000 * (time.perf_counter() - start) / len(steps)
 
     @flow(name="bench-store", persist_result=False)

@@ -4,8 +4,6 @@ import gc
 import json
 import logging
 import os
-import platform
-import shutil
 import sys
 import webbrowser
 from collections.abc import Iterator
@@ -22,6 +20,8 @@ from flows import (
     artifact_command,
     compare_command,
     data_command,
+    deploy_command,
+    doctor_command,
     embedding_commands,
     run_commands,
     store_commands,
@@ -76,14 +76,23 @@ def run(
     to: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     begin: Annotated[str | None, typer.Option("--from", help="Build this stage and all after it anew.")] = None,
     force: Annotated[list[str] | None, typer.Option(help="Build this stage anew.")] = None,
+    log: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Write all lines as JSON, too, with stage, shard and tracklet; - is stderr."),
+    ] = "",
 ) -> None:
     """Bring a data set's model and report up to date."""
     with told_plainly():
         settings = _load(config, overrides)
         lines = _prepare_logging()
+        from flows.log_fields import log_to
         from flows.run_command import run_and_tell
+        from flows.stopping import told_of_end
 
-        run_and_tell(settings, to, begin, tuple(force or ()), console, lines)
+        if log:
+            log_to(log)
+        with told_of_end(console):
+            run_and_tell(settings, to, begin, tuple(force or ()), console, lines)
 
 
 @app.command(epilog="csip plan configs/mars.yaml --set finetune.epochs=60")
@@ -206,7 +215,14 @@ app.add_typer(data_command.app, name="data")
 show = typer.Typer(no_args_is_help=True, help="Look at what was made.")
 app.add_typer(show, name="show")
 show.command("artifact", epilog=artifact_command.EXAMPLES)(artifact_command.show_artifact)
-for commands in (embedding_commands.app, run_commands.app, compare_command.app, store_commands.app):
+for commands in (
+    embedding_commands.app,
+    run_commands.app,
+    compare_command.app,
+    store_commands.app,
+    deploy_command.app,
+    doctor_command.app,
+):
     app.registered_commands += commands.registered_commands
 
 
@@ -238,26 +254,6 @@ def show_skeletons(
             loaded = load_config(config, overrides or ()) if config else newest_config(store)
             draw_tracklet(loaded, tracklet, target)
         console.print(f"wrote {target}")
-
-
-@app.command()
-def doctor() -> None:
-    """Say what this machine has, and what is missing."""
-    with told_plainly():
-        import torch
-
-        from flows.libraries import all_versions
-
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_row("python", platform.python_version())
-        for name, version in all_versions().items():
-            table.add_row(name, version or "[red]missing[/]")
-        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        table.add_row("GPUs", ", ".join(gpus) or "none: everything runs on the CPU")
-        table.add_row("cores", str(os.cpu_count()))
-        table.add_row("free disk here", f"{shutil.disk_usage('.').free / 1e9:.0f} GB")
-        table.add_row("Prefect server", os.environ.get("PREFECT_API_URL", "a local one, started when needed"))
-        console.print(table)
 
 
 def _load(config: Path, overrides: list[str] | None) -> Any:

@@ -17,8 +17,10 @@ from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
 from extraction.scoring import QualitySettings
 from flows.libraries import LIBRARIES
+from flows.runner_settings import RunnerSettings
 from flows.server import ServerSettings
 from flows.settings_file import WORKSPACE, read_settings
+from storage.addresses import checked
 from storage.datasets import READERS
 from storage.errors import SettingsError
 from storage.indexing import DataSettings
@@ -43,7 +45,10 @@ class Config(Settings):
     workspace: Path = neutral(
         WORKSPACE, "Folder on this machine for what is made for, and read from, a store elsewhere."
     )
-    workers: int = neutral(1, "Shards worked on at once; on a GPU machine, one a GPU.", ge=1)
+    workers: int = neutral(
+        1, "Shards worked on at once; on a GPU machine, one a GPU. On a Ray cluster its size says it.", ge=1
+    )
+    runner: RunnerSettings = Field(default_factory=RunnerSettings, description="Where the tasks of a run are done.")
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)
     versions: dict[str, str | None] = neutral(
         {},
@@ -71,6 +76,11 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Ranking metrics.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="The local Prefect server.")
+
+    @field_validator("store")
+    @classmethod
+    def _without_credentials(cls, store: str) -> str:
+        return checked(store)
 
     @field_validator("versions", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from evaluation.check_rows import COLUMNS, count_rows, extent, finding_rows, len
 from flows.outputs import check_file
 from flows.progress_bar import progress_bar
 from flows.store_choice import print_whole, table
+from storage.addresses import DataRoot, data_root
 from storage.errors import SettingsError
 from storage.progress import silent
 
@@ -34,7 +35,7 @@ def _group() -> None:
 class Target(NamedTuple):
     """What is checked: a data root, its layout, one of its splits, and by how many reading threads."""
 
-    root: Path
+    root: DataRoot
     layout: str
     split: int
     workers: int
@@ -42,12 +43,15 @@ class Target(NamedTuple):
 
 @app.command(
     epilog="csip data check /data/MARS --layout mars\n\ncsip data check MARS.zip --layout mars --decode --all\n\n"
+    "csip data check s3://bucket/MARS --layout mars\n\n"
     "csip data check /data/MARS --layout mars --lists\n\n"
     "csip data check --config configs/mars.yaml --report check.html\n\n"
     "csip data check /data/MARS --layout mars --json | jq -r '.findings[] | select(.problem) | .items[].names[]'"
 )
 def check(
-    root: Annotated[Path | None, typer.Argument(help="Folder or archive of the data set.", show_default=False)] = None,
+    root: Annotated[
+        str | None, typer.Argument(help="Folder or archive of the data set, or its address.", show_default=False)
+    ] = None,
     layout: Annotated[str | None, typer.Option(help="How it is laid out, e.g. mars.", show_default=False)] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file that names root and layout, instead of these.", show_default=False)
@@ -101,7 +105,7 @@ def check(
         if report:
             from evaluation.page import write_check
 
-            write_check(found, f"Data set {target.root.resolve().name}", report)
+            write_check(found, f"Data set {Path(str(target.root)).resolve().name}", report)
         if as_json:
             # a million names: rich would look at every one
             typer.echo(json.dumps({"root": str(target.root), "split": target.split, **found}, indent=2))
@@ -113,7 +117,7 @@ def check(
         raise typer.Exit(1)
 
 
-def tell(console: Console, root: Path, check: Mapping[str, Any], most: int | None) -> None:
+def tell(console: Console, root: DataRoot, check: Mapping[str, Any], most: int | None) -> None:
     """Print what a check found, with so many names of each finding; None for all."""
     console.print(f"[bold]{escape(str(root))}[/], layout {check['layout']}", soft_wrap=True)
     if check["splits"]:
@@ -158,12 +162,13 @@ def _tell_lengths(console: Console, check: Mapping[str, Any]) -> None:
     console.print(extent(check))
 
 
-def _target(root: Path | None, layout: str | None, config: Path | None, split: int | None) -> Target:
+def _target(root: str | None, layout: str | None, config: Path | None, split: int | None) -> Target:
     """What the command line names.
 
     Raises:
         SettingsError: it names nothing, or two things, or what is not there.
     """
+    from storage.data_files import DataFiles
     from storage.datasets import READERS
 
     if config and not root and not layout:
@@ -171,9 +176,9 @@ def _target(root: Path | None, layout: str | None, config: Path | None, split: i
 
         data = load_config(config).data
         configured = 0 if data.split == "all" else data.split
-        target = Target(data.root, data.layout, configured if split is None else split, data.scan_workers)
+        target = Target(data.place, data.layout, configured if split is None else split, data.scan_workers)
     elif root and not config:
-        target = Target(root, layout or "", split or 0, WORKERS)
+        target = Target(data_root(root), layout or "", split or 0, WORKERS)
     else:
         raise SettingsError(
             "one data set is checked, named by its root and layout or by a configuration",
@@ -189,6 +194,6 @@ def _target(root: Path | None, layout: str | None, config: Path | None, split: i
         raise SettingsError(
             f"layout {target.layout} has no split {target.split}", where="--split", fix=f"give one of 0 to {there - 1}"
         )
-    if not target.root.exists():
-        raise SettingsError("the data set is not there", where=target.root, fix="name its folder or archive")
+    if not DataFiles(target.root).there():
+        raise SettingsError("the data set is not there", where=target.root, fix="name its folder, archive or address")
     return target

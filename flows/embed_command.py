@@ -12,6 +12,7 @@ from flows.export_command import sound_folder
 from flows.outputs import check_file
 from flows.progress_bar import progress_bar
 from flows.sources import Source, frames_file, part_file, source_frames
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.datasets import READERS
 from storage.errors import DataError, SettingsError
@@ -138,7 +139,7 @@ def camera_notes(tracklets: Sequence[Tracklet], about: About) -> list[str]:
     return [f"{which}; no camera's vector is added there (the model knows {_listed(about.cameras)})"]
 
 
-def test_tracklets(root: Path, layout: str) -> list[Tracklet]:
+def test_tracklets(root: DataRoot, layout: str) -> list[Tracklet]:
     """Query and gallery of a data set.
 
     Raises:

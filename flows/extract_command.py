@@ -17,6 +17,7 @@ from extraction.weights import PROJECT
 from flows.outputs import check_file
 from flows.progress_bar import progress_bar
 from flows.sources import Source, frames_file, part_file, source_frames
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.frames import read_frame
@@ -45,7 +46,7 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
     with tempfile.TemporaryDirectory() as temporary:
         root, tracklets, boxes = source_frames(source, Path(temporary), console)
         with console.status("loading the models"):
-            stream = make_stream(settings, root)
+            stream = make_stream(settings, DataFiles(root))
         total = sum(len(tracklet.frames) for tracklet in tracklets)
         fresh = part_file(out)
         start = time.monotonic()
@@ -73,7 +74,7 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
         console.print(f"look at one: csip show skeletons {first} --file {out} --frames {source.path}")
 
 
-def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> None:
+def draw_from_file(file: Path, tracklet_id: str, root: DataRoot, target: Path) -> None:
     """Draw a tracklet of what `extract` wrote.
 
     Raises:
@@ -89,7 +90,7 @@ def draw_from_file(file: Path, tracklet_id: str, root: Path, target: Path) -> No
     draw(tracklets[tracklet_id], columns, root, target)
 
 
-def draw(tracklet: Tracklet, columns: dict[str, np.ndarray], root: Path, target: Path) -> None:
+def draw(tracklet: Tracklet, columns: dict[str, np.ndarray], root: DataRoot, target: Path) -> None:
     """Draw evenly spread frames of a tracklet with their skeletons.
 
     Raises:
@@ -97,6 +98,7 @@ def draw(tracklet: Tracklet, columns: dict[str, np.ndarray], root: Path, target:
     """
     chosen = np.unique(np.linspace(0, len(tracklet.frames) - 1, SHOWN_FRAMES).round().astype(int))
     files = DataFiles(root)
+    files.fetch(tracklet.frames[i] for i in chosen)
     frames = [read_frame(files, tracklet.frames[i]) for i in chosen]
     posed = PosedFrames(frames, **{name: values[chosen] for name, values in columns.items()})
     target.parent.mkdir(parents=True, exist_ok=True)

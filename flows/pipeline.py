@@ -6,7 +6,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import evaluation.page
@@ -16,6 +15,7 @@ from flows.config import Config
 from flows.run_told import run_told
 from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
 from flows.steps import Step
+from storage.addresses import seen_once
 from storage.artifacts import Artifact
 from storage.indexing import BOTH, PARTS, shard_names, shard_sizes
 from training.settings.encoder import weight_files as encoder_files
@@ -72,14 +72,13 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     """
     if config.data.without_images:
         return Made(*skeleton_pipeline(config, index, build))
-    root = config.data.root
+    frames = {"data_root": seen_once(config.data.place)}
     shards = shard_names(config.data)
     rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
     train, test = (shard_names(config.data, part) for part in PARTS)
     train_rows = [rows[s] for s in train]
     labels = {shard: index.file(f"{shard}.labels.parquet") for shard in shards}
     unlabelled = {shard: index.file(f"{shard}.frames.parquet") for shard in shards}
-    frames = {"data_root": root}
     seeing = {"encoder_settings": config.encoder}
     seen_by = {"encoder": config.encoder.key_fields()}
     trained = {"trainer": config.trainer}
@@ -117,7 +116,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
             "extraction.scoring",
             config.quality,
             {"indexes": list(labels.values()), "skeletons": list(skeleton_files.values())},
-            {"truth": truth_file(root)},
+            frames,
             also={"truth": config.data.demo.key_fields() if config.data.demo else None},
         )
     )
@@ -270,9 +269,3 @@ def check_weights(config: Config, until: str) -> None:
         extraction.extract.weight_files(config.extraction)
     if STAGES.index(until) >= STAGES.index("visual"):
         encoder_files(config.encoder)
-
-
-def truth_file(root: Path) -> Path | None:
-    """True joints that lie beside a generated data set, if there are any."""
-    path = root / "truth" / "skeletons.parquet"
-    return path if path.is_file() else None

@@ -2,16 +2,19 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from flows.config import Config
+from flows.pipeline import STAGES
 from flows.reasons import changes
 from flows.scanning import kept_index, last_index, trial_index
 from flows.steps import Step
-from flows.walking import walk
+from flows.walking import Reached, walk
 from storage.artifacts import Artifact, ArtifactFile, Store
+from storage.data_files import DataFiles
 from storage.object_store import open_store
 from storage.progress import Progress, silent
 from storage.raw_changes import RawChanges, index_changes
@@ -52,12 +55,16 @@ class Planner:
         lines: what was noted.
         raw: shard -> what changed of its frames.
         found: stage -> part -> its newest artifact, of the stages that were looked through.
+        until: nothing is planned after this stage.
+        refresh: stages that are to be built even if they are there.
     """
 
     store: Store
     lines: list[Line] = field(default_factory=list)
     raw: Mapping[str, RawChanges] = field(default_factory=dict)
     found: dict[str, Mapping[str | None, Artifact]] = field(default_factory=dict)
+    until: str = STAGES[-1]
+    refresh: frozenset[str] = frozenset()
 
     def one(self, step: Step) -> Artifact:
         """Plan one step."""
@@ -65,6 +72,8 @@ class Planner:
 
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         """Plan steps."""
+        if STAGES.index(steps[0].stage) > STAGES.index(self.until):
+            raise Reached
         return [self._plan(step) for step in steps]
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
@@ -78,6 +87,8 @@ class Planner:
         found, problems = self.store.examine(step.stage, step.key)
         if problems:
             return self._note(step, "will run", damaged(problems))
+        if found and step.stage in self.refresh:
+            return self._note(step, "will run", "asked for")
         if found:
             self.lines.append(Line(step.label, step.stage, "kept", "nothing changed"))
             return found
@@ -123,7 +134,7 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
     Raises:
         CsipError: as a rebuild would, for bad data or settings.
     """
-    if config.data.demo is not None and not config.data.root.exists():
+    if config.data.demo is not None and not DataFiles(config.data.place).there():
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = open_store(config.store, config.workspace)
     planner = Planner(store)
@@ -134,6 +145,41 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
             planner.lines.append(replace(line, label=f"{split} index".strip()))
             return index
 
+        walk(config, find_index, planner)
+    return planner.lines
+
+
+def plan_from(
+    config: Config,
+    store: Store,
+    indexes: Mapping[str, Artifact],
+    before: Mapping[str, Artifact | None],
+    until: str = STAGES[-1],
+    refresh: frozenset[str] = frozenset(),
+) -> list[Line]:
+    """As `plan`, of a run whose raw data have been scanned already: without that, it is cheap.
+
+    Args:
+        config: see `flows.config.load_config`.
+        store: of the run.
+        indexes: of each split, see `flows.walking.of_splits`.
+        before: of each split, what its last scan had come to.
+        until: nothing is planned after this stage.
+        refresh: stages that are to be built even if they are there.
+    """
+    planner = Planner(store, until=until, refresh=refresh)
+
+    def find_index(_: Config, split: str) -> Artifact:
+        index, last = indexes[split], before[split]
+        reason = "nothing changed" if last and last.digest == index.digest else "never made"
+        verdict: Verdict = "kept" if reason == "nothing changed" else "will run"
+        if last and verdict == "will run":
+            planner.raw = index_changes(last, index)
+            reason = index_reason(last, index, planner.raw)
+        planner.lines.append(Line(f"{split} index".strip(), "index", verdict, reason))
+        return index
+
+    with suppress(Reached):
         walk(config, find_index, planner)
     return planner.lines
 

@@ -3,27 +3,36 @@
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import Task, flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
+from flows.failures import told_first
+from flows.naming import data_name, name_run
+from flows.orders import Order
 from flows.pipeline import STAGES, check_weights
-from flows.scanning import current_index
+from flows.planning import plan_from
+from flows.runners import Workers
+from flows.scanning import current_index, last_index
 from flows.server import ServerLost, healthy
 from flows.showing import metric_rows as metric_rows  # the command line prints them
-from flows.showing import show
+from flows.showing import show, show_plan
 from flows.steps import Step
-from flows.tasks import reference_artifact, step_task
-from flows.telling import Told
-from flows.walking import Reached, walk
+from flows.stopping import stoppable
+from flows.tasks import PLAIN_JSON, reference_artifact, step_task, tag
+from flows.telling import RunTold, Told, quietly
+from flows.walking import Reached, of_splits, walk
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
 from storage.object_store import open_store
@@ -51,6 +60,11 @@ class Result:
     seconds: float
 
     @property
+    def told(self) -> str:
+        """In a line."""
+        return f"{len(self.built)} of {len(self.artifacts)} steps ran in {self.seconds:.0f} s"
+
+    @property
     def report(self) -> Path | None:
         """The report's file, if the run went that far."""
         made = self.artifacts.get("splits") or self.artifacts.get("report")
@@ -66,12 +80,18 @@ class TaskBuilder:
         until: stop once this stage is done.
         refresh: stages to build even if they are there.
         record: of the run.
+        workers: where tasks are done.
+        told: of the steps that are done.
+        tags: of all task runs.
     """
 
     store: Store
     until: str
     refresh: frozenset[str]
     record: RunRecord
+    workers: Workers
+    told: RunTold
+    tags: tuple[str, ...] = ()
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     built: dict[str, bool] = field(default_factory=dict)
 
@@ -86,16 +106,16 @@ class TaskBuilder:
         self.record.hold((step.label, step.stage, step.key) for step in steps)
         # where the walk begins again because of damage, nothing is forced a second time
         refresh = steps[0].stage in self.refresh and not all(step.label in self.built for step in steps)
-        build: Task[..., dict[str, str]] = step_task(self.store, steps[0].stage, run=self.record.run, refresh=refresh)
-        futures = [build.submit(quote(step), step.label) for step in steps]
-        for future in futures:
-            future.wait()
+        build: Task[..., dict[str, str]] = step_task(
+            self.store, steps[0].stage, run=self.record.run, refresh=refresh, tags=self.tags
+        )
+        states = self.workers.states(build, [Order(step, self.store) for step in steps], self.told.finished)
         # what this run made is noted even if something beside it failed
-        for step, future in zip(steps, futures, strict=True):
-            if future.state.is_completed():
-                self.note(step.label, reference_artifact(self.store, future.result()))
-        for future in futures:
-            future.result()
+        for step, state in zip(steps, states, strict=True):
+            if state.is_completed():
+                self.note(step.label, reference_artifact(self.store, state.result()))
+        for state in states:
+            state.result()
         return [self.artifacts[step.label] for step in steps]
 
     def note(self, label: str, artifact: Artifact) -> None:
@@ -120,18 +140,21 @@ class TaskBuilder:
         )
 
 
-@task(name="data", task_run_name="make demo data")
+@task(name="data", task_run_name="make demo data", cache_policy=NO_CACHE, persist_result=False)
+@told_first
 def make_demo(config: Config) -> None:
     """Make the demo data set, if the configuration asks for one and it is not there."""
     if config.data.demo is None:
         return
     with Told("demo data") as progress:
-        storage.demo.dataset.make(config.data.demo, config.data.root, progress)
+        storage.demo.dataset.make(config.data.demo, Path(config.data.root), progress)
 
 
-@task(name="index", task_run_name="index {config.name}")
+@task(name="index", task_run_name="index {config.name}", cache_policy=NO_CACHE, persist_result=False)
+@told_first
 def index_data(config: Config, store: Store, run: str) -> dict[str, str]:
     """Scan the raw frames; publishes a new index if any byte, name or label of them changed."""
+    tag("index", data_name(config.data))
     with Told("index") as progress:
         return current_index(store, config, progress, run)
 
@@ -152,9 +175,8 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
     for stage in [until, *force, *([begin] if begin else [])]:
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
-    runner = ThreadPoolTaskRunner(max_workers=config.workers)
     try:
-        return rebuild_flow.with_options(task_runner=runner)(config, until, tuple(force), begin)
+        return rebuild_flow(config, until, tuple(force), begin)
     except CsipError:
         raise
     except Exception as error:  # whatever Prefect's client makes of a server that is gone
@@ -168,23 +190,31 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
         ) from error
 
 
-@flow(name="rebuild", flow_run_name="{config.name}", validate_parameters=False, persist_result=False)
-def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str | None) -> Result:
+@flow(name="rebuild", validate_parameters=False, persist_result=False, result_serializer=PLAIN_JSON)
+@told_first
+def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str | None) -> State[Result]:
     """The flow behind `rebuild`, which see."""
+    result = bring_up_to_date(config, until, force, begin)
+    return Completed(message=result.told, data=result)
+
+
+def bring_up_to_date(config: Config, until: str, force: Sequence[str], begin: str | None) -> Result:
+    """What any flow run does that rebuilds; to be called within one."""
     start = time.monotonic()
+    name_run(runtime.flow_run.id, config)
     store = open_store(config.store, config.workspace)
     store.prepare()
     _check_disk(config, store.root)
     check_weights(config, until)
     refresh = frozenset(force) | frozenset(STAGES[STAGES.index(begin) :] if begin else ())
     record = RunRecord(store, str(runtime.flow_run.id), config.model_dump(mode="json"))
-    with record.alive():
-        build = TaskBuilder(store, until, refresh, record)
-        make_demo(config)
+    with record.alive(), RunTold() as told, Workers(config) as workers, stoppable(record):
+        make_demo(config, return_state=True).result()
+        build = TaskBuilder(store, until, refresh, record, workers, told, (data_name(config.data),))
         whole = _build_all(config, store, build)
         result = Result(build.artifacts, tuple(build.built), record.run, time.monotonic() - start)
         record.finish(COMPLETED if whole else STOPPED, result.artifacts, result.built, metric_rows(result))
-    show(result, config.data.root)
+    show(result, config.data.place)
     return result
 
 
@@ -194,19 +224,29 @@ def _build_all(config: Config, store: Store, build: TaskBuilder) -> bool:
     Returns:
         Whether it went to the end; False if it stopped early, as asked.
     """
+    splits = of_splits(config)
+    before = {split: last_index(store, each) for split, each in splits.items()}
 
     def find_index(config: Config, split: str) -> Artifact:
         label = f"{split} index".strip()
-        index = reference_artifact(store, index_data(config, quote(store), build.record.run))
+        index = reference_artifact(
+            store, index_data(config, quote(store), build.record.run, return_state=True).result()
+        )
         build.record.hold([(label, index.stage, index.key)])
         build.note(label, index)
+        build.told.finished(label)
         return index
 
     attempt = 0
     while True:
         attempt += 1
         try:
-            walk(config, find_index, build)
+            indexes = {split: find_index(each, split) for split, each in splits.items()}
+            if attempt == 1:
+                lines = plan_from(config, store, indexes, before, build.until, build.refresh)
+                build.told.expect(len(lines))
+                quietly(lambda lines=lines: show_plan(lines), "the plan is not shown")
+            walk(config, partial(_of_split, indexes), build)
             return True
         except Reached:
             log.info("stopped after %s, as asked", build.until)
@@ -215,6 +255,10 @@ def _build_all(config: Config, store: Store, build: TaskBuilder) -> bool:
             if attempt == ATTEMPTS:
                 raise
             log.warning("%s\nit is made again", error)
+
+
+def _of_split(indexes: Mapping[str, Artifact], _: Config, split: str) -> Artifact:
+    return indexes[split]
 
 
 def _check_disk(config: Config, folder: Path) -> None:

@@ -19,7 +19,7 @@ from flows.config import Config
 from flows.libraries import installed_versions, library_versions
 from flows.steps import KEY_LENGTH
 from storage.artifacts import Artifact, Store, digest_of
-from storage.data_files import DataFiles, archive_stamps
+from storage.data_files import DataFiles
 from storage.fingerprints import unchanged
 from storage.indexing import Scan, reader_of, scan, write_index
 from storage.progress import Progress
@@ -35,7 +35,7 @@ def current_index(store: Store, config: Config, progress: Progress, run: str = "
     """
     if index := kept_index(store, config, progress):
         return {"stage": "index", "key": index.key}
-    before = origin(config)
+    before = origin(config, DataFiles(config.data.place))
     found = scan(config.data, _cache(store, config), progress)
     made = publish_index(store, config, found, run)
     _remember(store, config, before, found, made["key"])
@@ -48,7 +48,7 @@ def trial_index(store: Store, config: Config, folder: Path, progress: Progress) 
     Raises:
         DataError: as `storage.indexing.scan`.
     """
-    before = origin(config)
+    before = origin(config, DataFiles(config.data.place))
     found = scan(config.data, _cache(store, config), progress)
     facts = index_facts(config, found)
     key = index_key(facts)
@@ -64,9 +64,12 @@ def kept_index(store: Store, config: Config, progress: Progress) -> Artifact | N
     """The index of the last scan, if lists, settings, code and the stamp of every frame are as they were then."""
     memory = _memory(store, config)
     index = store.find("index", memory["key"]) if memory else None
-    if index is None or memory["origin"] != origin(config):
+    if memory is None or index is None:
         return None
-    same = unchanged(config.data.root, _cache(store, config), memory["stamps"], progress)
+    files = DataFiles(config.data.place)
+    if memory["origin"] != origin(config, files):
+        return None
+    same = unchanged(files, _cache(store, config), memory["stamps"], progress)
     return index if same else None
 
 
@@ -117,7 +120,7 @@ def publish_index(store: Store, config: Config, scanned: Scan, run: str = "") ->
     return {"stage": "index", "key": key}
 
 
-def origin(config: Config) -> str | None:
+def origin(config: Config, files: DataFiles) -> str | None:
     """Digest of all that an index is made from, without the frames.
 
     None where that cannot be said: a list cannot be read, or files must be looked for (`data.skeletons`).
@@ -126,10 +129,10 @@ def origin(config: Config) -> str | None:
     if settings.skeletons:
         return None
     try:
-        files, reader = DataFiles(settings.root), reader_of(settings.layout)
+        reader = reader_of(settings.layout)
         lists = [_content(files, name) for name in reader.lists]
         names = [digest_of(files.names(folder)) for folder in reader.folders]
-        archives = archive_stamps(settings.root)
+        archives = files.archive_stamps()
     except OSError:
         return None
     versions = library_versions(INDEXING, counted_as=config.versions)
@@ -144,7 +147,7 @@ def _content(files: DataFiles, name: str) -> str | None:
 
 
 def _remember(store: Store, config: Config, before: str | None, found: Scan, key: str) -> None:
-    if before is None or before != origin(config):
+    if before is None or before != origin(config, DataFiles(config.data.place)):
         return  # the lists changed while they were read: which of the two contents was it?
     path = _memory_path(store, config)
     fresh = path.with_name(f"{path.name}.{uuid4().hex}.new")

@@ -23,6 +23,7 @@ from flows.outputs import check_file
 from flows.search_gallery import Gallery, gallery_notes
 from flows.sources import Source, source_frames
 from flows.store_choice import table
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.errors import DataError, SettingsError
 from storage.frames import Frame, read_frame
@@ -143,7 +144,9 @@ def by_query(queries: Sequence[Tracklet], answers: pa.Table) -> Iterator[tuple[T
             yield query, own
 
 
-def draw_answers(root: Path, query: Tracklet, answers: pa.Table, gallery: Gallery, pid: int | None, out: Path) -> None:
+def draw_answers(
+    root: DataRoot, query: Tracklet, answers: pa.Table, gallery: Gallery, pid: int | None, out: Path
+) -> None:
     """Write a picture of one query and its answers.
 
     Args:
@@ -172,7 +175,7 @@ def draw_answers(root: Path, query: Tracklet, answers: pa.Table, gallery: Galler
         for row in rows
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    asked = Shown([portrait(root, query)], query.tracklet_id, many(len(query.frames), "frame"), "Query")
+    asked = Shown([portrait(DataFiles(root), query)], query.tracklet_id, many(len(query.frames), "frame"), "Query")
     sheet = search_sheet(asked, shown)
     jpeg = out.suffix.lower() in (".jpg", ".jpeg")
     if not cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if jpeg else []):
@@ -184,7 +187,9 @@ def _strip(files: DataFiles, tracklet: Tracklet | None) -> list[Frame | None]:
     if tracklet is None:
         return [None] * STRIP
     spread = (np.arange(STRIP) + 0.5) * len(tracklet.frames) / STRIP
-    return [read_frame(files, tracklet.frames[int(position)]) for position in spread]
+    names = [tracklet.frames[int(position)] for position in spread]
+    files.fetch(names)
+    return [read_frame(files, name) for name in names]
 
 
 def _who(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from evaluation.embeddings import sampling_of
 from flows.embed_command import MODEL_KEY, Model
 from flows.sources import frames_file
+from storage.addresses import FETCHED, DataRoot, data_root
 from storage.artifacts import Artifact
 from storage.errors import DataError, SettingsError
 from storage.runs import records
@@ -23,12 +24,12 @@ class Gallery:
     Attributes:
         embeddings: files of `EMBEDDINGS`.
         indexes: files that name its tracklets' frames; none where they are not known.
-        root: folder of those frames; None where they are not known.
+        root: of those frames; None where they are not known.
     """
 
     embeddings: tuple[Path, ...]
     indexes: tuple[Path, ...] = ()
-    root: Path | None = None
+    root: DataRoot | None = None
 
 
 def choose_gallery(file: Path | None, frames: Path | None, model: Artifact | None) -> Gallery:
@@ -93,7 +94,9 @@ def _of_newest_run(model: Artifact) -> Gallery:
         chosen = [artifact for artifact in embedded if artifact.key in keys]
         if chosen:
             files = tuple(artifact.file("embeddings.parquet").path for artifact in chosen)
-            return Gallery(files, tuple(_indexes(chosen)), Path(record["config"]["data"]["root"]))
+            data = record["config"]["data"]
+            root = data_root(data["root"], Path(data.get("cache", FETCHED)))
+            return Gallery(files, tuple(_indexes(chosen)), root)
     raise DataError(
         "no run of this store has embedded test tracklets with its newest model",
         where=model.store.address,

@@ -16,7 +16,8 @@ from storage.errors import EnvironmentProblem
 from storage.settings import Settings, neutral
 
 log = logging.getLogger("csip")
-START_SECONDS = 60
+START_SECONDS = 180
+"""A new database takes minutes on a machine that is busy; one that dies is noticed at once."""
 MISSED = 2
 """So many questions in a row without an answer, and the local server is dead."""
 PATIENCE = 10

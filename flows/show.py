@@ -47,7 +47,7 @@ def draw_tracklet(config: Config, tracklet_id: str, target: Path) -> None:
         row = ragged.position().get(tracklet_id)
         if row is None:
             continue
-        draw(tracklet, {c: ragged.of(row, c) for c in SKELETON_SHAPES}, config.data.root, target)
+        draw(tracklet, {c: ragged.of(row, c) for c in SKELETON_SHAPES}, config.data.place, target)
         return
     raise DataError(
         "no skeletons have been extracted yet", where=f"tracklet {tracklet_id}", fix="csip run CONFIG --to skeletons"

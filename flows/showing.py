@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from evaluation.report import cmc_tables
 from evaluation.showcase import answered_queries, portraits, posed_tracklets, shown_tracklets, small_data_uri
 from evaluation.strips import answer_strip
 from flows.models import MODELS
+from flows.planning import Line, as_groups
+from storage.addresses import DataRoot
 from storage.artifacts import Artifact
 from storage.schema import SKELETONS
 from storage.tables import read_table
@@ -34,12 +36,12 @@ ANSWERS = 10  # of a query
 NAMED = 5  # files or tracklets of a finding
 
 
-def show(result: "Result", data_root: Path) -> None:
+def show(result: "Result", data_root: DataRoot) -> None:
     """Create the Prefect artifacts of a run; of stages that it did not reach, none.
 
     Args:
         result: of the run.
-        data_root: folder of the raw data set, for the pictures.
+        data_root: of the raw data set, for the pictures.
     """
     create_table_artifact(step_rows(result), key="steps", description="What ran and what was kept")
     artifacts = of_one_split(result.artifacts)
@@ -56,7 +58,31 @@ def show(result: "Result", data_root: Path) -> None:
     if any(f"metrics {name}" in artifacts for name in MODELS):
         show_ranking(artifacts, data_root)
     if result.report:
-        create_markdown_artifact(f"[report.html]({result.report.resolve().as_uri()})", key="report")
+        create_markdown_artifact(
+            f"[report.html]({result.report.resolve().as_uri()})",
+            key="report",
+            description="The report: a page in a file of the machine that made it",
+        )
+
+
+def show_plan(lines: Sequence[Line]) -> None:
+    """Create the table of what a run is about to do, and why."""
+    counts = Counter(line.verdict for line in lines)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("will run", "may run", "kept") if counts[verdict])
+    create_table_artifact(plan_rows(lines), key="plan", description=f"Steps: {told}")
+
+
+def plan_rows(lines: Sequence[Line]) -> list[dict[str, str]]:
+    """Steps of one stage, verdict and reason together, one row each."""
+    return [
+        {"stage": stage, "steps": steps_told(stage, labels), "verdict": verdict, "why": why}
+        for stage, verdict, why, labels in as_groups(lines)
+    ]
+
+
+def steps_told(stage: str, labels: Sequence[str]) -> str:
+    """Of one step what distinguishes it from its stage, of several their number."""
+    return labels[0].removeprefix(stage).strip() if len(labels) == 1 else f"{len(labels)} parts"
 
 
 def step_rows(result: "Result") -> list[dict[str, Any]]:
@@ -77,7 +103,7 @@ def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
     """What the check of the data set found, problems first, and then how long its tracklets are, one row each."""
     found = [
         {
-            "": "problem" if row["problem"] else "note",
+            "kind": "problem" if row["problem"] else "note",
             "found": row["says"],
             "which": ", ".join(row["items"][:NAMED]) + (", …" if row["more"] or len(row["items"]) > NAMED else ""),
         }
@@ -88,7 +114,7 @@ def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
         return found
     spread = blocks([row["share"] for row in lengths])
     which = ", ".join(f"{row['frames']}: {row['tracklets']}" for row in lengths)
-    return [*found, {"": "lengths", "found": f"frames of a tracklet  {spread}", "which": which}]
+    return [*found, {"kind": "lengths", "found": f"frames of a tracklet  {spread}", "which": which}]
 
 
 def metric_rows(result: "Result") -> list[dict[str, Any]]:
@@ -116,12 +142,12 @@ def told_metric_rows(result: "Result") -> list[dict[str, str]]:
 def told_of_metrics(result: "Result") -> str:
     """What the table of metrics is of."""
     if "splits" in result.artifacts:
-        return "Ranking metrics on the test tracklets, over all splits"
+        return "Ranking metrics in % on the test tracklets, over all splits"
     _, last = list(_evaluations(result.artifacts).values())[-1]
-    return f"Ranking metrics on the test tracklets; {intervals_told(last)}"
+    return f"Ranking metrics in % on the test tracklets; {intervals_told(last)}"
 
 
-def show_ranking(artifacts: Mapping[str, Artifact], data_root: Path) -> None:
+def show_ranking(artifacts: Mapping[str, Artifact], data_root: DataRoot) -> None:
     """The CMC curves, and where there are images a query that is easy and one that is hard with their first answers."""
     folders = {name: artifact.path for name, (artifact, _) in _evaluations(artifacts).items()}
     create_image_artifact(
@@ -157,8 +183,9 @@ def _evaluations(artifacts: Mapping[str, Artifact]) -> dict[str, tuple[Artifact,
 def _told(name: str, value: float | str | None, metrics: Mapping[str, Any] | None) -> str:
     if isinstance(value, str):
         return value
-    limits = interval_text(metrics, name) if metrics else ""
-    return "–" if value is None else f"{percent(value)} %" + (f" ({limits})" if limits else "")
+    # without signs that are the same in every cell: with them, the last columns lie outside the page
+    limits = interval_text(metrics, name).replace(" to ", "–") if metrics else ""
+    return "–" if value is None else percent(value) + (f" ({limits})" if limits else "")
 
 
 def _indexes(artifacts: Mapping[str, Artifact]) -> list[Path]:
@@ -187,7 +214,7 @@ def of_one_split(artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
     return {label.removeprefix("split 0 "): a for label, a in artifacts.items()}
 
 
-def show_skeletons(artifacts: Mapping[str, Artifact], data_root: Path) -> None:
+def show_skeletons(artifacts: Mapping[str, Artifact], data_root: DataRoot) -> None:
     """The table of the skeletons' quality, and pictures of the best, median and worst tracklets by score."""
     quality = _read_json(artifacts["quality"], "quality.json")
     create_table_artifact(

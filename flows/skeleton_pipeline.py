@@ -9,6 +9,7 @@ from extraction.sequences import FILE_NAME
 from flows.config import Config
 from flows.run_told import run_told
 from flows.steps import Step
+from storage.addresses import seen_once
 from storage.artifacts import Artifact
 from storage.errors import SettingsError, WeightsError
 from storage.indexing import PARTS, shard_names
@@ -30,7 +31,7 @@ ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
 
 def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:
     """From the index of recordings of skeletons to the metrics and the report of an evaluated skeleton encoder."""
-    root, layout = config.data.root, config.data.layout
+    root, layout = seen_once(config.data.place), config.data.layout
     shards = shard_names(config.data)
     train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
     step = partial(Step, versions=config.versions)

@@ -11,6 +11,7 @@ from typing import Any
 from flows.code import code_digests
 from flows.libraries import Pins, installed_versions, library_versions
 from storage.artifacts import Artifact, ArtifactFile, digest_of, file_digest
+from storage.indexing import BOTH, PARTS
 from storage.settings import Settings
 from storage.trainings import lineage_of
 
@@ -54,6 +55,12 @@ class Step:
     def label(self) -> str:
         """How a person reads it: `skeletons train-003`, `split 3 finetuned`."""
         return f"{self.group} {self.stage} {self.part}".strip().replace("  ", " ")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """By what a person looks for it among others: its stage, its split, and of shards `train` or `test`."""
+        kinds = {word.partition("-")[0] for word in self.part.split() if "-" in word} & {*PARTS, BOTH}
+        return (self.stage, *([self.group] if self.group else []), *sorted(kinds))
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from flows.store_choice import (
 )
 from storage import contents
 from storage.artifacts import Store
-from storage.garbage import ARTIFACT, COPY, DISCARDED, HALF, RUN, STAGING, TEMPORARY, TRAINING, Thing
+from storage.garbage import ARTIFACT, COPY, DISCARDED, HALF, RUN, SENT, STAGING, TEMPORARY, TRAINING, Thing
 from storage.sweeping import Sweep
 from storage.verifying import Findings
 from storage.verifying import drop as drop_damaged
@@ -31,6 +31,7 @@ KINDS = {
     ARTIFACT: "artifacts",
     STAGING: "unfinished work",
     TRAINING: "states of trainings",
+    SENT: "states of trainings at the address",
     DISCARDED: "deletions that were interrupted",
     HALF: "uploads and deletions that were interrupted",
     COPY: "copies on this machine",

@@ -8,7 +8,9 @@ import json
 import logging
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Collection
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,22 @@ from prefect.filesystems import WritableFileSystem
 from prefect.results import ResultRecordMetadata
 from prefect.serializers import JSONSerializer
 
+from flows.failures import told_first
+from flows.limits import gpu_slot
+from flows.log_fields import lines_of
+from flows.orders import Order
 from flows.steps import Step
+from flows.stopping import REQUEST
 from flows.telling import Told
 from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.errors import DamagedError
 from storage.object_store import open_store
-from storage.trainings import keep_training, take_training
+from storage.trainings import kept_states
 
 log = logging.getLogger("csip")
 REFERENCES = "references"
+PLAIN_JSON = JSONSerializer(object_decoder=None)
+"""Prefect's own decoder imports whatever class the text names, and calls it."""
 
 
 class ArtifactRecords(WritableFileSystem):
@@ -49,7 +58,7 @@ class ArtifactRecords(WritableFileSystem):
         if store.find(stage, key) is None:
             raise ValueError(f"no whole artifact {path}")
         _refer(store.root / REFERENCES / path, {"stage": stage, "key": key})
-        return ResultRecordMetadata(storage_key=path, serializer=JSONSerializer()).dump_bytes()
+        return ResultRecordMetadata(storage_key=path, serializer=PLAIN_JSON).dump_bytes()
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:
         """Nothing to write: the artifact's manifest is the record."""
@@ -73,40 +82,77 @@ def _refer(path: Path, reference: dict[str, str]) -> None:
     fresh.replace(path)
 
 
+def tag(*tags: str) -> None:
+    """Tag the task run that is going on here.
+
+    Of tags that a task has before, Prefect asks the server for concurrency limits; from here on they only describe, and
+    cost nothing (docs/decisions/0007-tags-on-tasks.md). The server hears of them with the run's next state.
+    """
+    if context := TaskRunContext.get():
+        context.task_run.tags = sorted({*context.task_run.tags, *tags})
+
+
+@dataclass
 class StepKey(CachePolicy):
-    """The cache key of a task that builds a step: the step's own key."""
+    """The cache key of a task that builds a step: the step's own key. Prefect asks for it once the task run has begun,
+    also where nothing is built, and so the run is tagged here.
+
+    Attributes:
+        tags: of every task run, besides the step's own.
+    """
+
+    tags: tuple[str, ...] = ()
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
-        return f"{inputs['step'].stage}.{inputs['step'].key}"
+        step = inputs["order"].step
+        tag(*self.tags, *step.tags)
+        return f"{step.stage}.{step.key}"
 
 
-def _can_pass(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Retry what another try may mend (a full GPU, a lost connection); never bad input."""
-    error = state.result(raise_on_failure=False)
+def can_pass(error: object) -> bool:
+    """Whether another try may mend it (a full GPU, a lost connection); never bad input."""
     return isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def step_task(store: Store, stage: str, *, run: str = "", refresh: bool = False) -> Task[..., dict[str, str]]:
-    """The Prefect task that builds a stage's steps into `store` for a run; `refresh` builds even what is there."""
+def _retried(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    return can_pass(state.result(raise_on_failure=False))
 
-    def build(step: Step, label: str) -> dict[str, str]:
-        artifact = build_step(store, step, run=run, refresh=refresh)
+
+def step_task(
+    store: Store, stage: str, *, run: str = "", refresh: bool = False, tags: Collection[str] = ()
+) -> Task[..., dict[str, str]]:
+    """The Prefect task that builds a stage's steps into `store` for a run.
+
+    Args:
+        store: where artifacts are kept.
+        stage: name of the task.
+        run: id of the run, for the manifests.
+        refresh: build even what is there.
+        tags: shown with the task runs besides those of each step; no concurrency limits follow from them.
+    """
+
+    @told_first
+    def build(order: Order, label: str) -> dict[str, str]:
+        order.arrive()
+        artifact = build_step(order.store, order.step, run=run, refresh=refresh)
         return {"stage": artifact.stage, "key": artifact.key}
 
     return task(
         build,
         name=stage,
         task_run_name="{label}",
-        cache_policy=StepKey(key_storage=ArtifactRecords(store=store.address, workspace=str(store.root.parent))),
-        result_storage=store.root / REFERENCES,
-        result_serializer="json",
+        cache_policy=StepKey(
+            key_storage=ArtifactRecords(store=store.address, workspace=str(store.anywhere.parent)), tags=tuple(tags)
+        ),
+        result_storage=store.anywhere / REFERENCES,
+        result_serializer=PLAIN_JSON,
         persist_result=True,
         refresh_cache=refresh,
         retries=2,
         retry_delay_seconds=10,
-        retry_condition_fn=_can_pass,
+        retry_condition_fn=_retried,
     )
 
 
@@ -123,7 +169,7 @@ def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False
     Raises:
         CsipError: whatever the stage says of its input, or the store of the disk.
     """
-    with store.lock(step.stage, step.key, step.label):
+    with lines_of(step, run), store.lock(step.stage, step.key, step.label):
         found, problems = store.examine(step.stage, step.key)
         if problems:
             where = store.path(step.stage, step.key)
@@ -135,12 +181,10 @@ def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False
         start = time.monotonic()
         module = step.load()
         with store.staging(step.stage, step.key, resume=step.resumes) as folder:
-            if step.resumes:
-                take_training(store, step.stage, step.lineage, folder)
-            with Told(step.label) as progress:
+            states = kept_states(store, step.stage, step.lineage, folder) if step.resumes else nullcontext()
+            gpus = getattr(step.places.get("trainer"), "devices", 1)
+            with states, REQUEST.on_sigterm(), gpu_slot(step.stage, gpus), Told(step.label) as progress:
                 module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
-            if step.resumes:
-                keep_training(store, step.stage, step.lineage, folder)
             seconds = time.monotonic() - start
             artifact = store.publish(folder, step.stage, step.key, step.record, seconds, device(), run)
         log.info("%s done in %.1f s", step.label, seconds)

@@ -62,13 +62,12 @@ def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: B
         Reached: the builder stops early, in every split.
         CsipError: as stages and `find_index` do.
     """
-    chosen = [config.model_copy(update={"data": data}) for data in splits(config.data)]
+    chosen = of_splits(config)
     if len(chosen) == 1:
-        pipeline(chosen[0], find_index(chosen[0], ""), build)
+        pipeline(chosen[""], find_index(chosen[""], ""), build)
         return
     once, found, reached = Once(build), dict[str, Made](), Reached()
-    for each in chosen:
-        name = f"split {each.data.split}"
+    for name, each in chosen.items():
         index = find_index(each, name)
         once.split = name
         try:
@@ -78,3 +77,9 @@ def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: B
     if len(found) < len(chosen):
         raise reached
     mean_of_splits(config, found, build)
+
+
+def of_splits(config: Config) -> dict[str, Config]:
+    """What each split is called -> its configuration; an empty name where there is one only."""
+    chosen = [config.model_copy(update={"data": data}) for data in splits(config.data)]
+    return {f"split {each.data.split}" if len(chosen) > 1 else "": each for each in chosen}

@@ -20,6 +20,11 @@ import pyarrow as pa
 from storage.errors import DataError
 from storage.wording import below
 
+SUFFIXES = (".zip", ".tar")
+UNREADABLE = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar")
+"""Archives that must be read from their beginning, or that only other programs read."""
+
+ARCHIVES = SUFFIXES + UNREADABLE
 LOCAL_HEADER, LOCAL_MAGIC = struct.Struct("<4s22xHH"), b"PK\3\4"
 ENCRYPTED = 0x1
 OUTSIDE = r"^/|(^|/)\.\.(/|$)|\\|\x00"
@@ -31,8 +36,10 @@ class Archive:
 
     Args:
         path: a zip or tar file.
+        where: it lies, for messages; without it, the path.
 
     Attributes:
+        where: as given.
         names: of its files, sorted, (N,) strings.
         sizes: bytes of each, (N,).
 
@@ -41,9 +48,9 @@ class Archive:
             way that cannot be read (all such members are listed).
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        rows = sorted(_rows(path))
+    def __init__(self, path: Path, where: str = "") -> None:
+        self.where = where or str(path)
+        rows = sorted(_rows(path, self.where))
         self._check([name for name, *_ in rows])
         self.names = pa.array([row[0] for row in rows], pa.string())
         columns = np.array([row[1:] for row in rows], np.int64).reshape(-1, 5)
@@ -86,21 +93,21 @@ class Archive:
             written.decode("utf-8", "replace"),
             written.decode("cp437"),
         ):
-            raise OSError(f"{self.path}: {self.names[row]} does not begin where the directory says")
+            raise OSError(f"{self.where}: {self.names[row]} does not begin where the directory says")
         first = LOCAL_HEADER.size + name_length + extra_length
         body = content[first : first + packed] if first <= guess else self._whole(start + first, packed)
         try:
             data = zlib.decompress(body, -zlib.MAX_WBITS, int(self.sizes[row])) if self._methods[row] else body
         except zlib.error as error:
-            raise OSError(f"{self.path}: {self.names[row]} is damaged: {error}") from error
+            raise OSError(f"{self.where}: {self.names[row]} is damaged: {error}") from error
         if len(data) != self.sizes[row] or zlib.crc32(data) != self._sums[row]:
-            raise OSError(f"{self.path}: {self.names[row]} is damaged")
+            raise OSError(f"{self.where}: {self.names[row]} is damaged")
         return data
 
     def _whole(self, start: int, length: int) -> bytes:
         content = os.pread(self._file, length, start)
         if len(content) != length:
-            raise OSError(f"{self.path}: ends too early")
+            raise OSError(f"{self.where}: ends too early")
         return content
 
     def _check(self, names: list[str]) -> None:
@@ -109,7 +116,7 @@ class Archive:
         if problems:
             raise DataError(
                 "this archive cannot be read as files of a data set:" + below(problems),
-                where=self.path,
+                where=self.where,
                 fix="take another copy of it",
             )
 
@@ -123,12 +130,12 @@ Row = tuple[str, int, int, int, int, int]
 """Name, first byte, bytes, bytes as packed, method (-1 in a tar), checksum."""
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, where: str) -> Iterator[Row]:
     try:
         yield from _zip_rows(path) if zipfile.is_zipfile(path) else _tar_rows(path)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
         raise DataError(
-            f"this archive cannot be read: {error}", where=path, fix="take another copy of it, or unpack it"
+            f"this archive cannot be read: {error}", where=where, fix="take another copy of it, or unpack it"
         ) from error
 
 

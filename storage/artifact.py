@@ -1,7 +1,7 @@
 """What a store hands out: a published artifact, and one file of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,12 @@ class ArtifactFile:
     artifact: Artifact
     name: str
     digest: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an index of 20,000 shards names 80,000 files; whoever reads one of them needs no more than that one
+        whole = self.artifact
+        few = {"digest": whole.digest, "files": {self.name: whole.manifest["files"][self.name]}}
+        return type(self), (replace(whole, manifest=few), self.name, self.digest)
 
     @property
     def path(self) -> Path:

@@ -16,8 +16,8 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,19 @@ class Store(SmallFiles):
 
     Attributes:
         root: the folder on this machine.
+        anywhere: the folder as other machines are told of it: a `~` is theirs.
         address: how a configuration names the store.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.anywhere = root.absolute()
         self.address = str(root)
         self._checked: set[tuple[str, str, str, Stamp]] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # another process opens the store for itself; all that is sent to it shares one
+        return opened_here, (type(self), (self.anywhere,))
 
     def prepare(self) -> None:
         """Make sure that the store can be written, before work is begun that could not be kept.
@@ -309,6 +315,21 @@ class Store(SmallFiles):
         self._publish_files(artifact)
         return artifact
 
+    def fetch_state(self, stage: str, lineage: str, work: Path) -> None:
+        """Bring the state that another machine has saved of a training, if it is newer than those in `work`."""
+
+    def sending_states(self, stage: str, lineage: str, work: Path) -> AbstractContextManager[None]:
+        """Meanwhile, bring the newest state in `work` to where other machines find it: a store in a folder is there."""
+        return nullcontext()
+
+    def sent_states(self) -> dict[tuple[str, str], Listing]:
+        """The files of states that were sent, by stage and lineage."""
+        return {}
+
+    def withdraw_states(self, stage: str, lineage: str) -> Callable[[], None] | None:
+        """As `withdraw`, for sent states."""
+        return None
+
     def _publish_files(self, artifact: Artifact) -> None:
         """Bring what now lies in the artifact's folder to where others find it: a store in a folder is there."""
 
@@ -321,6 +342,12 @@ class Store(SmallFiles):
 
     def _lock(self, stage: str, key: str) -> Path:
         return self.root / "locks" / f"{stage}.{key}.lock"
+
+
+@lru_cache(maxsize=8)
+def opened_here(kind: type[Store], arguments: tuple[Any, ...]) -> Store:
+    """The store of a process that was sent one."""
+    return kind(*arguments)
 
 
 def _read_manifest(folder: Path, key: str) -> tuple[dict[str, Any] | None, str]:

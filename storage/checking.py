@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.addresses import DataRoot
 from storage.data_check import DataCheck, data_check
 from storage.data_files import DataFiles
 from storage.data_findings import (
@@ -27,7 +27,6 @@ from storage.datasets.published import PUBLISHED
 from storage.errors import DataError
 from storage.folders import IMAGES
 from storage.frame_headers import Looked, look
-from storage.many_stamps import read_many
 from storage.progress import Progress, silent
 from storage.stamps import MISSING
 from storage.tracklets import Tracklet
@@ -35,7 +34,7 @@ from storage.wording import be, many
 
 
 def check(
-    root: Path,
+    root: DataRoot,
     layout: str,
     split: int = 0,
     *,
@@ -51,7 +50,7 @@ def check(
     at all the same.
 
     Args:
-        root: folder or archive of the data set.
+        root: folder or archive of the data set, or its address.
         layout: a name in `READERS`.
         split: which of the layout's splits.
         frames: whether to look for frames; without, the lists alone are checked, and no frame need be there.
@@ -86,7 +85,7 @@ def check(
 class _ListsOf(DataFiles):
     """The files of a data root of which only some must be there: whatever else is asked for is said to exist."""
 
-    def __init__(self, root: Path, needed: Sequence[str]) -> None:
+    def __init__(self, root: DataRoot, needed: Sequence[str]) -> None:
         super().__init__(root)
         self._needed = needed
 
@@ -125,8 +124,7 @@ def _are_there(files: DataFiles, listed: pa.Array, images: pa.Array, progress: P
     found = pc.is_in(listed, images).to_numpy(zero_copy_only=False).copy()
     rest = np.flatnonzero(~found)
     names = listed.take(pa.array(rest))
-    archive, _ = files.rows(names)
-    found[rest] = (archive >= 0) | (read_many(files.root, names, progress)[:, 0] != MISSING)
+    found[rest] = files.stamps(names, progress)[:, 0] != MISSING
     return pa.array(found)
 
 

@@ -1,45 +1,53 @@
-"""The files of a raw data set by their names, whether they lie in folders or in archives.
+"""The files of a raw data set by their names, whether they lie in folders or in archives, here or elsewhere.
 
-A data root is a folder, or an archive that holds one. In a folder, what has no folder (or file) of its own at the top
-is looked for in the archives that lie there: `bbox_train/0001/x.jpg` in bbox_train.zip, unless there is bbox_train/.
+A data root is a folder, or an archive that holds one, on this machine or at an address. In a folder, what has no folder
+(or file) of its own at the top is looked for in the archives that lie there: `bbox_train/0001/x.jpg` in bbox_train.zip,
+unless there is bbox_train/.
 """
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from storage.archives import Archive, outside
+from storage.addresses import DataRoot
+from storage.archives import SUFFIXES, UNREADABLE, Archive, outside
 from storage.errors import DataError
+from storage.local_files import LocalFiles
+from storage.progress import Progress, silent
+from storage.remote_data import RemoteData
+from storage.stamps import MISSING, Stamps
 
-SUFFIXES = (".zip", ".tar")
-UNREADABLE = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar")
-"""Archives that must be read from their beginning, or that only other programs read."""
-
-READ_BYTES = 1 << 20
 ArchiveStamp = tuple[str, int, int, int, int]
-"""Name, bytes, time of the last change of its content and of anything, ns, inode."""
+"""Name, and stamp: see `storage.stamps`."""
+
+T = TypeVar("T")
 
 
 class DataFiles:
     """The files of a data root. What is loose is decided when it is made; archives are opened when they are needed.
 
     Args:
-        root: a folder, or an archive.
+        root: a folder, or an archive, or the address of one.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: DataRoot) -> None:
         self.root = root
-        self._loose = frozenset() if root.is_file() else frozenset(_listed(root))
+        self.loose = LocalFiles(root) if isinstance(root, Path) else RemoteData(root)
+        self._top = frozenset(self.loose.top())
+
+    def there(self) -> bool:
+        """Whether there is a data root at all."""
+        return self.loose.there()
 
     def is_loose(self, name: str) -> bool:
         """Whether a file of this name would lie in a folder of the root, not in an archive."""
-        return name.partition("/")[0] in self._loose
+        return name.partition("/")[0] in self._top
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.
@@ -51,7 +59,7 @@ class DataFiles:
         """
         if self.is_loose(name) or not self.archives:
             check_name(name)
-            return _read_loose(f"{self.root}/{name}")
+            return self.loose.read(name)
         found = self._find(name)
         if found is None:
             check_name(name)
@@ -59,18 +67,27 @@ class DataFiles:
         archive, row = found
         return archive.read(row)
 
+    def path(self, name: str) -> Path | None:
+        """Where a loose file can be read on this machine; None if there is none.
+
+        Raises:
+            DataError: the name points outside the data root, or the file cannot be fetched.
+        """
+        check_name(name)
+        return self.loose.path(name) if self.is_loose(name) and self.loose.stamp(name) else None
+
     def exists(self, name: str) -> bool:
         """Whether there is a file or a folder of this name."""
         if self.is_loose(name):
-            return (self.root / name).exists()
+            return self.loose.exists(name)
         return self._find(name) is not None or any(other.startswith(f"{name}/") for other in self._archived())
 
     def names(self, folder: str = "") -> list[str]:
         """Names of all files below a folder, sorted by their characters, whatever the file system's own order."""
         found = [name for name in self._archived() if not self.is_loose(name)]
-        for top in [folder] if folder else sorted(self._loose):
+        for top in [folder] if folder else sorted(self._top):
             if self.is_loose(top):
-                found += _files_below(self.root, top)
+                found += self.loose.below(top)
         within = f"{folder}/" if folder else ""
         return sorted(name for name in found if name.startswith(within))
 
@@ -94,12 +111,72 @@ class DataFiles:
         Raises:
             DataError: one cannot be read.
         """
-        return _opened(self.root, archive_stamps(self.root))
+        stamps = self.archive_stamps()
+        paths = [(self.loose.path(self._inside(name)), self.loose.where(self._inside(name))) for name, *_ in stamps]
+        return _opened(tuple(paths), stamps, self.loose.is_archive())
+
+    def archive_stamps(self) -> tuple[ArchiveStamp, ...]:
+        """The root's archives as they are now, in the order in which they are asked.
+
+        Raises:
+            DataError: the root is an archive of a kind that cannot be read in its middle.
+        """
+        own = str(self.root).rstrip("/").rpartition("/")[2]
+        if self.loose.is_archive():
+            if own.lower().endswith(UNREADABLE):
+                raise DataError(
+                    "frames cannot be read from the middle of this kind of archive",
+                    where=self.root,
+                    fix="unpack it, or pack it as .tar or .zip",
+                )
+            names = [own]
+        else:
+            names = [name for name in sorted(self._top) if name.lower().endswith(SUFFIXES)]
+        found = ((name, self.loose.stamp(self._inside(name))) for name in names)
+        return tuple((name, *stamp) for name, stamp in found if stamp)
+
+    def stamps(self, names: pa.Array, progress: Progress = silent) -> Stamps:
+        """Stamps of files, in the order given; of members of archives, their bytes and the archive's own stamp."""
+        stamps = self.loose.stamps(names, progress)
+        archives = self.archive_stamps()
+        absent = np.flatnonzero(stamps[:, 0] == MISSING)
+        elsewhere = [not self.is_loose(name) for name in names.take(pa.array(absent)).to_pylist()]
+        lost = absent[np.array(elsewhere, bool)]
+        if archives and len(lost):
+            archive, sizes = self.rows(names.take(pa.array(lost)))
+            there = archive >= 0
+            times = np.array([times for _, _, *times in archives], np.int64)
+            stamps[lost[there]] = np.column_stack([sizes[there], times[archive[there]]])
+        return stamps
+
+    def fetch(self, names: Iterable[str], progress: Progress = silent) -> None:
+        """Bring files to this machine, many at once, before they are read one by one; nothing where they are here.
+
+        Raises:
+            DataError: the service that has them cannot be asked.
+        """
+        self.loose.fetch(filter(self.is_loose, names), progress)
+
+    def ahead(self, items: Iterable[T], names: Callable[[T], Iterable[str]]) -> Iterator[T]:
+        """The items in their order; while one is used, the files of the next are brought to this machine.
+
+        Args:
+            items: such as tracklets.
+            names: of the files that an item needs.
+
+        Raises:
+            DataError: the service that has them cannot be asked.
+        """
+        return self.loose.ahead(items, lambda item: filter(self.is_loose, names(item)))
 
     def where(self, name: str) -> str:
         """Where a file lies, for a message."""
         found = None if self.is_loose(name) else self._find(name)
-        return str(self.root / name) if found is None else f"{found[0].path}, {name}"
+        return self.loose.where(name) if found is None else f"{found[0].where}, {name}"
+
+    def _inside(self, archive: str) -> str:
+        """An archive's name within the root: the empty one of the root itself."""
+        return "" if self.loose.is_archive() else archive
 
     def _find(self, name: str) -> tuple[Archive, int] | None:
         for archive, top in self.archives:
@@ -111,26 +188,6 @@ class DataFiles:
     def _archived(self) -> Iterator[str]:
         for archive, top in self.archives:
             yield from (name.removeprefix(top) for name in archive.names.to_pylist() if name.startswith(top))
-
-
-def archive_stamps(root: Path) -> tuple[ArchiveStamp, ...]:
-    """The archives of a data root, in the order in which they are asked.
-
-    Raises:
-        DataError: the root is an archive of a kind that cannot be read in its middle.
-    """
-    if root.is_file():
-        if root.name.lower().endswith(UNREADABLE):
-            raise DataError(
-                "frames cannot be read from the middle of this kind of archive",
-                where=root,
-                fix="unpack it, or pack it as .tar or .zip",
-            )
-        paths = [root]
-    else:
-        paths = [root / name for name in sorted(_listed(root)) if name.lower().endswith(SUFFIXES)]
-    stats = [(path.name, path.stat()) for path in paths if path.is_file()]
-    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for name, stat in stats)
 
 
 def check_name(name: str) -> None:
@@ -148,42 +205,15 @@ def check_name(name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _opened(root: Path, stamps: tuple[ArchiveStamp, ...]) -> tuple[tuple[Archive, str], ...]:
+def _opened(
+    paths: tuple[tuple[Path, str], ...], stamps: tuple[ArchiveStamp, ...], is_root: bool
+) -> tuple[tuple[Archive, str], ...]:
     """Archives as they are now: every stage of a run shares them, and a changed one is opened anew."""
-    if root.is_file():
-        archive = Archive(root)
-        return ((archive, _only_folder(archive.names)),)
-    return tuple((Archive(root / name), "") for name, *_ in stamps)
+    archives = [Archive(path, where) for path, where in paths]
+    return tuple((archive, _only_folder(archive.names) if is_root else "") for archive in archives)
 
 
 def _only_folder(names: pa.Array) -> str:
     """`MARS/` if all files are in one folder; empty if there are several, or a file in none."""
     first = f"{names[0].as_py().partition('/')[0]}/" if len(names) else ""
     return first if pc.all(pc.starts_with(names, first)).as_py() else ""
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _files_below(root: Path, name: str) -> Iterator[str]:
-    if (root / name).is_file():
-        yield name
-    for parent, _, files in os.walk(root / name):
-        place = Path(parent).relative_to(root).as_posix()
-        yield from (f"{place}/{file}" for file in files)
-
-
-def _read_loose(path: str) -> bytes:
-    # bare system calls: for small files, Python's own file objects cost more than reading
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        parts = []
-        while part := os.read(descriptor, READ_BYTES):
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from typing import Any
 
 DISK_ERRORS = {
     errno.ENOSPC: "free space on this disk and run again; finished artifacts are kept",
@@ -27,6 +28,10 @@ class CsipError(Exception):
         self.where = None if where is None else str(where)
         self.fix = fix
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # errors of workers reach the run's own process; what Exception does by itself would lose the keywords
+        return _same_error, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         lines = [self.what]
         if self.where:
@@ -34,6 +39,13 @@ class CsipError(Exception):
         if self.fix:
             lines.append(f"  to do: {self.fix}")
         return "\n".join(lines)
+
+
+def _same_error(kind: type[CsipError], args: tuple[Any, ...], fields: dict[str, Any]) -> CsipError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class DataError(CsipError):

@@ -20,11 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.archives import OUTSIDE
-from storage.data_files import DataFiles, archive_stamps, check_name
-from storage.many_stamps import read_many
+from storage.data_files import DataFiles, check_name
 from storage.progress import Progress, silent
 from storage.reading import of_each
-from storage.stamps import MISSING, WIDTH, Stamps, settled
+from storage.stamps import MISSING, WIDTH, Stamps
 from storage.tracklets import Tracklet
 
 DIGEST_BYTES = 16
@@ -69,13 +68,13 @@ class Seen:
 
 
 def fingerprint(
-    root: Path, tracklets: Sequence[Tracklet], cache: Path, workers: int = 4, progress: Progress = silent
+    files: DataFiles, tracklets: Sequence[Tracklet], cache: Path, workers: int = 4, progress: Progress = silent
 ) -> Fingerprinted:
     """Fingerprint tracklets by their frames' bytes, of which only those with a new stamp are read.
 
     Args:
-        root: data root.
-        tracklets: from a reader; all their frame names must stay inside `root`.
+        files: of the data set, as they are now.
+        tracklets: from a reader; all their frame names must stay inside the data root.
         cache: file of what was seen at the last scan; made and rewritten here. Names in it are relative: it serves a
             data root that was moved.
         workers: reading threads.
@@ -88,34 +87,35 @@ def fingerprint(
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
     _check_names(frames)
     known, cache_digest = _read_cache(cache)
-    files = DataFiles(root)
-    stamps = _stamps(files, frames, progress)
+    stamps = files.stamps(frames, progress)
     before = _positions(frames, known.frames)
     kept = np.flatnonzero(before >= 0)
     kept = kept[(known.stamps[before[kept]] == stamps[kept]).all(axis=1)]
     digests = np.zeros((len(frames), DIGEST_BYTES), np.uint8)
     digests[kept] = known.digests[before[kept]]
     fresh = np.setdiff1d(np.flatnonzero(stamps[:, 0] != MISSING), kept, assume_unique=True)
-    read = of_each(partial(_digest, files), frames.take(pa.array(fresh)), workers, progress, "changed frames")
+    changed = frames.take(pa.array(fresh))
+    files.fetch((name.as_py() for name in changed), progress)
+    read = of_each(partial(_digest, files), changed, workers, progress, "changed frames")
     for position, digest in zip(fresh.tolist(), read, strict=True):
         if digest:
             digests[position] = np.frombuffer(digest, np.uint8)
         else:
             stamps[position] = MISSING
     if len(kept) < len(frames) or not frames.equals(known.frames):
-        cache_digest = _write_cache(cache, Seen(frames, settled(stamps, start), digests))
+        cache_digest = _write_cache(cache, Seen(frames, files.loose.settled(stamps, start), digests))
     missing = frames.take(pa.array(np.flatnonzero(stamps[:, 0] == MISSING))).to_pylist()
     return Fingerprinted(_stamped(tracklets, digests), missing, digests, cache_digest)
 
 
-def unchanged(root: Path, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:
+def unchanged(files: DataFiles, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:
     """Whether every frame has the stamp with which the cache of this digest remembers it."""
     known, found = _read_cache(cache)
     if found != cache_digest:
         return False
-    stamps = read_many(root, known.frames, progress)
+    stamps = files.loose.stamps(known.frames, progress)
     # of an archive that is as it was, every member is
-    archives = np.array([times for _, _, *times in archive_stamps(root)], np.int64).reshape(-1, WIDTH - 1)
+    archives = np.array([times for _, _, *times in files.archive_stamps()], np.int64).reshape(-1, WIDTH - 1)
     lost = np.flatnonzero(stamps[:, 0] == MISSING)
     same = (known.stamps[lost, None, 1:] == archives).all(axis=2).any(axis=1)
     stamps[lost[same]] = known.stamps[lost[same]]
@@ -147,19 +147,6 @@ def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
     if frames.equals(known):
         return np.arange(len(frames))
     return pc.fill_null(pc.index_in(frames, value_set=known), -1).to_numpy().astype(np.int64)
-
-
-def _stamps(files: DataFiles, frames: pa.Array, progress: Progress) -> Stamps:
-    """Stamps of loose files, and of members of archives: their bytes, and the archive's times and inode."""
-    stamps = read_many(files.root, frames, progress)
-    archives = archive_stamps(files.root)
-    lost = np.flatnonzero(stamps[:, 0] == MISSING)
-    if archives and len(lost):
-        archive, sizes = files.rows(frames.take(pa.array(lost)))
-        there = archive >= 0
-        times = np.array([times for _, _, *times in archives], np.int64)
-        stamps[lost[there]] = np.column_stack([sizes[there], times[archive[there]]])
-    return stamps
 
 
 def _digest(files: DataFiles, name: str) -> bytes:

@@ -58,6 +58,7 @@ def look(files: DataFiles, names: pa.Array, workers: int, decode: bool = False, 
     digests, sizes = np.zeros((len(names), DIGEST_BYTES), np.uint8), np.zeros((len(names), 2), np.int32)
     faults: dict[int, str] = {}
     open_frame = _decoded if decode else _opened
+    files.fetch((name.as_py() for name in names), progress)
     looks = of_each(partial(_look, files, open_frame), names, workers, progress, "decoded" if decode else "read")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an odd size is a finding, not a warning

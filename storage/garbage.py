@@ -13,7 +13,7 @@ from storage.runs import COMPLETED, RUNNING
 from storage.trainings import lineage_of, training_lock
 
 ARTIFACT, STAGING, DISCARDED, TRAINING, RUN = "artifact", "staging", "discarded", "training", "run"
-HALF, COPY, TEMPORARY = "half", "copy", "temporary"
+HALF, COPY, TEMPORARY, SENT = "half", "copy", "temporary", "sent"
 
 
 @dataclass(frozen=True, order=True)
@@ -22,7 +22,8 @@ class Thing:
 
     Attributes:
         kind: artifact, staging (unfinished work), discarded (left the store before), training (kept states), run, half
-            (an artifact's files without a manifest), copy (on this machine) or temporary (a file under another name).
+            (an artifact's files without a manifest), copy (on this machine), temporary (a file under another name) or
+            sent (a state of a training at the store's address).
         stage: its stage; of a run, the name of its configuration.
         key: its key, lineage, folder, file or id.
     """
@@ -45,6 +46,7 @@ class Contents:
         copies: stage and key of copies on this machine of what is not in the store.
         temporary: files whose writer was killed before it gave them their names.
         trainings: stage and lineage of kept states.
+        sent: stage and lineage of states that went to the store's address.
         locked: stage and name of every lock that somebody holds.
     """
 
@@ -56,6 +58,7 @@ class Contents:
     copies: Collection[Name] = ()
     temporary: Collection[str] = ()
     trainings: Collection[Name] = ()
+    sent: Collection[Name] = ()
     locked: Collection[Name] = frozenset()
 
 
@@ -110,11 +113,11 @@ def decide(held: Contents, keep: int) -> Decision:
     kept = {name: held.manifests[name] for name in needed | made_from if name in held.manifests}
     lineages = {(stage, lineage_of(stage, manifest)) for (stage, _), manifest in kept.items() if manifest}
     waiting = unmade_stages(needed, held.manifests)
-    for stage, lineage in held.trainings:
+    for kind, (stage, lineage) in [*((TRAINING, n) for n in held.trainings), *((SENT, n) for n in held.sent)]:
         why = "more epochs of a model that stays would start from it" if (stage, lineage) in lineages else ""
         why = why or ("a run that stays has this stage still to make" if stage in waiting else "")
         why = why or ("it is being written" if (stage, training_lock(lineage)) in held.locked else "")
-        put(TRAINING, (stage, lineage), why, "no model that stays was trained so")
+        put(kind, (stage, lineage), why, "no model that stays was trained so")
     return Decision(goes, stays)
 
 

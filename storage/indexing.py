@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from storage.addresses import FETCHED, DataAddress, DataRoot, checked, data_root, is_address
 from storage.data_check import data_check
 from storage.data_files import DataFiles
 from storage.data_findings import Finding, Item, finding, of_digests, of_empty, of_lists, of_missing
@@ -35,10 +36,24 @@ BOTH = "all"
 SHOWN = 50
 
 
+def _as_root(value: Any) -> Any:
+    """A path, or an address as it is: a path would lose one of its slashes."""
+    if not isinstance(value, str):
+        return value
+    return checked(value) if is_address(value) else Path(value)
+
+
 class DataSettings(Settings):
     """Which raw data set, where it lies, and into how many shards it is cut."""
 
-    root: Path = neutral(Path("data"), "Folder of the raw data set (a relative path starts at the working directory).")
+    root: Annotated[Path | str, BeforeValidator(_as_root)] = neutral(
+        Path("data"),
+        "Folder or archive of the raw data set (a relative path starts at the working directory), or its address, "
+        "e.g. s3://bucket/MARS.",
+    )
+    cache: Path = neutral(
+        FETCHED, "Folder of each machine for what it fetches of a data set at an address; it may be deleted."
+    )
     layout: Literal[
         "mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest", "biwi", "ias", "utd_mhad", "skeletons"
     ] = Field("mars", description="How the folder is laid out; the last four hold no images (docs/data-sets.md).")
@@ -72,6 +87,20 @@ class DataSettings(Settings):
             there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
             raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_folder_for_the_demo(self) -> Self:
+        if self.demo is not None and isinstance(self.place, DataAddress):
+            raise ValueError(
+                f"data.demo: the demo data set is generated in a folder of this machine, not at {self.root}; make it "
+                "in a folder, copy that there, and set data.demo to null"
+            )
+        return self
+
+    @property
+    def place(self) -> DataRoot:
+        """Where the data set lies, for whoever reads it."""
+        return data_root(self.root, self.cache)
 
     @property
     def without_images(self) -> bool:
@@ -119,20 +148,20 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     Raises:
         DataError: the folder is missing, incomplete or contradicts itself, or too many frames are missing.
     """
-    if not settings.root.exists():
+    files = DataFiles(settings.place)
+    if not files.there():
         raise DataError(
             "the data set is not there",
             where=settings.root,
-            fix="set data.root to the folder or archive of raw frames (csip run CONFIG --set data.root=PATH)",
+            fix="set data.root to the folder, archive or address of raw frames (csip run CONFIG --set data.root=PATH)",
         )
-    files = DataFiles(settings.root)
     if settings.without_images:
         tracklets = SEQUENCE_READERS[settings.layout].read(files, settings.sequences)
     else:
         tracklets = READERS[settings.layout].read(files, one_split(settings))
     if split_count(settings) > 1:  # what is remembered of the frames then serves all splits
         tracklets = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_id)
-    seen = fingerprint(settings.root, tracklets, cache, settings.scan_workers, progress)
+    seen = fingerprint(files, tracklets, cache, settings.scan_workers, progress)
     stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:
         shown = "\n  ".join(missing[:10])
@@ -145,7 +174,7 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     skeletons = None
     if settings.skeletons:
         own_cache = cache.with_name(f"skeletons-{cache.name}")
-        skeletons = find(settings.root, settings.skeletons, stamped, own_cache, settings.scan_workers, progress)
+        skeletons = find(files, settings.skeletons, stamped, own_cache, settings.scan_workers, progress)
     return Scan(tuple(stamped), tuple(missing), seen.digests, seen.cache_digest, skeletons)
 
 

@@ -3,6 +3,7 @@
     <address>/artifacts/<stage>/<key>/<digest>/<file>    what an artifact holds
     <address>/artifacts/<stage>/<key>/manifest.json      written last, at once: with it the artifact exists
     <address>/leases/<stage>.<key>.json                  who makes it
+    <address>/trainings/<stage>/<lineage>/               states of trainings, see storage.remote_states
     <address>/runs/<run>.json
 
 Nothing is renamed there, and no object is written twice with other bytes: files lie under the digest of what they are
@@ -19,18 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from storage import manifests
+from storage.addresses import is_address
 from storage.artifact_stamps import Listing
-from storage.artifacts import Artifact, Store
+from storage.artifacts import Artifact, Store, opened_here
 from storage.errors import DamagedError, StoreError, as_store_error
 from storage.leases import SECONDS, is_leased, leased
 from storage.manifests import MANIFEST, file_digest
-from storage.remote_files import RemoteFiles
+from storage.remote_states import RemoteStates
 from storage.small_files import SmallFiles
 
 BLOCK = 1 << 22  # bytes
+UPLOADS = 16
+"""Files at once: an index of many shards is many small files, and each is a wait for the service."""
 
 
-class ObjectStore(RemoteFiles, Store):
+class ObjectStore(RemoteStates, Store):
     """Artifacts at an address that fsspec understands, e.g. s3://bucket/folder.
 
     Args:
@@ -39,13 +43,20 @@ class ObjectStore(RemoteFiles, Store):
         lease_seconds: of silence after which a process that makes an artifact is taken for dead.
 
     Raises:
+        SettingsError: there are credentials in the address.
         EnvironmentProblem: the package that speaks this protocol is not installed.
     """
 
     def __init__(self, address: str, workspace: Path, lease_seconds: float = SECONDS) -> None:
-        Store.__init__(self, workspace / hashlib.sha256(address.encode()).hexdigest()[:12])
-        RemoteFiles.__init__(self, address)
+        workspace = workspace if str(workspace).startswith("~") else workspace.absolute()
+        anywhere = workspace / hashlib.sha256(address.encode()).hexdigest()[:12]
+        Store.__init__(self, anywhere.expanduser())
+        RemoteStates.__init__(self, address)
+        self.anywhere = anywhere
         self.lease_seconds = lease_seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return opened_here, (type(self), (self.address, self.anywhere.parent, self.lease_seconds))
 
     def examine(self, stage: str, key: str) -> tuple[Artifact | None, list[str]]:
         """The published artifact, if there is one, and what is wrong with it, file by file; compares sizes."""
@@ -175,10 +186,14 @@ class ObjectStore(RemoteFiles, Store):
     def _publish_files(self, artifact: Artifact) -> None:
         """Upload the files, and then the manifest."""
         folder = self.path(artifact.stage, artifact.key)
-        with self._told():
-            for name in artifact.manifest["files"]:
-                self._make_folder(self._file(artifact, name))
-                self.files.put_file(str(folder / name), self._file(artifact, name))
+
+        def upload(name: str) -> None:
+            self._make_folder(self._file(artifact, name))
+            self.files.put_file(str(folder / name), self._file(artifact, name))
+
+        with self._told(), ThreadPoolExecutor(UPLOADS) as threads:
+            for _ in threads.map(upload, artifact.manifest["files"]):
+                pass  # an error of one is raised here
             manifest = self._at("artifacts", artifact.stage, artifact.key, MANIFEST)
             self.files.pipe_file(manifest, (folder / MANIFEST).read_bytes())
 
@@ -238,4 +253,4 @@ def open_store(address: str, workspace: Path) -> Store:
         address: a path, or e.g. s3://bucket/folder.
         workspace: folder on this machine for what an object store needs.
     """
-    return ObjectStore(address, workspace.expanduser()) if "://" in address else Store(Path(address))
+    return ObjectStore(address, workspace) if is_address(address) else Store(Path(address))

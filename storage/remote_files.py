@@ -1,12 +1,11 @@
 """Small files of a store at an address that fsspec understands, and the errors that may come of it."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 
-import fsspec
-
+from storage.addresses import opened, told
 from storage.artifact_stamps import Listing
-from storage.errors import CsipError, EnvironmentProblem, StoreError
+from storage.errors import StoreError
 from storage.manifests import digest_of
 
 
@@ -17,20 +16,13 @@ class RemoteFiles:
         address: e.g. s3://bucket/folder.
 
     Raises:
+        SettingsError: there are credentials in the address.
         EnvironmentProblem: the package that speaks this protocol is not installed.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
-        try:
-            # listings must be fresh: others publish while this process looks
-            self.files, self.base = fsspec.core.url_to_fs(address, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise EnvironmentProblem(
-                f"this address cannot be used: {error}",
-                where=address,
-                fix="install what speaks it, e.g. pip install csip-reid[s3] or csip-reid[gcs]",
-            ) from error
+        self.files, self.base = opened(address)
 
     def exists(self) -> bool:
         """Whether anything lies at the address."""
@@ -68,23 +60,13 @@ class RemoteFiles:
             self.files.rm_file(self._at(name))
 
     def _at(self, *parts: str) -> str:
-        return "/".join([self.base.rstrip("/"), *parts])
+        return "/".join([self.base, *parts])
 
     def _make_folder(self, path: str) -> None:
         """Only local files need folders; on an object store making one could mean making a bucket."""
         if "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,)):
             self.files.makedirs(self.files._parent(path), exist_ok=True)
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self) -> AbstractContextManager[None]:
         """Errors of a network and of a service as errors of the store."""
-        try:
-            yield
-        except (CsipError, FileNotFoundError, FileExistsError):
-            raise
-        except Exception as error:  # each service has its own exceptions
-            raise StoreError(
-                f"the store does not do what it must: {type(error).__name__}: {error}",
-                where=self.address,
-                fix="check the address, the network and your credentials, and run again; finished artifacts are kept",
-            ) from error
+        return told(StoreError, "the store does not do what it must", self.address)

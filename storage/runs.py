@@ -9,11 +9,14 @@ from typing import Any
 
 from storage import manifests
 from storage.artifacts import Artifact, Store
+from storage.secrets import without_secrets
 
 HOLDING = ("gc", "holding")
 """Lock for a moment: runs say under it what they hold, and `csip gc` takes out of sight under it what none holds."""
 
 RUNNING, COMPLETED, STOPPED, FAILED, DIED = "running", "completed", "stopped", "failed", "died"
+PREEMPTED = "preempted"
+"""Of a run that was told by SIGTERM to end, and that the next one goes on with."""
 DONE = (COMPLETED, STOPPED)
 """Of a run that made all that was asked of it: everything, or up to the stage that it was told to stop after."""
 
@@ -44,13 +47,14 @@ class RunRecord:
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """While this lasts, others see that the run is going on; its end is what `finish` says, or `failed`."""
+        """While this lasts, others see that the run is going on; its end is what `finish` said, or `failed`."""
         with self.store.lock("run", self.run, f"run {self.run}"):
             self._write()
             try:
                 yield
             except BaseException as error:
-                self.finish(FAILED, error=str(error) or type(error).__name__)
+                if self.content["status"] == RUNNING:
+                    self.finish(FAILED, error=without_secrets(str(error)) or type(error).__name__)
                 raise
 
     def hold(self, wanted: Iterable[tuple[str, str, str]]) -> None:

@@ -6,13 +6,13 @@ its suffix it must be named as the frame: `skeleton_3d/bbox_train/0001/x.json`, 
 belongs to the one frame of its name, wherever that lies.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
+from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.fingerprints import fingerprint
 from storage.progress import Progress, silent
@@ -41,12 +41,17 @@ class SkeletonFiles:
 
 
 def find(
-    root: Path, folder: str, tracklets: Sequence[Tracklet], cache: Path, workers: int = 4, progress: Progress = silent
+    data: DataFiles,
+    folder: str,
+    tracklets: Sequence[Tracklet],
+    cache: Path,
+    workers: int = 4,
+    progress: Progress = silent,
 ) -> SkeletonFiles:
     """Find the files of every frame, and fingerprint them.
 
     Args:
-        root: data root.
+        data: the data set's files.
         folder: name of the folder, or of several, that hold the files.
         tracklets: of the data set.
         cache: Parquet file of what was seen at the last scan.
@@ -56,20 +61,20 @@ def find(
     Raises:
         DataError: there is no file at all, none belongs to any frame, or some frame has two.
     """
-    files = list(_files(root, folder))
+    files = [name for name in data.names() if name.endswith(SUFFIX) and folder in PurePosixPath(name).parts[:-1]]
     frames = [frame for tracklet in tracklets for frame in tracklet.frames]
     found, extra = match(frames, files, folder)
     if not found and frames:
         wanted = PurePosixPath(frames[0]).with_suffix(SUFFIX)
-        there = f"; there is {files[0]}" if files else ""
+        first = f"; there is {files[0]}" if files else ""
         raise DataError(
-            f"no frame has a skeleton: {len(files)} files {SUFFIX} in folders named {folder}{there}",
-            where=root,
+            f"no frame has a skeleton: {len(files)} files {SUFFIX} in folders named {folder}{first}",
+            where=data.root,
             fix=f"name them as the frames, e.g. {folder}/{wanted}, or set data.skeletons to null to extract them",
         )
     named = [replace(t, frames=tuple(found.get(frame, "") for frame in t.frames)) for t in tracklets]
     there = [replace(t, frames=tuple(name for name in t.frames if name)) for t in named]
-    prints = {t.tracklet_id: t.fingerprint for t in fingerprint(root, there, cache, workers, progress).tracklets}
+    prints = {t.tracklet_id: t.fingerprint for t in fingerprint(data, there, cache, workers, progress).tracklets}
     return SkeletonFiles(
         tuple(replace(t, fingerprint=prints[t.tracklet_id]) for t in named),
         tuple(frame for frame in frames if frame not in found),
@@ -118,13 +123,6 @@ def match(frames: Iterable[str], files: Iterable[str], folder: str) -> tuple[dic
             fix="keep one file a frame, in folders as the frames' own",
         )
     return found, extra
-
-
-def _files(root: Path, folder: str) -> Iterable[str]:
-    for place, _, names in os.walk(root):
-        relative = Path(place).relative_to(root)
-        if folder in relative.parts:
-            yield from ((relative / name).as_posix() for name in names if name.endswith(SUFFIX))
 
 
 def files_table(rows: Iterable[Tracklet]) -> pa.Table:

@@ -21,6 +21,7 @@ from storage.garbage import (
     COPY,
     DISCARDED,
     RUN,
+    SENT,
     STAGING,
     TEMPORARY,
     TRAINING,
@@ -66,9 +67,10 @@ class Sweep:
         self.store = store
         # names first and records last: what is published meanwhile is not among the names, and so not touched
         copies, half, self._lying = store.copies(), store.half(), store.lying()
-        staged, states = contents.staged(store), contents.trainings(store)
+        staged, states, self._sent = contents.staged(store), contents.trainings(store), store.sent_states()
         manifests = contents.read_manifests(store, self._lying)
-        locks = {*self._lying, *half, *copies, *staged, *((stage, training_lock(lineage)) for stage, lineage in states)}
+        trained = {(stage, training_lock(lineage)) for stage, lineage in [*states, *self._sent]}
+        locks = {*self._lying, *half, *copies, *staged, *trained}
         self._runs = store.listing("runs")
         self.held = Contents(
             manifests,
@@ -79,6 +81,7 @@ class Sweep:
             copies,
             contents.temporary(store),
             states,
+            self._sent,
             store.locked(locks),
         )
         self._lying |= half  # what was published between the two listings has changed, and so stays
@@ -127,7 +130,7 @@ class Sweep:
                 return False
             self.store.remove(f"runs/{thing.key}.json")
             return True
-        lock = (thing.stage, training_lock(thing.key) if thing.kind == TRAINING else thing.key)
+        lock = (thing.stage, training_lock(thing.key) if thing.kind in (TRAINING, SENT) else thing.key)
         if self.store.is_locked(*lock):
             return False
         with self.store.lock(*lock, "csip gc"):
@@ -142,13 +145,17 @@ class Sweep:
             if thing.kind in ON_THIS_MACHINE:
                 same = contents.state(self.path(thing)) == self._states[thing]
                 return self.store.set_aside(self.path(thing)) if same and not self._is_needed(thing) else None
+            if thing.kind == SENT:
+                name = (thing.stage, thing.key)
+                same = self.store.sent_states().get(name) == self._sent[name]
+                return self.store.withdraw_states(*name) if same and not self._is_needed(thing) else None
             same = self.store.listing(f"artifacts/{thing.stage}/{thing.key}") == self._lying[thing.stage, thing.key]
             # who needs half of an artifact makes all of it anew
             needed = thing.kind == ARTIFACT and self._is_needed(thing)
             return self.store.withdraw(thing.stage, thing.key) if same and not needed else None
 
     def _is_needed(self, thing: Thing) -> bool:
-        if thing.kind == TRAINING:
+        if thing.kind in (TRAINING, SENT):
             # whoever has an artifact of this stage still to make may be copying any of the kept states
             there = self.store.names(thing.stage)
             return any(name[0] == thing.stage and name not in there for name in self._needed())
@@ -176,4 +183,6 @@ class Sweep:
             return contents.size(self.path(thing))
         if thing.kind == RUN:
             return self._runs.get(f"{thing.key}.json", (0, ""))[0]
+        if thing.kind == SENT:
+            return contents.total(self._sent[thing.stage, thing.key])
         return contents.total(self._lying[thing.stage, thing.key])

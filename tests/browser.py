@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-START, ANSWER = 20.0, 20.0  # seconds
+START, ANSWER = 20.0, 30.0  # seconds
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -26,7 +26,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
 )
 
@@ -52,15 +52,35 @@ class Page:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        """Load a file as a window of this many CSS pixels shows it."""
+    def open(self, page: Path | str, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
+        """Load a file, or an address, as a window of this many CSS pixels shows it."""
         scale = 2 if phone else 1
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._receive(until=lambda message: message.get("method") == "Page.loadEventFired")
+
+    def wait_for(self, *texts: str, seconds: float = ANSWER) -> str:
+        """The text that is visible once it holds all of these; of a page that makes itself after it was loaded."""
+        end = time.monotonic() + seconds
+        while True:
+            seen = str(self.evaluate("document.body.innerText"))
+            missing = [text for text in texts if text not in seen]
+            if not missing:
+                return seen
+            assert time.monotonic() < end, f"{missing} did not appear in:\n{seen}"
+            time.sleep(0.1)
+
+    def click(self, selector: str, text: str) -> None:
+        """Click the first element that a CSS selector finds and that shows exactly this text."""
+        found = f"[...document.querySelectorAll({selector!r})].find(e => e.innerText.trim() === {text!r})"
+        end = time.monotonic() + ANSWER
+        while not self.evaluate(f"Boolean({found})"):
+            assert time.monotonic() < end, f"no {selector} says {text}"
+            time.sleep(0.1)
+        self.evaluate(f"{found}.click()")
 
     def evaluate(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""
@@ -106,7 +126,7 @@ class Page:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """A tab of a browser of its own, which knows no host.
+    """A tab of a browser of its own, which knows no host but this machine.
 
     Args:
         folder: not there yet; for what the browser keeps.

@@ -14,6 +14,7 @@ import hypothesis
 import numpy as np
 import pytest
 import scipy.io
+from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import storage.stamps
@@ -103,9 +104,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]
 
 @pytest.fixture
 def api(server: ServerSettings) -> Iterator[str]:
+    """The server's address, which this process, threads of Prefect's and processes that it starts use."""
     url = ensure_server(server)
-    with temporary_settings({PREFECT_API_URL: url}):
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: url}):
+        patch.setenv("PREFECT_API_URL", url)
+        refresh_global_settings_context()
         yield url
+    refresh_global_settings_context()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Training data as arrays: tracklets with labels, frames as uint8 tensors kept in memory where they fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.addresses import DataRoot
 from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.frames import Frame, read_frame
+from storage.progress import Progress
 from storage.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.tables import Ragged, read_ragged
 from storage.tracklets import Tracklet, read_index
@@ -138,10 +140,22 @@ class FrameSource:
         cache_megabytes: memory for decoded frames.
     """
 
-    def __init__(self, root: Path, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
+    def __init__(self, root: DataRoot, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
         self.files, self.size, self.workers = DataFiles(root), size, workers
         self.room = cache_megabytes * 1_000_000 // (3 * size[0] * size[1])
         self.kept: dict[str, NDArray[np.uint8] | None] = {}
+
+    def fetch(self, tracklets: Iterable[Tracklet], progress: Progress) -> None:
+        """Bring all frames of tracklets to this machine at once, where the data set lies elsewhere.
+
+        Raises:
+            DataError: the service that has them cannot be asked.
+        """
+        self.files.fetch((name for tracklet in tracklets for name in tracklet.frames), progress)
+
+    def ahead(self, tracklets: Iterable[Tracklet]) -> Iterator[Tracklet]:
+        """The tracklets; while one is used, the frames of the next are brought to this machine."""
+        return self.files.ahead(tracklets, lambda tracklet: tracklet.frames)
 
     def read(self, names: Sequence[str]) -> list[NDArray[np.uint8] | None]:
         """Each frame as (3, H, W) RGB uint8; None where it cannot be read."""

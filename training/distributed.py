@@ -26,6 +26,31 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether a flag is set on any process; all of them ask at the same moment."""
+    if world_size() == 1:
+        return flag
+    told = torch.tensor([int(flag)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(told, dist.ReduceOp.MAX)
+    return bool(told)
+
+
+def random_states() -> Tensor:
+    """The state of each process's sources of randomness, (W, S) bytes: that of its CPU, then that of its GPU."""
+    on_gpu = torch.cuda.is_available()
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if on_gpu else [])]
+    return gather(torch.cat(states)[None].to("cuda" if on_gpu else "cpu")).cpu()
+
+
+def set_random_state(states: Tensor) -> None:
+    """Put this process's sources of randomness where `random_states` found them; there must have been as many."""
+    own = states[rank()]
+    on_cpu = len(torch.get_rng_state())
+    torch.set_rng_state(own[:on_cpu].clone())  # of a view, torch would read the tensor's beginning
+    if len(own) > on_cpu:
+        torch.cuda.set_rng_state(own[on_cpu:].clone())
+
+
 def own_share(items: Rows) -> Rows:
     """This process's part of a batch: consecutive items, so that gathered parts are in the batch's order.
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from storage.addresses import DataRoot
 from storage.progress import Progress, silent
 from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.tables import write_table
@@ -34,13 +35,13 @@ class Inputs:
     """What is embedded, and by what.
 
     Attributes:
-        data_root: folder of the frames.
+        data_root: of the frames.
         index: a shard, of which the query and gallery tracklets are embedded.
         model: its folder, or None (CLIP alone).
         encoder_settings: which encoder that is.
     """
 
-    data_root: Path
+    data_root: DataRoot
     index: Path
     model: Path | None
     encoder_settings: EncoderSettings
@@ -63,7 +64,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
 
 
 def embed_tracklets(
-    root: Path,
+    root: DataRoot,
     tracklets: Sequence[Tracklet],
     embed: Embedder,
     shape: EncoderSettings,
@@ -73,7 +74,7 @@ def embed_tracklets(
     """One embedding a tracklet, L2-normalised, (C,) each; None for a tracklet without any readable frame.
 
     Args:
-        root: folder of the frames.
+        root: of the frames.
         tracklets: whose cameras the model may look at.
         embed: of `load_embedder`.
         shape: of `load_embedder`; frames are resized to it.
@@ -83,7 +84,7 @@ def embed_tracklets(
     size = (shape.image_height, shape.image_width)
     source = FrameSource(root, size, settings.decode_workers, cache_megabytes=0)
     rows: list[NDArray[np.float32] | None] = []
-    for number, tracklet in enumerate(tracklets, start=1):
+    for number, tracklet in enumerate(source.ahead(tracklets), start=1):
         length = len(tracklet.frames)
         if settings.sampling == "dense":
             chosen = dense_clips(length, settings.clip_length)

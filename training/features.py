@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.addresses import DataRoot
 from storage.progress import Progress
 from storage.schema import FEATURES
 from storage.tables import ragged_table, write_table
@@ -17,7 +18,7 @@ from training.settings.features import FeatureSettings
 class Inputs:
     """The data root, one shard of the index, the trained encoder's folder or None, and which encoder it is."""
 
-    data_root: Path
+    data_root: DataRoot
     index: Path
     encoder: Path | None
     encoder_settings: EncoderSettings
@@ -35,7 +36,7 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)
     tracklets = read_index(inputs.index)
     features = []
-    for number, tracklet in enumerate(tracklets, start=1):
+    for number, tracklet in enumerate(source.ahead(tracklets), start=1):
         features.append(frame_features(encoder, source.read(tracklet.frames), settings.batch_size, device))
         progress(number, len(tracklets), "tracklets")
     table = ragged_table([t.tracklet_id for t in tracklets], {"features": features}, FEATURES)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.tracklets import Tracklet
@@ -41,7 +42,7 @@ FRAMES_AT_ONCE = 64
 class Inputs:
     """Training shards, the pretrained skeleton encoder, and the visual encoder's folder (None: pretrained weights)."""
 
-    data_root: Path
+    data_root: DataRoot
     indexes: tuple[Path, ...]
     skeletons: tuple[Path, ...]
     features: tuple[Path, ...]
@@ -99,6 +100,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
             model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, count))
 
     source = FrameSource(inputs.data_root, (shape.image_height, shape.image_width), 1, settings.cache_megabytes)
+    source.fetch(data.tracklets, progress)
 
     def plan(epoch: int) -> list[list[int]]:
         return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)

@@ -24,8 +24,9 @@ import torch.distributed as dist
 
 import storage.errors
 from storage.errors import CsipError, EnvironmentProblem
-from storage.progress import Progress, silent
+from storage.progress import Progress
 from storage.settings import Settings
+from storage.stopping import Request, Stopped
 from storage.trainings import WORK
 from training.distributed import rank
 
@@ -90,7 +91,7 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
                 if told is not None:
                     progress(*told)
         except BaseException:
-            process.terminate()  # torchrun ends its processes before itself
+            process.terminate()  # torchrun ends its processes before itself; they save the state of this step
             raise
     if process.returncode:
         raise _error(work, process.returncode)
@@ -123,7 +124,7 @@ def _told(line: str) -> tuple[int, int, str] | None:
 def _error(work: Path, status: int) -> CsipError:
     for path in sorted(work.glob(ERRORS)):
         told = json.loads(path.read_text())
-        kind = getattr(storage.errors, told["kind"], CsipError)
+        kind = Stopped if told["kind"] == Stopped.__name__ else getattr(storage.errors, told["kind"], CsipError)
         return kind(told["what"], where=told["where"], fix=told["fix"])
     last = (work / OUTPUT).read_text().splitlines()[-1:]
     return EnvironmentProblem(
@@ -154,8 +155,17 @@ def work_on(job: Path) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    request = Request()
+
+    def tell(done: int, total: int, message: str = "") -> None:
+        request.check()
+        if rank() == 0:
+            # whoever started the training may be gone: then this fails, and the training ends
+            print(json.dumps({"done": done, "total": total, "message": message}), flush=True)
+
     try:
-        module.run(inputs, settings, out_dir, _tell if rank() == 0 else silent)
+        with request.on_sigterm():
+            module.run(inputs, settings, out_dir, tell)
         dist.barrier()
     except CsipError as error:
         about = {"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
@@ -164,11 +174,6 @@ def work_on(job: Path) -> None:
         raise
     finally:
         dist.destroy_process_group()
-
-
-def _tell(done: int, total: int, message: str = "") -> None:
-    # whoever started the training may be gone: then this fails, and the training ends
-    print(json.dumps({"done": done, "total": total, "message": message}), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Steps(IterableDataset[Batch]):
 
     Attributes:
         waited: seconds for which the model had to wait for batches.
+        first: batches of this epoch that were done before.
     """
 
     def __init__(
@@ -43,20 +44,21 @@ class Steps(IterableDataset[Batch]):
         self._ahead = 2 * workers
         self._size = len(self.plan(0))
         self._next = -1
+        self.first = 0
         self._stream: Iterator[Batch] = iter(())
 
-    def start(self, epoch: int) -> None:
-        """Go to an epoch."""
-        if epoch != self._next:
-            self._stream = in_order(self._jobs(epoch), self._ahead)
-        self._next = epoch + 1
+    def start(self, epoch: int, first: int = 0) -> None:
+        """Go to an epoch, and in it to a batch."""
+        if epoch != self._next or first:
+            self._stream = in_order(self._jobs(epoch, first), self._ahead)
+        self._next, self.first = epoch + 1, first
         self._size = len(self.plan(epoch))
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[Batch]:
-        for _ in range(self._size):
+        for _ in range(self.first, self._size):
             asked = time.perf_counter()
             batch = next(self._stream)
             self.waited += time.perf_counter() - asked
@@ -66,7 +68,8 @@ class Steps(IterableDataset[Batch]):
         """Stop making batches."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _jobs(self, first: int) -> Iterator[Future[Batch]]:
+    def _jobs(self, first: int, first_step: int) -> Iterator[Future[Batch]]:
         for epoch in range(first, self.epochs):
             for step, tracklets in enumerate(self.plan(epoch)):
-                yield self._pool.submit(self.make, tracklets, np.random.default_rng([self.seed, epoch, step]))
+                if epoch > first or step >= first_step:
+                    yield self._pool.submit(self.make, tracklets, np.random.default_rng([self.seed, epoch, step]))

@@ -1,7 +1,9 @@
 """The training loop of every stage: mmengine's Runner with a few small hooks.
 
 Each epoch seeds itself from (seed, epoch, rank), and its state is written atomically after it: a run that was killed
-goes on from its last whole epoch and ends with the same bytes as one that was not.
+goes on from its last whole epoch and ends with the same bytes as one that was not. One that was asked to stop, by a
+`Progress` that raises `Stopped`, goes on after its last step: the state in the middle of an epoch also holds where the
+sources of randomness were, and batches are pure functions of (seed, epoch, step).
 """
 
 import json
@@ -26,7 +28,7 @@ from storage.progress import Progress
 from storage.tables import write_table
 from storage.trainings import WORK
 from training.distributed import rank, world_size
-from training.hooks import Epochs, States, Watch, resumable
+from training.hooks import Epochs, States, Watch, done_in, resumable
 from training.loader import Batch, Steps
 from training.settings.files import HISTORY
 from training.settings.loop import LoopSettings, TrainerSettings
@@ -112,6 +114,7 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
         progress: told steps done of all.
 
     Raises:
+        Stopped: `progress` raised it; the state after this step is saved.
         CsipError: the loss became NaN, infinite or huge; names the step and its tracklets.
         SettingsError: there is no such logger.
     """
@@ -166,7 +169,7 @@ def _runner(
             ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"), None
         ),
         custom_hooks=[
-            Epochs(settings.seed, task.rate, task.before_epoch),
+            Epochs(settings.seed, task.rate, task.before_epoch, done_in(state)),
             watch,
             States(state, watch, settings.save_every, trainer.keep_states, task.rate),
         ],

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
 from training.augment import augmented, draw
@@ -29,7 +30,7 @@ from training.visual_encoder import VisualEncoder, fold_necks
 class Inputs:
     """The data root, the training shards of the index, and which encoder to train."""
 
-    data_root: Path
+    data_root: DataRoot
     indexes: tuple[Path, ...]
     encoder_settings: EncoderSettings
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
@@ -64,6 +65,7 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
     torch.manual_seed(settings.seed)
     model = _Classifier(encoder, len(data.pids))
     source = FrameSource(inputs.data_root, (encoder.image_height, encoder.image_width), 1, settings.cache_megabytes)
+    source.fetch(data.tracklets, progress)
 
     def plan(epoch: int) -> list[list[int]]:
         return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)

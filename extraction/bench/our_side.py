@@ -15,6 +15,7 @@ import numpy as np
 from extraction.bench.cases import frames
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.streaming import Stream
+from storage.data_files import DataFiles
 from storage.progress import silent
 from storage.tracklets import Tracklet
 
@@ -84,7 +85,7 @@ def moved(settings: ExtractionSettings, root: Path, names: Sequence[str]) -> dic
     answers = []
     for precision in ("fp32", "bf16"):
         chosen = settings.estimator.model_copy(update={"precision": precision})
-        stream = make_stream(settings.model_copy(update={"estimator": chosen}), root)
+        stream = make_stream(settings.model_copy(update={"estimator": chosen}), DataFiles(root))
         found = list(stream.estimates(iter(names)))
         answers.append((np.concatenate([f.keypoints for f in found]), np.concatenate([f.scores for f in found])))
     (exact, scores), (low, low_scores) = answers
@@ -110,7 +111,7 @@ def main() -> None:
         names = [name for tracklet in tracklets for name in tracklet.frames][:: job["every"]]
         answer: Any = moved(settings, root, names)
     else:
-        stream = make_stream(settings, root)
+        stream = make_stream(settings, DataFiles(root))
         if what == "keypoints":
             answer = keypoints_only(stream, tracklets[: job["count"]])
         elif what == "lifting":

@@ -19,7 +19,6 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setenv("PREFECT_API_URL", api)
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(root: Path, *options: str, extra: str = "") -> Result:

@@ -1,39 +1,50 @@
-"""The whole pipeline over stores in which nothing can be renamed."""
+"""The whole pipeline over stores in which nothing can be renamed, with the data set at an address beside them."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.config import make_config
-from flows.rebuild import Result, rebuild
-from tests.small_run import small_settings
+import storage.demo.dataset
+from flows.config import Config, make_config
+from flows.planning import plan
+from flows.rebuild import rebuild
+from storage.demo.dataset import DemoSettings
+from tests.small_run import SETTINGS, small_settings
+from tests.storage.test_remote_data import upload
+
+OWN_DATA = "data.demo=null"
 
 
 @pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "s3"])
-def run(request: pytest.FixtureRequest, tmp_path: Path, api: str) -> Callable[..., Result]:
-    """Runs from a `workspace` of its own on the same store, as another machine would."""
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Config]:
+    """Settings as on another machine: a `workspace` and a cache of its own, the same addresses of data and store."""
     address = f"memory://{tmp_path.name}" if request.param == "memory" else request.getfixturevalue("s3_address")
+    storage.demo.dataset.make(DemoSettings(**SETTINGS["data"]["demo"]), tmp_path / "data")
+    data = upload(tmp_path / "data", f"{address}-data")
 
-    def call(workspace: str, *overrides: str) -> Result:
-        settings = small_settings(tmp_path, address) | {"workspace": str(tmp_path / workspace)}
-        return rebuild(make_config(settings, overrides))
+    def configured(machine: str, *overrides: str) -> Config:
+        settings = small_settings(tmp_path, address) | {"workspace": str(tmp_path / machine / "store")}
+        own = [OWN_DATA, f"data.root={data}", f"data.cache={tmp_path / machine / 'frames'}"]
+        return make_config(settings, [*own, *overrides])
 
-    return call
+    return configured
 
 
 def test_what_one_machine_made_another_keeps_and_goes_on_from(
-    run: Callable[..., Result], tmp_path: Path, api: str
+    config: Callable[..., Config], tmp_path: Path, api: str
 ) -> None:
-    first = run("one")
+    first = rebuild(config("one"))
     assert len(first.built) == len(first.artifacts)
-    assert run("two").built == ()
+    assert rebuild(config("two")).built == ()
+    assert {line.verdict for line in plan(config("two"))} == {"kept"}
 
-    third = run("three", "evaluation.gallery=without_queries")
+    third = rebuild(config("three", "evaluation.gallery=without_queries"))
     assert set(third.built) == {"metrics visual", "metrics finetuned", "report"}
     assert third.report is not None
     assert third.report.read_text().count("data:image/") > 10
 
-    folder = rebuild(make_config(small_settings(tmp_path)))
-    digests = {label: artifact.digest for label, artifact in folder.artifacts.items() if label != "report"}
-    assert digests == {label: first.artifacts[label].digest for label in digests}
+    # moving data or store makes nothing run: keys and bytes are those of folders
+    folder = rebuild(make_config(small_settings(tmp_path), [OWN_DATA]))
+    made = {label: (a.key, a.digest) for label, a in folder.artifacts.items() if label != "report"}
+    assert made == {label: (first.artifacts[label].key, first.artifacts[label].digest) for label in made}

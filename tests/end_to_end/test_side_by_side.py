@@ -52,7 +52,6 @@ def start(config: Config) -> tuple[BaseProcess, "Answers"]:
 def test_runs_at_once_compute_each_key_once_and_agree(
     tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch, runs: int
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", api)
     config = make_config(small_settings(tmp_path))
     started = [start(config) for _ in range(runs)]
     ended = [answer(*one) for one in started]
@@ -72,7 +71,6 @@ def test_runs_at_once_compute_each_key_once_and_agree(
 def test_the_work_of_a_run_that_was_killed_is_taken_over_by_the_one_that_waits(
     tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", api)
     config = make_config(small_settings(tmp_path), ["visual.epochs=40"])
     first, _ = start(config)
     while not any(is_held(path) for path in (tmp_path / "store" / "locks").glob("visual.*.lock")):

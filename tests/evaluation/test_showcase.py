@@ -14,6 +14,7 @@ from evaluation.showcase import (
     shown_tracklets,
     small_data_uri,
 )
+from storage.data_files import DataFiles
 from storage.frames import Frame
 from storage.schema import SKELETONS
 from storage.skeleton import NUM_JOINTS
@@ -86,7 +87,7 @@ def test_a_portrait_is_the_readable_frame_nearest_to_the_middle(tmp_path) -> Non
     for t, name in enumerate(names):
         cv2.imwrite(str(tmp_path / name), np.full((8, 4, 3), t, np.uint8))
     (tmp_path / names[2]).write_bytes(b"broken")
-    assert portrait(tmp_path, Tracklet("a", "query", 1, 1, names))[0, 0, 0] == 1
+    assert portrait(DataFiles(tmp_path), Tracklet("a", "query", 1, 1, names))[0, 0, 0] == 1
 
 
 def query(name: str, pid: int, precision: float, matches: int = 1) -> dict[str, object]:

@@ -15,6 +15,7 @@ from extraction.lifter import Poses2D
 from extraction.pose_model import build
 from extraction.poses import OK, UNREADABLE
 from extraction.weights import find_config
+from storage.data_files import DataFiles
 from storage.errors import WeightsError
 from storage.progress import silent
 from storage.schema import SKELETON_SHAPES, SKELETONS
@@ -134,7 +135,7 @@ def test_memory_holds_what_is_under_way_and_not_the_whole_shard(shard, settings,
             asked.append(number)
             yield Tracklet(f"{number:06}", "train", 1, 1, ("0002C1T0001F000.jpg",) * 3)
 
-    stream = make_stream(settings.model_copy(update={"workers": 2}), shard.data_root)
+    stream = make_stream(settings.model_copy(update={"workers": 2}), DataFiles(shard.data_root))
     rows = stream.skeletons(endless())
     for _ in range(20):
         next(rows)
@@ -158,6 +159,14 @@ def test_a_broken_frame_is_recorded_and_spoils_no_other(shard, settings, tmp_pat
     np.testing.assert_array_equal(after.values["keypoints_2d"][others], before.values["keypoints_2d"][others])
     np.testing.assert_array_equal(after.values["keypoints_3d"][5:], before.values["keypoints_3d"][5:])
     assert after.values["keypoints_3d"][others].any((1, 2)).all()
+
+
+def test_a_line_about_unreadable_frames_names_their_tracklet(shard, settings, tmp_path, caplog):
+    (shard.data_root / "0001C1T0001F002.jpg").write_bytes(b"")
+    extract(shard, settings, tmp_path / "out")
+    (record,) = (record for record in caplog.records if hasattr(record, "tracklet"))
+    assert record.tracklet == "0001C1T0001"
+    assert record.getMessage().startswith("1 of ")
 
 
 def test_a_tracklet_with_no_readable_frame_is_kept_as_zeros(shard, settings, tmp_path):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from extraction.scoring import Inputs, QualitySettings, errors, ranked_tracklets, run
+from extraction.scoring import TRUTH, Inputs, QualitySettings, errors, ranked_tracklets, run
 from storage.errors import DataError, StoreError
 from storage.progress import silent
 from storage.schema import SKELETONS
@@ -47,7 +47,7 @@ def rows() -> list[dict[str, np.ndarray]]:
 def score(tmp_path):
     """Run the stage on these skeletons, as the shards of two splits, and read its answer."""
 
-    def score(rows, truth=None, **settings):
+    def score(rows, **settings):
         tracklets = [
             Tracklet(i, s, int(i[:4]), int(i[5]), tuple(f"{i}F{t:03}.jpg" for t in range(len(row["status"]))))
             for i, s, row in zip(IDS, SPLITS, rows, strict=True)
@@ -58,7 +58,7 @@ def score(tmp_path):
             write(tmp_path / "a.parquet", rows[:1], IDS[:1]),
             write(tmp_path / "b.parquet", rows[1:], IDS[1:]),
         )
-        inputs = Inputs((tmp_path / "train.parquet", tmp_path / "test.parquet"), shards, truth)
+        inputs = Inputs((tmp_path / "train.parquet", tmp_path / "test.parquet"), shards, tmp_path)
         run(inputs, QualitySettings(**settings), tmp_path, silent)
         return json.loads((tmp_path / "quality.json").read_text())
 
@@ -135,8 +135,9 @@ def test_too_many_unreadable_frames_stop_the_run_and_are_named(rows, score):
 
 
 def test_perfect_skeletons_have_no_error(rows, score, tmp_path):
-    truth = write(tmp_path / "truth.parquet", rows[::-1], IDS[::-1])  # matched by name, not by order
-    accuracy = score(rows, truth)["accuracy"]
+    (tmp_path / "truth").mkdir()
+    write(tmp_path / TRUTH, rows[::-1], IDS[::-1])  # matched by name, not by order
+    accuracy = score(rows)["accuracy"]
     assert accuracy["tracklets_without_truth"] == 0
     for part, frames in (("all", 9), ("test", 5)):
         assert accuracy[part]["frames_lifted"] == frames
@@ -189,21 +190,23 @@ def test_a_filled_frame_has_a_skeleton_with_an_error_of_its_own():
 
 
 def test_truth_of_another_length_is_refused(rows, score, tmp_path):
-    truth = write(tmp_path / "truth.parquet", [columns(4), columns(3), columns(1)])
+    (tmp_path / "truth").mkdir()
+    write(tmp_path / TRUTH, [columns(4), columns(3), columns(1)])
     with pytest.raises(DataError, match="0003C2T0001"):
-        score(rows, truth)
+        score(rows)
 
 
 def test_skeletons_of_other_tracklets_are_refused(rows, tmp_path):
     write_table(index_table([Tracklet("x", "train", 1, 1, ("a.jpg",))]), tmp_path / "index.parquet")
-    inputs = Inputs((tmp_path / "index.parquet",), (write(tmp_path / "s.parquet", [columns(1)], ["y"]),), None)
+    inputs = Inputs((tmp_path / "index.parquet",), (write(tmp_path / "s.parquet", [columns(1)], ["y"]),), tmp_path)
     with pytest.raises(StoreError, match="different tracklets"):
         run(inputs, QualitySettings(), tmp_path, silent)
 
 
 def test_the_report_is_the_same_bytes_every_time(rows, score, tmp_path):
-    truth = write(tmp_path / "truth.parquet", rows)
-    score(rows, truth)
+    (tmp_path / "truth").mkdir()
+    write(tmp_path / TRUTH, rows)
+    score(rows)
     first = (tmp_path / "quality.json").read_bytes()
-    score(rows, truth)
+    score(rows)
     assert (tmp_path / "quality.json").read_bytes() == first

@@ -1,7 +1,9 @@
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -28,6 +30,42 @@ def test_a_configured_server_that_does_not_answer_is_named(monkeypatch: pytest.M
         with pytest.raises(EnvironmentProblem, match="does not answer") as caught:
             ensure_server(ServerSettings(home=tmp_path))
         assert url in str(caught.value)
+
+
+def listening(pid: int) -> set[str]:
+    """Addresses on which a process listens, with its children's, as the kernel knows them."""
+    tree = {pid}
+    for status in Path("/proc").glob("[0-9]*/status"):  # parents have lower numbers, but for a wrap
+        with suppress(OSError):
+            words = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            if int(words["PPid"]) in tree:
+                tree.add(int(words["Pid"]))
+    sockets = set()
+    for process in tree:
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):
+                sockets.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = row.split()
+            if rest[5] in sockets and (state == "0A" or table.startswith("udp")):
+                packed = bytes.fromhex(local.partition(":")[0])
+                words = [packed[i : i + 4][::-1] for i in range(0, len(packed), 4)]
+                found.add(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, b"".join(words)))
+    return found
+
+
+def test_the_local_server_listens_on_this_machine_alone(server: ServerSettings) -> None:
+    ensure_server(server)
+    assert listening(int((server.home / "server.pid").read_text())) == {"127.0.0.1"}
+
+
+def test_a_socket_that_the_network_reaches_would_be_found() -> None:
+    with socket.socket() as everywhere:
+        everywhere.bind(("0.0.0.0", 0))  # noqa: S104 - nothing is answered
+        everywhere.listen()
+        assert "0.0.0.0" in listening(os.getpid())  # noqa: S104
 
 
 class Healthy(BaseHTTPRequestHandler):

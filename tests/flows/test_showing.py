@@ -73,7 +73,7 @@ def artifacts(tmp_path: Path) -> dict[str, Artifact]:
     inputs = scoring.Inputs(
         tuple(found["index"].path / f"{shard}.parquet" for shard in SCORES),
         tuple(found[f"skeletons {shard}"].path / "skeletons.parquet" for shard in SCORES),
-        None,
+        tmp_path,
     )
     scoring.run(inputs, scoring.QualitySettings(), found["quality"].path, silent)
     return found
@@ -106,13 +106,17 @@ def test_the_check_of_the_data_set_is_a_table(shown, artifacts) -> None:
     table = shown(artifacts)["data-check"]
     assert table.description == "No problem found, 2 notes."
     assert json.loads(table.data) == [
-        {"": "note", "found": "identities seen by one camera only: 1 of 1", "which": "identity 1 (train, camera 1)"},
         {
-            "": "note",
+            "kind": "note",
+            "found": "identities seen by one camera only: 1 of 1",
+            "which": "identity 1 (train, camera 1)",
+        },
+        {
+            "kind": "note",
             "found": "6 of 7 tracklets are shorter than a clip of 8 frames",
             "which": "1 (7 frames), 2 (6 frames), 3 (5 frames), 4 (4 frames), 5 (3 frames), …",
         },
-        {"": "lengths", "found": "frames of a tracklet  ▁▅█▃", "which": "1: 0, 2 to 3: 2, 4 to 7: 4, 8 to 15: 1"},
+        {"kind": "lengths", "found": "frames of a tracklet  ▁▅█▃", "which": "1: 0, 2 to 3: 2, 4 to 7: 4, 8 to 15: 1"},
     ]
 
 
@@ -190,10 +194,10 @@ def test_metrics_are_told_with_their_intervals_and_kept_as_numbers(shown, evalua
     rows = json.loads(table.data)
     assert [row["model"] for row in rows] == ["visual encoder alone", "after finetuning", "chance"]
     assert list(rows[0]) == ["model", "mAP", "mINP", "Rank-1", "Rank-5", "Rank-10", "Rank-20"]
-    assert re.fullmatch(r"\d+\.\d % \(\d+\.\d to \d+\.\d\)", rows[1]["mAP"])
-    assert re.fullmatch(r"\d+\.\d %", rows[2]["mAP"]), "chance is exact"
+    assert re.fullmatch(r"\d+\.\d \(\d+\.\d–\d+\.\d\)", rows[1]["mAP"])
+    assert re.fullmatch(r"\d+\.\d", rows[2]["mAP"]), "chance is exact"
     numbers = metric_rows(Result(evaluated, (), "run", 1.0))
-    assert [f"{100 * row['mAP']:.1f} %" for row in numbers] == [row["mAP"].partition(" (")[0] for row in rows]
+    assert [f"{100 * row['mAP']:.1f}" for row in numbers] == [row["mAP"].partition(" (")[0] for row in rows]
 
 
 def test_the_cmc_curve_and_two_queries_with_their_answers_are_pictures(shown, evaluated) -> None:

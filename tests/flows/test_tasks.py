@@ -1,12 +1,18 @@
 import importlib
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import prefect.concurrency.services
 import pytest
 from prefect import flow
-from prefect.utilities.annotations import quote
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.sorting import TaskRunSort
 
+from flows.orders import Order
 from flows.steps import Step
 from flows.tasks import build_step, reference_artifact, step_task
 from storage.artifacts import Artifact, Store
@@ -22,11 +28,23 @@ def step(module: str, journal: Path, source: Artifact | None = None, part: str =
 def run_in_flow(store: Store, wanted: Step, *, refresh: bool = False) -> tuple[Artifact, str]:
     @flow(persist_result=False)
     def once() -> tuple[Artifact, str]:
-        future = step_task(store, wanted.stage, refresh=refresh).submit(quote(wanted), wanted.label)
+        future = step_task(store, wanted.stage, refresh=refresh).submit(Order(wanted, store), wanted.label)
         future.wait()
         return reference_artifact(store, future.result()), future.state.name
 
     return once()
+
+
+def last_task_run(name: str) -> TaskRun:
+    """As the server knows it, once it has heard of its end."""
+    end = time.monotonic() + 30
+    while True:
+        with get_client(sync_client=True) as client:
+            found = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=1)
+        if found and found[0].name == name and found[0].state and found[0].state.is_final():
+            return found[0]
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
 
 
 def lines(journal: Path) -> int:
@@ -106,3 +124,43 @@ def test_weights_enter_the_key_by_content(counting_stage: str, tmp_path: Path) -
         return Step("counted", plain.module, plain.settings, {}, weights=lambda: {"model": tmp_path / name}).key
 
     assert key("weights", "a") == key("weights", "b") != key("other weights", "c")
+
+
+def test_task_runs_are_tagged_and_the_server_is_not_asked_for_limits(
+    api: str, counting_stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frozenset[str]] = []
+    service = prefect.concurrency.services.ConcurrencySlotAcquisitionWithLeaseService
+    instance = service.instance.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        service, "instance", classmethod(lambda cls, names: asked.append(names) or instance(cls, names))
+    )
+    store, journal = Store(tmp_path / "store"), tmp_path / "journal"
+    wanted = replace(step(counting_stage, journal, part="finetuned test-001"), group="split 3")
+
+    @flow(persist_result=False)
+    def run(*, really: bool) -> str:
+        build = step_task(store, wanted.stage, tags=("MARS",))
+        future = (build.with_options(tags=["limited"]) if really else build).submit(Order(wanted, store), wanted.label)
+        future.wait()
+        return future.state.name
+
+    for state in ("Completed", "Cached"):
+        assert run(really=False) == state
+        found = last_task_run(wanted.label)
+        assert set(found.tags) == {"MARS", "counted", "split 3", "test"}
+        assert found.state is not None
+        assert found.state.name == state
+    assert asked == []
+    run(really=True)
+    assert asked == [frozenset({"tag:limited"})], "the test would have seen it"
+
+
+def test_a_failed_step_says_first_what_to_do(api: str, counting_stage: str, tmp_path: Path) -> None:
+    wanted = step(counting_stage, tmp_path / "journal", fail=True)
+    with pytest.raises(DataError) as failed:
+        run_in_flow(Store(tmp_path / "store"), wanted)
+    state = last_task_run(wanted.label).state
+    assert state is not None
+    assert state.message == str(failed.value) == "asked to fail\n  where: settings.fail\n  to do: do not ask"
+    assert (state.type.value, state.name) == ("FAILED", "Failed")

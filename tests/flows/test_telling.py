@@ -1,17 +1,24 @@
 import logging
 import re
+import threading
+from typing import Any
 
 import pytest
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from rich.console import Console
 
 from flows import telling
 from flows.progress_bar import StepBars
-from flows.telling import Told, bars
+from flows.telling import RunTold, Told, bars
 
 
 @pytest.fixture(autouse=True)
-def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "create_progress_artifact", lambda *_, **__: None)
+def no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "api" not in request.fixturenames:
+        monkeypatch.setattr(telling, "create_progress_artifact", lambda *_, **__: None)
 
 
 def test_a_step_draws_its_bar_while_it_runs_and_takes_it_away() -> None:
@@ -68,3 +75,70 @@ def test_a_server_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
     with Told("visual") as progress:
         progress(1, 2)
+
+
+def shown(run: str) -> list[tuple[str | None, Any, str | None]]:
+    """Key, percent and description of the bars of a flow run, as somebody else sees them."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
+    return [(bar.key, bar.data, bar.description) for bar in found]
+
+
+def test_the_bar_of_a_step_moves_in_the_ui_while_it_runs(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
+    seen = []
+
+    @task(cache_policy=NO_CACHE, persist_result=False)
+    def long() -> None:
+        with Told("visual") as progress:
+            for done in range(1, 5):
+                progress(done, 5, f"epoch {done}/5")
+                seen.extend(shown(runtime.flow_run.id))
+
+    @flow(persist_result=False)
+    def run() -> str:
+        long()
+        return str(runtime.flow_run.id)
+
+    last = run()
+    assert seen == [(None, 20.0 * done, f"visual: epoch {done}/5") for done in range(1, 5)]
+    assert shown(last) == [(None, 100.0, "visual")]
+
+
+def test_the_bar_of_a_run_counts_its_steps_whoever_finishes_them(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "RUN_SECONDS", 0.01)
+    seen = []
+
+    @flow(persist_result=False)
+    def run() -> str:
+        me = str(runtime.flow_run.id)
+        with RunTold() as told:
+            seen.extend(shown(me))
+            told.expect(4)
+            for number in range(3):
+                thread = threading.Thread(target=told.finished, args=(f"step {number}",))
+                thread.start()
+                thread.join()
+                while (bar := shown(me)[0]) in seen:
+                    pass
+                seen.append(bar)
+            told.finished("step 2")  # a second time, after damage
+            told.finished("step 3")
+        return me
+
+    last = run()
+    assert seen == [("progress", 0.0, "looking at the data")] + [
+        ("progress", 25.0 * done, f"{done} of 4 steps") for done in (1, 2, 3)
+    ]
+    assert shown(last) == [("progress", 100.0, "4 of 4 steps")]
+
+
+def test_a_bar_is_not_moved_more_often_than_a_person_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[str | None] = []
+    monkeypatch.setattr(telling.UiBar, "show", lambda _, percent, told=None: moved.append(told))
+    with RunTold() as told:
+        told.expect(10_000)
+        for number in range(10_000):
+            told.finished(str(number))
+    assert len(moved) <= 3, "it took no three seconds"
+    assert moved[-1] == "10000 of 10000 steps"

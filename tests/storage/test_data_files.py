@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.data_files import DataFiles, archive_stamps
+from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.errors import DataError
 from storage.fingerprints import fingerprint, unchanged
@@ -53,17 +53,17 @@ def test_the_index_is_the_same(root: Path, make_mars: Make, tmp_path: Path) -> N
 def test_a_second_scan_asks_for_the_archive_alone(
     root: Path, tmp_path: Path, settled_files: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = fingerprint(root, mars.read(DataFiles(root)), tmp_path / "cache")
-    assert unchanged(root, tmp_path / "cache", found.cache_digest)
+    found = fingerprint(DataFiles(root), mars.read(DataFiles(root)), tmp_path / "cache")
+    assert unchanged(DataFiles(root), tmp_path / "cache", found.cache_digest)
     monkeypatch.setattr(DataFiles, "read", lambda self, name: pytest.fail(f"{name} was read"))
-    again = fingerprint(root, found.tracklets, tmp_path / "cache")
+    again = fingerprint(DataFiles(root), found.tracklets, tmp_path / "cache")
     assert again.tracklets == found.tracklets
     assert again.cache_digest == found.cache_digest
 
 
 def test_a_changed_archive_is_read_again(root: Path, tmp_path: Path, settled_files: None) -> None:
-    archives = archive_stamps(root)
-    found = fingerprint(root, mars.read(DataFiles(root)), tmp_path / "cache")
+    archives = DataFiles(root).archive_stamps()
+    found = fingerprint(DataFiles(root), mars.read(DataFiles(root)), tmp_path / "cache")
     name = "bbox_test/0003/0003C1T0001F002.jpg"
     if not archives:
         (root / name).write_bytes(b"other")
@@ -73,8 +73,11 @@ def test_a_changed_archive_is_read_again(root: Path, tmp_path: Path, settled_fil
         old = DataFiles(root).read(name)
         path.unlink()
         path.write_bytes(content.replace(old, old[::-1]))
-    assert not unchanged(root, tmp_path / "cache", found.cache_digest)
-    after = {t.tracklet_id: t.fingerprint for t in fingerprint(root, found.tracklets, tmp_path / "cache").tracklets}
+    assert not unchanged(DataFiles(root), tmp_path / "cache", found.cache_digest)
+    after = {
+        t.tracklet_id: t.fingerprint
+        for t in fingerprint(DataFiles(root), found.tracklets, tmp_path / "cache").tracklets
+    }
     before = {t.tracklet_id: t.fingerprint for t in found.tracklets}
     assert {name for name in before if before[name] != after[name]} == {"0003C1T0001"}
 

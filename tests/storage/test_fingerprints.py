@@ -36,7 +36,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def scan(root: Path, cache: Path) -> Fingerprinted:
-    return fingerprint(root, mars.read(DataFiles(root)), cache)
+    files = DataFiles(root)
+    return fingerprint(files, mars.read(files), cache)
 
 
 def prints(root: Path, cache: Path) -> dict[str, str]:
@@ -101,7 +102,7 @@ def test_a_file_that_changed_in_the_tick_of_its_scan_is_read_again(
     read.clear()
     assert scan(root, tmp_path / "cache").tracklets == first.tracklets
     assert len(read) == len(first.digests)
-    assert not unchanged(root, tmp_path / "cache", first.cache_digest)
+    assert not unchanged(DataFiles(root), tmp_path / "cache", first.cache_digest)
 
 
 def test_a_moved_data_root_is_not_read_again(make_mars: Make, tmp_path: Path, read: list[str]) -> None:
@@ -110,7 +111,7 @@ def test_a_moved_data_root_is_not_read_again(make_mars: Make, tmp_path: Path, re
     moved = root.rename(tmp_path / "elsewhere")
     read.clear()
     assert scan(moved, tmp_path / "cache").tracklets == first.tracklets
-    assert unchanged(moved, tmp_path / "cache", first.cache_digest)
+    assert unchanged(DataFiles(moved), tmp_path / "cache", first.cache_digest)
     assert read == []
 
 
@@ -118,7 +119,7 @@ def test_a_copied_data_root_is_read_once_and_changes_nothing(make_mars: Make, tm
     root = make_mars()
     first = scan(root, tmp_path / "cache")
     copy = shutil.copytree(root, tmp_path / "copy")
-    assert not unchanged(copy, tmp_path / "cache", first.cache_digest)
+    assert not unchanged(DataFiles(copy), tmp_path / "cache", first.cache_digest)
     read.clear()
     assert scan(copy, tmp_path / "cache").tracklets == first.tracklets
     assert len(read) == len(first.digests)
@@ -131,13 +132,13 @@ def test_what_stays_is_not_read_again_wherever_it_stands(tmp_path: Path, read: l
     for name in "abcd":
         (tmp_path / name).write_bytes(name.encode())
     one, two, new = (Tracklet(frames, "train", 1, 1, tuple(frames)) for frames in ("ab", "c", "d"))
-    first = fingerprint(tmp_path, [one, two], tmp_path / "cache").tracklets
+    first = fingerprint(DataFiles(tmp_path), [one, two], tmp_path / "cache").tracklets
     read.clear()
-    second = fingerprint(tmp_path, [new, two, one], tmp_path / "cache").tracklets
+    second = fingerprint(DataFiles(tmp_path), [new, two, one], tmp_path / "cache").tracklets
     assert read == ["d"]
     assert [second[2], second[1]] == first
     read.clear()
-    assert fingerprint(tmp_path, [two], tmp_path / "cache").tracklets == first[1:]
+    assert fingerprint(DataFiles(tmp_path), [two], tmp_path / "cache").tracklets == first[1:]
     assert read == []
 
 
@@ -148,7 +149,7 @@ def test_missing_frames_are_listed_and_change_their_tracklet(make_mars: Make, tm
     found = scan(root, tmp_path / "cache")
     assert found.missing == ["bbox_test/0003/0003C1T0001F002.jpg"]
     assert differing(before, prints(root, tmp_path / "cache")) == {"0003C1T0001"}
-    assert unchanged(root, tmp_path / "cache", found.cache_digest)
+    assert unchanged(DataFiles(root), tmp_path / "cache", found.cache_digest)
 
 
 def test_a_missing_folder_is_missing_frames(make_mars: Make, tmp_path: Path) -> None:
@@ -173,11 +174,11 @@ def test_a_damaged_cache_only_costs_reading_again(
     else:
         content[len(content) // 3] ^= 1
         cache.write_bytes(content)
-    assert not unchanged(root, cache, first.cache_digest)
+    assert not unchanged(DataFiles(root), cache, first.cache_digest)
     read.clear()
     assert scan(root, cache).tracklets == first.tracklets
     assert len(read) in (0, len(first.digests)), "a damaged bit is found, or lies where it says nothing"
-    assert unchanged(root, cache, scan(root, cache).cache_digest)
+    assert unchanged(DataFiles(root), cache, scan(root, cache).cache_digest)
 
 
 def test_nothing_is_left_beside_the_cache(make_mars: Make, tmp_path: Path) -> None:
@@ -191,23 +192,23 @@ def test_nothing_is_left_beside_the_cache(make_mars: Make, tmp_path: Path) -> No
 def test_any_new_stamp_ends_being_unchanged(make_mars: Make, tmp_path: Path, change: Callable[[Path], None]) -> None:
     root = make_mars()
     first = scan(root, tmp_path / "cache")
-    assert unchanged(root, tmp_path / "cache", first.cache_digest)
+    assert unchanged(DataFiles(root), tmp_path / "cache", first.cache_digest)
     change(root / FRAME)
-    assert not unchanged(root, tmp_path / "cache", first.cache_digest)
+    assert not unchanged(DataFiles(root), tmp_path / "cache", first.cache_digest)
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "a/../../secret.jpg", "/etc/passwd", "a\\b.jpg", "a/..", "a\0b"])
 def test_a_name_that_leaves_the_data_root_is_refused(tmp_path: Path, name: str) -> None:
     tracklet = Tracklet("t", "train", 1, 1, ("fine.jpg", name))
     with pytest.raises(DataError, match="outside the data root"):
-        fingerprint(tmp_path, [tracklet], tmp_path / "cache")
+        fingerprint(DataFiles(tmp_path), [tracklet], tmp_path / "cache")
 
 
 @pytest.mark.parametrize("name", ["a..b.jpg", "..a/b.jpg", "a../b.jpg", "a/...jpg", "b"])
 def test_names_with_dots_are_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"frame")
-    assert fingerprint(tmp_path, [Tracklet("t", "train", 1, 1, (name,))], tmp_path / "cache").missing == []
+    assert fingerprint(DataFiles(tmp_path), [Tracklet("t", "train", 1, 1, (name,))], tmp_path / "cache").missing == []
 
 
 Contents = st.lists(st.lists(st.sampled_from([b"", b"one", b"two", None]), max_size=3), max_size=4)
@@ -228,7 +229,7 @@ def test_a_scan_after_others_finds_what_a_first_scan_would(
                 if content is not None:
                     (root / f"{t}/{f}").write_bytes(content)
             tracklets.append(Tracklet(str(t), "train", 1, 1, tuple(f"{t}/{f}" for f in range(len(frames)))))
-        ours = fingerprint(root, tracklets, folder / "cache")
-        fresh = fingerprint(root, tracklets, folder / f"cache-{number}")
+        ours = fingerprint(DataFiles(root), tracklets, folder / "cache")
+        fresh = fingerprint(DataFiles(root), tracklets, folder / f"cache-{number}")
         assert (ours.tracklets, ours.missing) == (fresh.tracklets, fresh.missing)
         assert np.array_equal(ours.digests, fresh.digests)

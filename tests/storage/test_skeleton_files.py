@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.data_files import DataFiles
 from storage.errors import DataError
 from storage.skeleton_files import files_table, find, match, read_files
 from storage.tables import write_table
@@ -66,7 +67,7 @@ TRACKLETS = [Tracklet("one", "train", 1, 1, FRAMES[:2]), Tracklet("two", "train"
 
 
 def test_a_data_set_is_told_what_belongs_to_whom_what_is_missing_and_what_is_too_much(root, tmp_path):
-    found = find(root, "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
+    found = find(DataFiles(root), "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
     place = "bbox_train/skeleton_3d"
     assert [t.frames for t in found.tracklets] == [(f"{place}/0001/a.json", f"{place}/0001/b.json"), ("",)]
     assert found.missing == (FRAMES[2],)
@@ -76,9 +77,9 @@ def test_a_data_set_is_told_what_belongs_to_whom_what_is_missing_and_what_is_too
 
 
 def test_a_changed_byte_changes_the_fingerprint_of_its_tracklet_alone(root, tmp_path):
-    before = find(root, "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
+    before = find(DataFiles(root), "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
     (root / "bbox_train/skeleton_3d/0001/b.json").write_text("{}")
-    after = find(root, "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
+    after = find(DataFiles(root), "skeleton_3d", TRACKLETS, tmp_path / "cache.parquet")
     changed = [a.fingerprint != b.fingerprint for a, b in zip(before.tracklets, after.tracklets, strict=True)]
     assert changed == [True, False]
 
@@ -86,6 +87,6 @@ def test_a_changed_byte_changes_the_fingerprint_of_its_tracklet_alone(root, tmp_
 def test_no_skeleton_for_any_frame_says_how_they_should_be_named(root, tmp_path):
     strangers = [Tracklet("x", "train", 1, 1, ("bbox_train/0007/q.jpg",))]
     with pytest.raises(DataError) as caught:
-        find(root, "skeleton_3d", strangers, tmp_path / "cache.parquet")
+        find(DataFiles(root), "skeleton_3d", strangers, tmp_path / "cache.parquet")
     assert "skeleton_3d/bbox_train/0007/q.json" in str(caught.value)
     assert "there is bbox_train/skeleton_3d/0001" in str(caught.value)

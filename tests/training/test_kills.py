@@ -57,7 +57,7 @@ def test_ten_kills_at_random_moments_change_no_byte(stages: Stages, stage: str) 
             break
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
-        at.append(next(sound_states(work), (0, None))[0])
+        at.append(next(sound_states(work), ((0, 0), None))[0])
     assert process.exitcode == 0
     assert len(at) == KILLS, f"it ended after kills at epochs {at}"
     assert digests(stages.root / stage / "killed") == digests(whole), f"killed at epochs {at}"

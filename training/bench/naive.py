@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from storage.addresses import DataRoot
 from storage.progress import Progress
 from training.augment import draw_signs
 from training.clips import FrameSource, read_clips, read_skeletons, read_training_set, sample_frames
@@ -29,7 +30,7 @@ from training.skeleton_encoder import SkeletonEncoder
 class Inputs:
     """Training shards of the index and skeletons, the data root, and the visual encoder's folder."""
 
-    data_root: Path
+    data_root: DataRoot
     indexes: tuple[Path, ...]
     skeletons: tuple[Path, ...]
     encoder: Path

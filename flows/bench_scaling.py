@@ -1,0 +1,233 @@
+"""What the run's own process costs where there are very many shards: `make bench-scaling`.
+
+The real scheduling of a run, with nothing left out but the work: a real index, the real walk through the pipeline, real
+tasks on a real Prefect server of its own, artifacts that are really published. The workers are threads that wait for as
+long as a worker elsewhere would compute (`--seconds`), tell progress as it would, and write a small file. So the tasks'
+side of Prefect, which on a cluster the workers pay, is paid here as well.
+
+    ideal      tasks x seconds / workers, stage by stage: no scheduler can be faster
+    overhead   share of the run that is more than that
+    processor  of the run's process, and of the Prefect server's
+"""
+
+import argparse
+import json
+import logging
+import math
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+from rich.table import Table
+
+from flows.bench_store import SMALLEST
+from flows.config import Config, make_config
+from flows.pipeline import STAGES, pipeline
+from flows.rebuild import TaskBuilder
+from flows.runners import Workers
+from flows.scanning import publish_index
+from flows.server import ServerSettings, ensure_server, stop_server
+from flows.steps import Step
+from flows.tasks import reference_artifact
+from flows.telling import RunTold
+from flows.walking import Reached
+from storage.artifacts import Artifact, Store
+from storage.indexing import Scan, shard_of
+from storage.progress import Progress
+from storage.runs import COMPLETED, RunRecord
+from storage.settings import Settings
+from storage.tracklets import Tracklet
+
+FILES = {
+    "skeletons": ("skeletons.parquet",),
+    "quality": ("quality.json",),
+    "visual": ("history.parquet",),
+    "features": ("features.parquet",),
+    "pretrained": ("history.parquet",),
+    "finetuned": ("history.parquet",),
+    "embeddings": ("embeddings.parquet",),
+    "metrics": ("metrics.json",),
+    "report": ("report.html",),
+}
+"""What later stages ask of each stage's artifact."""
+
+TOLD = 1.0  # seconds between two calls of a worker's progress
+console = Console(highlight=False, width=140)
+
+
+class WaitSettings(Settings):
+    """Of the stage that only waits."""
+
+    seconds: float
+    files: tuple[str, ...]
+
+
+class Inputs:
+    """Takes what any stage takes."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+
+def run(inputs: Inputs, settings: WaitSettings, out_dir: Path, progress: Progress) -> None:
+    """A stage that takes its time and computes nothing."""
+    parts = max(1, math.ceil(settings.seconds / TOLD))
+    for part in range(parts):
+        time.sleep(settings.seconds / parts)
+        progress(part + 1, parts, "waiting")
+    for name in settings.files:
+        (out_dir / name).write_text(f"{out_dir.name}\n")
+
+
+@dataclass
+class Waiting(TaskBuilder):
+    """Builds every step by waiting in place of computing.
+
+    Attributes:
+        seconds: of a task.
+    """
+
+    seconds: float = 0.0
+
+    def many(self, steps: Sequence[Step]) -> list[Artifact]:
+        """Build steps as any run does, with a stage in their place that waits."""
+        if STAGES.index(steps[0].stage) > STAGES.index(self.until):
+            raise Reached
+        waiting = WaitSettings(seconds=self.seconds, files=FILES[steps[0].stage])
+        own: dict[str, Any] = {"module": __name__, "settings": waiting, "places": {}, "weights": dict, "resumes": False}
+        return super().many([replace(step, **own) for step in steps])
+
+
+def made_up(config: Config) -> Scan:
+    """A scan that puts one tracklet of one frame into every shard."""
+    wanted = {"train": config.data.train_shards, "gallery": config.data.test_shards}
+    found = []
+    for split, count in wanted.items():
+        empty, number = set(range(count)), 0
+        while empty:
+            name = f"{split}{number}"
+            number += 1
+            if (shard := shard_of(name, count)) in empty:
+                empty.remove(shard)
+                found.append(Tracklet(name, split, number, 1, (f"{name}.jpg",), name))
+    digests = np.zeros((len(found), 32), np.uint8)
+    return Scan(tuple(found), (), digests, "")
+
+
+def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
+    """Run the scheduling; what it took."""
+    store = Store(Path(config.store))
+    store.prepare()
+    start = time.perf_counter()
+    index = reference_artifact(store, publish_index(store, config, made_up(config)))
+    console.print(f"index of {config.data.train_shards + config.data.test_shards:,} shards: {clock(start)}")
+
+    @flow(name="bench-scaling", persist_result=False)
+    def scheduled() -> tuple[Counter[str], float]:
+        record = RunRecord(store, "simulated", config.model_dump(mode="json"))
+        with record.alive(), RunTold() as told, Workers(config) as workers:
+            build = Waiting(store, until, frozenset(), record, workers, told, ("scaling",), seconds=seconds)
+            begun = time.perf_counter()
+            with suppress(Reached):
+                pipeline(config, index, build)
+            took = time.perf_counter() - begun
+            record.finish(COMPLETED, build.artifacts, build.built)
+        return Counter(artifact.stage for artifact in build.artifacts.values()), took
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    counts, took = scheduled()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    rounds = {stage: math.ceil(count / parts(stage) / config.workers) * parts(stage) for stage, count in counts.items()}
+    ideal = seconds * sum(rounds.values())
+    return {
+        "tasks": sum(counts.values()),
+        "wall": took,
+        "ideal": ideal,
+        "overhead": (took - ideal) / took,
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "peak_mb": after.ru_maxrss / 1000,
+    }
+
+
+def parts(stage: str) -> int:
+    """How often a walk hands in tasks of a stage: once for each of two models, or once."""
+    return 2 if stage in ("embeddings", "metrics") else 1
+
+
+def clock(start: float) -> str:
+    """Seconds since then."""
+    return f"{time.perf_counter() - start:.1f} s"
+
+
+def server_use(pid: int) -> tuple[float, float]:
+    """Seconds of processor time that a process has used, and its peak memory in MB."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(peak.split()[1]) / 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=200, help="tasks at once")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that a task takes a worker")
+    parser.add_argument("--until", default="skeletons", choices=STAGES[1:-1], help="last stage")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    logging.getLogger("prefect").setLevel(logging.ERROR)
+    folder = Path(tempfile.mkdtemp(prefix="csip-scaling-"))
+    train = given.shards * 2 // 5  # as configs/mars.yaml divides them
+    config = make_config(
+        SMALLEST
+        | {
+            "name": "scaling",
+            "store": str(folder / "store"),
+            "workers": given.workers,
+            "data": {"root": str(folder / "data"), "train_shards": train, "test_shards": given.shards - train},
+        }
+    )
+    os.environ.pop("PREFECT_API_URL", None)
+    settings = ServerSettings(port=4500, home=folder / "prefect")
+    api = ensure_server(settings)
+    pid = int((settings.home / "server.pid").read_text())
+    try:
+        with temporary_settings({PREFECT_API_URL: api}):
+            used, _ = server_use(pid)
+            found = simulate(config, given.seconds, given.until)
+            after, peak = server_use(pid)
+    finally:
+        stop_server(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+    found |= {"server_cpu": after - used, "server_peak_mb": peak}
+    if given.json:
+        print(json.dumps(found))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    tasks = found["tasks"]
+    for row in (
+        ("tasks", f"{tasks:,}", f"of {given.seconds:g} s on {given.workers} workers, to the stage {given.until}"),
+        ("run", f"{found['wall']:,.0f} s", f"ideal {found['ideal']:,.0f} s"),
+        ("overhead", f"{100 * found['overhead']:.1f} %", f"{tasks / found['wall']:.1f} tasks a second"),
+        ("processor", f"{found['cpu']:,.0f} s", f"{1000 * found['cpu'] / tasks:.1f} ms a task"),
+        ("memory", f"{found['peak_mb']:,.0f} MB", "peak of the run's process"),
+        ("Prefect server", f"{found['server_cpu']:,.0f} s", f"{found['server_peak_mb']:,.0f} MB at its peak"),
+    ):
+        table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
