@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search measure-poses experiments experiment-skeletons
+.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -65,6 +65,9 @@ bench-evaluation: $(READY)  ## ranking and re-ranking beside the usual ways, and
 
 bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minutes)
 	@$(BIN)/python -m flows.bench_search --data $(FRAMES)/bbox_test $(BENCH)
+
+bench-scaling: $(READY)  ## the run's own cost at 20,000 shards on 200 waiting workers (20 minutes)
+	@$(BIN)/python -m flows.bench_scaling $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait

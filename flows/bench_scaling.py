@@ -44,6 +44,7 @@ from flows.tasks import reference_artifact
 from flows.telling import RunTold
 from flows.walking import Reached
 from storage.artifacts import Artifact, Store
+from storage.duplicates import EMPTY
 from storage.indexing import Scan, shard_of
 from storage.progress import Progress
 from storage.runs import COMPLETED, RunRecord
@@ -63,6 +64,7 @@ FILES = {
 }
 """What later stages ask of each stage's artifact."""
 
+MODULE = "flows.bench_scaling"  # also where it is run as a script
 TOLD = 1.0  # seconds between two calls of a worker's progress
 console = Console(highlight=False, width=140)
 
@@ -106,7 +108,7 @@ class Waiting(TaskBuilder):
         if STAGES.index(steps[0].stage) > STAGES.index(self.until):
             raise Reached
         waiting = WaitSettings(seconds=self.seconds, files=FILES[steps[0].stage])
-        own: dict[str, Any] = {"module": __name__, "settings": waiting, "places": {}, "weights": dict, "resumes": False}
+        own: dict[str, Any] = {"module": MODULE, "settings": waiting, "places": {}, "weights": dict, "resumes": False}
         return super().many([replace(step, **own) for step in steps])
 
 
@@ -122,7 +124,7 @@ def made_up(config: Config) -> Scan:
             if (shard := shard_of(name, count)) in empty:
                 empty.remove(shard)
                 found.append(Tracklet(name, split, number, 1, (f"{name}.jpg",), name))
-    digests = np.zeros((len(found), 32), np.uint8)
+    digests = np.random.default_rng(0).integers(0, 256, (len(found), len(EMPTY)), dtype=np.uint8)
     return Scan(tuple(found), (), digests, "")
 
 

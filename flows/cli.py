@@ -19,6 +19,7 @@ from rich.table import Table
 from flows import (
     artifact_command,
     compare_command,
+    copy_command,
     data_command,
     deploy_command,
     doctor_command,
@@ -220,6 +221,7 @@ for commands in (
     run_commands.app,
     compare_command.app,
     store_commands.app,
+    copy_command.app,
     deploy_command.app,
     doctor_command.app,
 ):

@@ -282,7 +282,6 @@ class Store(SmallFiles):
         """
         files = {}
         for path in sorted(p for p in staged.rglob("*") if p.is_file() and p.name != MANIFEST):
-            _sync(path)
             files[path.relative_to(staged).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
         if not files:
             raise StoreError(
@@ -299,18 +298,33 @@ class Store(SmallFiles):
                 "made": {"at": at, "seconds": round(seconds, 3), "device": device, "run": run},
             }
         )
+        return self.adopt(staged, stage, key, text)
+
+    def adopt(self, staged: Path, stage: str, key: str, text: str) -> Artifact:
+        """Make a staged folder an artifact with this manifest, by a rename; for the holder of the key's lock.
+
+        Args:
+            staged: the folder of finished files, and no others.
+            stage: name of the stage.
+            key: digest of what it was made from.
+            text: of the manifest, as `manifests.written` makes it.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         target = self.path(stage, key)
+        manifest = manifests.read(text) or {}
         try:
             (staged / MANIFEST).write_text(text)
-            _sync(staged / MANIFEST)
+            for name in (*manifest["files"], MANIFEST):
+                _sync(staged / name)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.discard(stage, key)  # what lies here is damaged or forced anew: the holder of the lock decides
             staged.rename(target)
             _sync(target.parent)
         except OSError as error:
             raise as_store_error(error, target) from error
-        write_stamps(self._stamps(stage, key), {name: stamp(target / name) for name in files})
-        manifest = manifests.read(text) or {}
+        write_stamps(self._stamps(stage, key), {name: stamp(target / name) for name in manifest["files"]})
         artifact = Artifact(self, stage, key, manifest["digest"], manifest)
         self._publish_files(artifact)
         return artifact

@@ -9,7 +9,10 @@ import storage.demo.dataset
 from flows.config import Config, make_config
 from flows.planning import plan
 from flows.rebuild import rebuild
+from storage.artifacts import Store
+from storage.copying import copy_store
 from storage.demo.dataset import DemoSettings
+from storage.object_store import open_store
 from tests.small_run import SETTINGS, small_settings
 from tests.storage.test_remote_data import upload
 
@@ -48,3 +51,8 @@ def test_what_one_machine_made_another_keeps_and_goes_on_from(
     folder = rebuild(make_config(small_settings(tmp_path), [OWN_DATA]))
     made = {label: (a.key, a.digest) for label, a in folder.artifacts.items() if label != "report"}
     assert made == {label: (first.artifacts[label].key, first.artifacts[label].digest) for label in made}
+
+    # and so does copying the store to an address
+    moved = config("four", f"store={config('four').store}-moved")
+    copy_store(Store(tmp_path / "store"), open_store(moved.store, moved.workspace))
+    assert {line.verdict for line in plan(moved)} == {"kept"}
