@@ -128,6 +128,13 @@ def made_up(config: Config) -> Scan:
     return Scan(tuple(found), (), digests, "")
 
 
+def config_of(folder: Path, shards: int, workers: int) -> Config:
+    """Settings of a run with so many shards and tasks at once, all of it in a folder."""
+    train = shards * 2 // 5  # as configs/mars.yaml divides them
+    data = {"root": str(folder / "data"), "train_shards": train, "test_shards": shards - train}
+    return make_config(SMALLEST | {"name": "scaling", "store": str(folder / "store"), "workers": workers, "data": data})
+
+
 def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
     """Run the scheduling; what it took."""
     store = Store(Path(config.store))
@@ -191,16 +198,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.getLogger("prefect").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="csip-scaling-"))
-    train = given.shards * 2 // 5  # as configs/mars.yaml divides them
-    config = make_config(
-        SMALLEST
-        | {
-            "name": "scaling",
-            "store": str(folder / "store"),
-            "workers": given.workers,
-            "data": {"root": str(folder / "data"), "train_shards": train, "test_shards": given.shards - train},
-        }
-    )
+    config = config_of(folder, given.shards, given.workers)
     os.environ.pop("PREFECT_API_URL", None)
     settings = ServerSettings(port=4500, home=folder / "prefect")
     api = ensure_server(settings)
