@@ -64,14 +64,13 @@ def rebuild(
             result = bring_up_to_date(
                 settings, until.value, [str(stage) for stage in force], None if begin == WHAT_CHANGED else begin.value
             )
-    except CsipError as error:
-        told = without_secrets(str(error))
+    except Exception as error:
+        ours, told = isinstance(error, CsipError), without_secrets(str(error))
+        if can_pass(error):
+            told = told if ours else f"{type(error).__name__}: {told}\n  to do: nothing, another try may mend it"
+            return Crashed(message=told)
+        if not ours:
+            raise
         log.error("%s", told)
         return Failed(message=told)
-    except Exception as error:
-        if not can_pass(error):
-            raise
-        return Crashed(
-            message=f"{type(error).__name__}: {without_secrets(str(error))}\n  to do: nothing, another try may mend it"
-        )
     return Completed(message=result.told)

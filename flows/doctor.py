@@ -15,10 +15,7 @@ from flows.pipeline import STAGES, check_weights
 from flows.server import healthy
 from storage.data_files import DataFiles
 from storage.errors import CsipError, EnvironmentProblem
-from storage.object_store import open_store
-
-PROBES = "probes"
-"""Folder of the store for what is written only to see whether it can be."""
+from storage.object_store import PROBES, open_store
 
 FINE = "yes"
 

@@ -30,7 +30,7 @@ from flows.steps import Step
 from flows.stopping import REQUEST
 from flows.telling import Told
 from storage.artifacts import Artifact, ArtifactFile, Store
-from storage.errors import DamagedError
+from storage.errors import CsipError, DamagedError
 from storage.object_store import open_store
 from storage.trainings import kept_states
 
@@ -113,6 +113,8 @@ class StepKey(CachePolicy):
 
 def can_pass(error: object) -> bool:
     """Whether another try may mend it (a full GPU, a lost connection); never bad input."""
+    if isinstance(error, CsipError):
+        return error.passing
     return isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ == "OutOfMemoryError"
 
 

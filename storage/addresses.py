@@ -117,6 +117,10 @@ def _options(address: str) -> dict[str, Any]:
     return options
 
 
+PASSING = ("Connect", "Timeout", "Disconnected", "IncompleteRead", "SlowDown", "ServiceUnavailable")
+"""In the names of exceptions of services and their libraries: botocore, aiohttp, gcsfs."""
+
+
 @contextmanager
 def told(kind: type[CsipError], what: str, where: str) -> Iterator[None]:
     """Errors of a network and of a service as errors of ours; of what is not there, as Python's.
@@ -131,8 +135,12 @@ def told(kind: type[CsipError], what: str, where: str) -> Iterator[None]:
     except (CsipError, FileNotFoundError, FileExistsError):
         raise
     except Exception as error:  # each service has its own exceptions
-        raise kind(
+        ours = kind(
             f"{what}: {type(error).__name__}: {without_secrets(str(error))}",
             where=where,
             fix="check the address, the network and your credentials, and run again; finished artifacts are kept",
-        ) from error
+        )
+        ours.passing = isinstance(error, ConnectionError | TimeoutError) or any(
+            word in type(error).__name__ for word in PASSING
+        )
+        raise ours from error

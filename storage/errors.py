@@ -20,7 +20,12 @@ class CsipError(Exception):
         what: what happened, one sentence.
         where: the file, tracklet or setting concerned.
         fix: what to do about it.
+
+    Attributes:
+        passing: another try may mend it, without anybody doing anything: a network or a service that failed.
     """
+
+    passing = False
 
     def __init__(self, what: str, *, where: object | None = None, fix: str | None = None) -> None:
         super().__init__(what, where, fix)

@@ -44,9 +44,11 @@ def leased(files: AbstractFileSystem, path: str, purpose: str, seconds: float = 
     finally:
         over.set()
         renewing.join()
-        if _token(_read(files, path)) == token:
-            with suppress(FileNotFoundError):
+        try:
+            if _token(_read(files, path)) == token:
                 files.rm_file(path)
+        except Exception as error:  # whatever a network may raise: nobody renews it any more, and so it ends
+            log.debug("the lease %s could not be given back: %s", path, error)
 
 
 def is_leased(files: AbstractFileSystem, path: str, seconds: float = SECONDS) -> bool:

@@ -5,6 +5,7 @@
     <address>/leases/<stage>.<key>.json                  who makes it
     <address>/trainings/<stage>/<lineage>/               states of trainings, see storage.remote_states
     <address>/runs/<run>.json
+    <address>/probes/                                    gone as soon as they are written
 
 Nothing is renamed there, and no object is written twice with other bytes: files lie under the digest of what they are
 together. A folder on this machine holds what is being made and copies of what steps read, each compared with the
@@ -15,7 +16,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from storage.remote_states import RemoteStates
 from storage.small_files import SmallFiles
 
 BLOCK = 1 << 22  # bytes
+PROBES = "probes"
+"""Folder for what is written only to see whether it can be."""
 UPLOADS = 16
 """Files at once: an index of many shards is many small files, and each is a wait for the service."""
 
@@ -57,6 +60,17 @@ class ObjectStore(RemoteStates, Store):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return opened_here, (type(self), (self.address, self.anywhere.parent, self.lease_seconds))
+
+    def prepare(self) -> None:
+        """Make sure that the address and the workspace can be written.
+
+        Raises:
+            StoreError: one of them cannot.
+        """
+        super().prepare()
+        probe = f"{PROBES}/{uuid.uuid4().hex}"
+        self.put_text(probe, "")
+        self.remove(probe)
 
     def examine(self, stage: str, key: str) -> tuple[Artifact | None, list[str]]:
         """The published artifact, if there is one, and what is wrong with it, file by file; compares sizes."""
@@ -168,7 +182,11 @@ class ObjectStore(RemoteStates, Store):
     @contextmanager
     def lock(self, stage: str, key: str, purpose: str = "") -> Iterator[None]:
         """Hold the key's lease; waits for another holder, and says for whom. A holder that dies loses it."""
-        with leased(self.files, self._lease(stage, key), purpose or f"{stage} {key}", self.lease_seconds):
+        with ExitStack() as held:
+            with self._writing():
+                held.enter_context(
+                    leased(self.files, self._lease(stage, key), purpose or f"{stage} {key}", self.lease_seconds)
+                )
             yield
 
     def is_locked(self, stage: str, key: str) -> bool:
@@ -191,7 +209,7 @@ class ObjectStore(RemoteStates, Store):
             self._make_folder(self._file(artifact, name))
             self.files.put_file(str(folder / name), self._file(artifact, name))
 
-        with self._told(), ThreadPoolExecutor(UPLOADS) as threads:
+        with self._writing(), ThreadPoolExecutor(UPLOADS) as threads:
             for _ in threads.map(upload, artifact.manifest["files"]):
                 pass  # an error of one is raised here
             manifest = self._at("artifacts", artifact.stage, artifact.key, MANIFEST)

@@ -1,7 +1,7 @@
 """Small files of a store at an address that fsspec understands, and the errors that may come of it."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from storage.addresses import opened, told
 from storage.artifact_stamps import Listing
@@ -50,7 +50,7 @@ class RemoteFiles:
 
     def put_text(self, name: str, text: str) -> None:
         """Write a small file of the store, in place of what was there."""
-        with self._told():
+        with self._writing():
             self._make_folder(self._at(name))
             self.files.pipe_file(self._at(name), text.encode())
 
@@ -66,6 +66,19 @@ class RemoteFiles:
         """Only local files need folders; on an object store making one could mean making a bucket."""
         if "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,)):
             self.files.makedirs(self.files._parent(path), exist_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """As `_told`; who writes needs nothing to be there but the place itself."""
+        try:
+            with self._told():
+                yield
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the store's place is not there: {error}",
+                where=self.address,
+                fix="make the bucket, or name another place with --set store=ADDRESS",
+            ) from error
 
     def _told(self) -> AbstractContextManager[None]:
         """Errors of a network and of a service as errors of the store."""

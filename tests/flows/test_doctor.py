@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.config import Config, make_config
-from flows.doctor import FINE, PROBES, Machine, differences, machines_of
+from flows.doctor import FINE, Machine, differences, machines_of
+from storage.object_store import PROBES
 from tests.small_run import small_settings
 
 FOUND = Machine("one", {"csip": "c0de", "torch": "2.15.0"}, (), 2, 24.0, 50.0, FINE, FINE, FINE, FINE)
@@ -35,7 +36,7 @@ def test_a_machine_that_has_everything_has_no_problems_and_leaves_nothing_in_the
     ("overrides", "problem"),
     [
         (["data.demo=null", "data.root=nowhere"], "data: the raw data cannot be seen from here"),
-        (["encoder.weights=nowhere.safetensors"], "weights: "),
+        (["extraction.estimator.weights=nowhere.pth"], "weights: "),
         (["store=taken/store"], "store: "),
     ],
 )

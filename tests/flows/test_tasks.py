@@ -11,12 +11,13 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
+from torch import OutOfMemoryError
 
 from flows.orders import Order
 from flows.steps import Step
-from flows.tasks import build_step, reference_artifact, step_task
+from flows.tasks import build_step, can_pass, reference_artifact, step_task
 from storage.artifacts import Artifact, Store
-from storage.errors import DataError
+from storage.errors import DataError, StoreError
 
 
 def step(module: str, journal: Path, source: Artifact | None = None, part: str = "", **settings: Any) -> Step:
@@ -95,6 +96,15 @@ def test_a_failed_step_publishes_nothing(api: str, counting_stage: str, tmp_path
         run_in_flow(store, step(counting_stage, journal, fail=True))
     assert lines(journal) == 1, "bad input is not tried again"
     assert store.all() == []
+
+
+def test_what_another_try_may_mend_is_tried_again_and_nothing_else() -> None:
+    lost = StoreError("the network is gone")
+    lost.passing = True
+    assert [can_pass(error) for error in (lost, ConnectionError(), TimeoutError(), OutOfMemoryError())] == [True] * 4
+    assert not any(
+        can_pass(error) for error in (StoreError("no such bucket"), DataError("bad"), ValueError(), OSError())
+    )
 
 
 def test_downstream_keys_follow_content_and_not_history(counting_stage: str, tmp_path: Path) -> None:

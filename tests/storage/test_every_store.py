@@ -1,12 +1,15 @@
 """What every kind of store does alike: a folder, and object stores in which nothing can be renamed."""
 
 import logging
+import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from storage.artifacts import Artifact, Store
@@ -237,3 +240,25 @@ def test_names_with_stars_are_names(store: Store) -> None:
     store.put_text("runs/a.json", "a")
     store.put_text("runs/*.json", "b")
     assert store.read(["runs/*.json", "runs/gone.json"]) == {"runs/*.json": b"b"}
+
+
+def test_a_service_that_cannot_be_reached_may_be_mended_by_another_try_and_one_that_refuses_is_not(
+    s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3_address.removesuffix("/store")
+    with pytest.raises(StoreError, match="make the bucket") as refused:
+        ObjectStore(f"{bucket}-that-nobody-made/store", tmp_path).prepare()
+    assert not refused.value.passing
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that is kept would still know the service
+    try:
+        with pytest.raises(StoreError, match="Connect") as lost:
+            ObjectStore(f"{bucket}-of-a-service-that-is-gone/store", tmp_path).prepare()
+    finally:
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    assert lost.value.passing
+    assert pickle.loads(pickle.dumps(lost.value)).passing  # noqa: S301 - of our own
