@@ -105,7 +105,8 @@ def test_a_state_goes_to_the_address_and_comes_to_a_machine_that_has_an_older_on
     until = time.monotonic() + 20
     with suppress(Stopped), one.sending_states("pretrained", "abc", work):
         old = save(work, (1, 0), b"one epoch")
-        while ("pretrained", "abc") not in one.sent_states() and time.monotonic() < until:
+        name = ("pretrained", "abc")
+        while "manifest.json" not in one.sent_states().get(name, {}) and time.monotonic() < until:
             time.sleep(0.05)
         (sent,) = one.sent_states().values()
         assert sorted(sent) == ["manifest.json", old.name], "while the training goes on"

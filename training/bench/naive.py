@@ -54,6 +54,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
 
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
         frames = sample_frames(data, tracklets, settings.clip_length, rng)
+        rng.random(len(tracklets))  # which clips are mirrored, of which there are none here: the signs come after it
         kept, images = read_clips(data, tracklets, frames, source)
         mine = [tracklets[k] for k in kept]
         return {
