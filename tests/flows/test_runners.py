@@ -123,6 +123,7 @@ def test_processes_make_what_threads_make_although_one_is_killed(api: str, dying
     begun = done(tmp_path / "killed")
     assert [text for text, _, _ in begun].count("text 0") == 2
     assert os.getpid() not in {pid for _, pid, _ in begun}
+    assert max(number for _, _, number in begun) > 1, "a worker keeps what it has loaded for its next task"
 
 
 def test_a_task_run_whose_process_died_is_crashed_in_the_ui(api: str, dying_stage: str, tmp_path: Path) -> None:
@@ -167,6 +168,7 @@ def test_two_nodes_of_a_ray_cluster_make_what_threads_make_although_one_worker_i
     begun = done(tmp_path / "killed")
     assert [text for text, _, _ in begun].count("text 0") == 2
     assert os.getpid() not in {pid for _, pid, _ in begun}
+    assert max(number for _, _, number in begun) > 1, "a worker keeps what it has loaded for its next task"
 
 
 def test_a_worker_with_other_code_refuses_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
