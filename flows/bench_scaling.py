@@ -1,6 +1,6 @@
 """What the run's own process costs where there are very many shards: `make bench-scaling`.
 
-The real scheduling of a run, with nothing left out but the work: a real index, the real walk through the pipeline, real
+The real scheduling of a run, with nothing left out but the work: a real index, plan and walk through the pipeline, real
 tasks on a real Prefect server of its own, artifacts that are really published. The workers are threads that wait for as
 long as a worker elsewhere would compute (`--seconds`), tell progress as it would, and write a small file. So the tasks'
 side of Prefect, which on a cluster the workers pay, is paid here as well.
@@ -28,17 +28,21 @@ from typing import Any
 
 import numpy as np
 from prefect import flow
+from prefect.artifacts import create_table_artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
+from flows import bench_waiting as waiting
 from flows.bench_store import SMALLEST
 from flows.config import Config, make_config
 from flows.pipeline import STAGES, pipeline
-from flows.rebuild import TaskBuilder
+from flows.planning import plan_from
+from flows.rebuild import Result, TaskBuilder
 from flows.runners import Workers
 from flows.scanning import publish_index
 from flows.server import ServerSettings, ensure_server, stop_server
+from flows.showing import show_plan, step_rows
 from flows.steps import Step
 from flows.tasks import reference_artifact
 from flows.telling import RunTold
@@ -46,9 +50,7 @@ from flows.walking import Reached
 from storage.artifacts import Artifact, Store
 from storage.duplicates import EMPTY
 from storage.indexing import Scan, shard_of
-from storage.progress import Progress
 from storage.runs import COMPLETED, RunRecord
-from storage.settings import Settings
 from storage.tracklets import Tracklet
 
 FILES = {
@@ -64,33 +66,7 @@ FILES = {
 }
 """What later stages ask of each stage's artifact."""
 
-MODULE = "flows.bench_scaling"  # also where it is run as a script
-TOLD = 1.0  # seconds between two calls of a worker's progress
 console = Console(highlight=False, width=140)
-
-
-class WaitSettings(Settings):
-    """Of the stage that only waits."""
-
-    seconds: float
-    files: tuple[str, ...]
-
-
-class Inputs:
-    """Takes what any stage takes."""
-
-    def __init__(self, **given: Any) -> None:
-        self.given = given
-
-
-def run(inputs: Inputs, settings: WaitSettings, out_dir: Path, progress: Progress) -> None:
-    """A stage that takes its time and computes nothing."""
-    parts = max(1, math.ceil(settings.seconds / TOLD))
-    for part in range(parts):
-        time.sleep(settings.seconds / parts)
-        progress(part + 1, parts, "waiting")
-    for name in settings.files:
-        (out_dir / name).write_text(f"{out_dir.name}\n")
 
 
 @dataclass
@@ -107,8 +83,14 @@ class Waiting(TaskBuilder):
         """Build steps as any run does, with a stage in their place that waits."""
         if STAGES.index(steps[0].stage) > STAGES.index(self.until):
             raise Reached
-        waiting = WaitSettings(seconds=self.seconds, files=FILES[steps[0].stage])
-        own: dict[str, Any] = {"module": MODULE, "settings": waiting, "places": {}, "weights": dict, "resumes": False}
+        settings = waiting.WaitSettings(seconds=self.seconds, files=FILES[steps[0].stage])
+        own: dict[str, Any] = {
+            "module": waiting.__name__,
+            "settings": settings,
+            "places": {},
+            "weights": dict,
+            "resumes": False,
+        }
         return super().many([replace(step, **own) for step in steps])
 
 
@@ -144,24 +126,31 @@ def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
     console.print(f"index of {config.data.train_shards + config.data.test_shards:,} shards: {clock(start)}")
 
     @flow(name="bench-scaling", persist_result=False)
-    def scheduled() -> tuple[Counter[str], float]:
+    def scheduled() -> tuple[Counter[str], float, float]:
         record = RunRecord(store, "simulated", config.model_dump(mode="json"))
         with record.alive(), RunTold() as told, Workers(config) as workers:
             build = Waiting(store, until, frozenset(), record, workers, told, ("scaling",), seconds=seconds)
             begun = time.perf_counter()
+            lines = plan_from(config, store, {"": index}, {"": None}, until)
+            told.expect(len(lines))
+            show_plan(lines)
+            planned = time.perf_counter()
             with suppress(Reached):
                 pipeline(config, index, build)
-            took = time.perf_counter() - begun
             record.finish(COMPLETED, build.artifacts, build.built)
-        return Counter(artifact.stage for artifact in build.artifacts.values()), took
+            rows = step_rows(Result(build.artifacts, tuple(build.built), record.run, 0.0))
+            create_table_artifact(rows, key="steps")
+        counts = Counter(artifact.stage for artifact in build.artifacts.values())
+        return counts, planned - begun, time.perf_counter() - begun
 
     before = resource.getrusage(resource.RUSAGE_SELF)
-    counts, took = scheduled()
+    counts, planning, took = scheduled()
     after = resource.getrusage(resource.RUSAGE_SELF)
     rounds = {stage: math.ceil(count / parts(stage) / config.workers) * parts(stage) for stage, count in counts.items()}
     ideal = seconds * sum(rounds.values())
     return {
         "tasks": sum(counts.values()),
+        "planning": planning,
         "wall": took,
         "ideal": ideal,
         "overhead": (took - ideal) / took,
@@ -219,7 +208,7 @@ def main() -> None:
     tasks = found["tasks"]
     for row in (
         ("tasks", f"{tasks:,}", f"of {given.seconds:g} s on {given.workers} workers, to the stage {given.until}"),
-        ("run", f"{found['wall']:,.0f} s", f"ideal {found['ideal']:,.0f} s"),
+        ("run", f"{found['wall']:,.0f} s", f"ideal {found['ideal']:,.0f} s; its plan {found['planning']:.1f} s"),
         ("overhead", f"{100 * found['overhead']:.1f} %", f"{tasks / found['wall']:.1f} tasks a second"),
         ("processor", f"{found['cpu']:,.0f} s", f"{1000 * found['cpu'] / tasks:.1f} ms a task"),
         ("memory", f"{found['peak_mb']:,.0f} MB", "peak of the run's process"),

@@ -33,6 +33,9 @@ LARGEST = 300_000
 SHOWN = 2  # tracklets of each kind: best, median, worst
 FRAMES = 8  # of each of these
 ANSWERS = 10  # of a query
+ROWS = 1000
+"""Of the table of steps: as many as a page can show."""
+
 NAMED = 5  # files or tracklets of a finding
 
 
@@ -86,17 +89,27 @@ def steps_told(stage: str, labels: Sequence[str]) -> str:
 
 
 def step_rows(result: "Result") -> list[dict[str, Any]]:
-    """What became of each step, one row each."""
+    """What became of each step, one row each; of very many, one row for all of a stage that ended alike."""
+    built, kept = set(result.built), set(result.artifacts) - set(result.built)
+    if len(result.artifacts) > ROWS:
+        return [row for names, state in ((built, "built"), (kept, "kept")) for row in _stage_rows(result, names, state)]
     return [
         {
             "step": label,
-            "state": "built" if label in result.built else "kept",
+            "state": "built" if label in built else "kept",
             "seconds": artifact.manifest["made"]["seconds"],
             "key": artifact.key,
             "digest": artifact.digest[:12],
         }
         for label, artifact in result.artifacts.items()
     ]
+
+
+def _stage_rows(result: "Result", labels: Container[str], state: str) -> Iterator[dict[str, Any]]:
+    chosen = [artifact for label, artifact in result.artifacts.items() if label in labels]
+    for stage, count in Counter(artifact.stage for artifact in chosen).items():
+        took = sum(artifact.manifest["made"]["seconds"] for artifact in chosen if artifact.stage == stage)
+        yield {"step": f"{stage}: {count:,} parts", "state": state, "seconds": round(took, 1)}
 
 
 def check_rows(check: Mapping[str, Any]) -> list[dict[str, str]]:
