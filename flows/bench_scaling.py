@@ -20,8 +20,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,11 @@ from flows.steps import Step
 from flows.tasks import reference_artifact
 from flows.telling import RunTold
 from flows.walking import Reached
-from storage.artifacts import Artifact, Store
+from storage.addresses import opened
+from storage.artifacts import Artifact
 from storage.duplicates import EMPTY
 from storage.indexing import Scan, shard_of
+from storage.object_store import open_store
 from storage.runs import COMPLETED, RunRecord
 from storage.tracklets import Tracklet
 
@@ -119,7 +121,7 @@ def config_of(folder: Path, shards: int, workers: int) -> Config:
 
 def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
     """Run the scheduling; what it took."""
-    store = Store(Path(config.store))
+    store = open_store(config.store, config.workspace)
     store.prepare()
     start = time.perf_counter()
     index = reference_artifact(store, publish_index(store, config, made_up(config)))
@@ -159,6 +161,48 @@ def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def service(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
+    """An S3 service of this machine: address of a store there, and the requests that are made of it, by their names."""
+    from moto.server import ThreadedMotoServer  # a library of developers
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+    files: Any = opened("s3://scaling")[0]
+    files.mkdir("scaling")
+    asked, ask = Counter[str](), files._call_s3
+
+    async def counting(method: str, *arguments: Any, **named: Any) -> Any:
+        asked[method] += 1
+        return await ask(method, *arguments, **named)
+
+    files._call_s3 = counting
+    try:
+        yield f"s3://scaling/{folder.name}", asked
+    finally:
+        files._call_s3 = ask
+        server.stop()
+
+
+def requests(config: Config, until: str) -> list[tuple[str, str, str]]:
+    """What a run that builds and one that keeps all ask of an S3 service: rows of a table."""
+    rows = []
+    with service(Path(config.store).parent) as (address, asked):
+        there = config.model_copy(update={"store": address})
+        for what in ("built", "kept"):
+            asked.clear()
+            tasks = simulate(there, 0.0, until)["tasks"]
+            shares = ", ".join(f"{name} {count / tasks:.1f}" for name, count in asked.most_common(6))
+            rows.append(
+                (f"{what} on S3", f"{sum(asked.values()) / tasks:.1f} requests a task", f"of {tasks}: {shares}")
+            )
+    return rows
+
+
 def parts(stage: str) -> int:
     """How often a walk hands in tasks of a stage: once for each of two models, or once."""
     return 2 if stage in ("embeddings", "metrics") else 1
@@ -183,6 +227,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=200, help="tasks at once")
     parser.add_argument("--seconds", type=float, default=20.0, help="that a task takes a worker")
     parser.add_argument("--until", default="skeletons", choices=STAGES[1:-1], help="last stage")
+    parser.add_argument("--requests", action="store_true", help="count those of a store on S3 (moto), and time nothing")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     logging.getLogger("prefect").setLevel(logging.ERROR)
@@ -194,6 +239,9 @@ def main() -> None:
     pid = int((settings.home / "server.pid").read_text())
     try:
         with temporary_settings({PREFECT_API_URL: api}):
+            if given.requests:
+                print_rows(requests(config, given.until))
+                return
             used, _ = server_use(pid)
             found = simulate(config, given.seconds, given.until)
             after, peak = server_use(pid)
@@ -204,16 +252,22 @@ def main() -> None:
     if given.json:
         print(json.dumps(found))
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
     tasks = found["tasks"]
-    for row in (
+    rows = [
         ("tasks", f"{tasks:,}", f"of {given.seconds:g} s on {given.workers} workers, to the stage {given.until}"),
         ("run", f"{found['wall']:,.0f} s", f"ideal {found['ideal']:,.0f} s; its plan {found['planning']:.1f} s"),
         ("overhead", f"{100 * found['overhead']:.1f} %", f"{tasks / found['wall']:.1f} tasks a second"),
         ("processor", f"{found['cpu']:,.0f} s", f"{1000 * found['cpu'] / tasks:.1f} ms a task"),
         ("memory", f"{found['peak_mb']:,.0f} MB", "peak of the run's process"),
         ("Prefect server", f"{found['server_cpu']:,.0f} s", f"{found['server_peak_mb']:,.0f} MB at its peak"),
-    ):
+    ]
+    print_rows(rows)
+
+
+def print_rows(rows: Sequence[tuple[str, str, str]]) -> None:
+    """As a table without lines."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
         table.add_row(*row)
     console.print(table)
 

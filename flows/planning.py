@@ -74,17 +74,22 @@ class Planner:
         """Plan steps."""
         if STAGES.index(steps[0].stage) > STAGES.index(self.until):
             raise Reached
-        return [self._plan(step) for step in steps]
+        waits = [sorted({name for source in step.inputs.values() for name in _unmade(source)}) for step in steps]
+        known = [step for step, names in zip(steps, waits, strict=True) if not names]
+        looked = self.store.examine_many([(step.stage, step.key) for step in known])
+        found = {step.key: answer for step, answer in zip(known, looked, strict=True)}
+        return [
+            self._note(step, "may run", f"depends on what becomes of {listed(names, WAITS_SHOWN)}")
+            if names
+            else self._plan(step, *found[step.key])
+            for step, names in zip(steps, waits, strict=True)
+        ]
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
         """Nothing has been made."""
         return ()
 
-    def _plan(self, step: Step) -> Artifact:
-        waits = sorted({name for source in step.inputs.values() for name in _unmade(source)})
-        if waits:
-            return self._note(step, "may run", f"depends on what becomes of {listed(waits, WAITS_SHOWN)}")
-        found, problems = self.store.examine(step.stage, step.key)
+    def _plan(self, step: Step, found: Artifact | None, problems: Sequence[str]) -> Artifact:
         if problems:
             return self._note(step, "will run", damaged(problems))
         if found and step.stage in self.refresh:

@@ -30,7 +30,7 @@ from flows.showing import metric_rows as metric_rows  # the command line prints 
 from flows.showing import show, show_plan
 from flows.steps import Step
 from flows.stopping import stoppable
-from flows.tasks import PLAIN_JSON, reference_artifact, step_task, tag
+from flows.tasks import PLAIN_JSON, reference_artifact, reference_artifacts, step_task, tag
 from flows.telling import RunTold, Told, quietly
 from flows.walking import Reached, of_splits, walk
 from storage.artifacts import Artifact, Store
@@ -111,9 +111,10 @@ class TaskBuilder:
         )
         states = self.workers.states(build, [Order(step, self.store) for step in steps], self.told.finished)
         # what this run made is noted even if something beside it failed
-        for step, state in zip(steps, states, strict=True):
-            if state.is_completed():
-                self.note(step.label, reference_artifact(self.store, state.result()))
+        done = [(step.label, state.result()) for step, state in zip(steps, states, strict=True) if state.is_completed()]
+        artifacts = reference_artifacts(self.store, [reference for _, reference in done])
+        for (label, _), artifact in zip(done, artifacts, strict=True):
+            self.note(label, artifact)
         for state in states:
             state.result()
         return [self.artifacts[step.label] for step in steps]

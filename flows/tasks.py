@@ -8,7 +8,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,11 +220,23 @@ def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:
     Raises:
         DamagedError: it vanished since.
     """
-    found = store.find(reference["stage"], reference["key"])
-    if found is None:
-        raise DamagedError(
-            "an artifact vanished while the run was using it",
-            where=store.path(reference["stage"], reference["key"]),
-            fix="run again: what is missing is made anew",
-        )
-    return found
+    return reference_artifacts(store, [reference])[0]
+
+
+def reference_artifacts(store: Store, references: Sequence[Mapping[str, str]]) -> list[Artifact]:
+    """The artifacts that the results of tasks refer to.
+
+    Raises:
+        DamagedError: one vanished since.
+    """
+    names = [(reference["stage"], reference["key"]) for reference in references]
+    artifacts = []
+    for name, (found, problems) in zip(names, store.examine_many(names), strict=True):
+        if found is None or problems:
+            raise DamagedError(
+                "an artifact vanished while the run was using it",
+                where=store.path(*name),
+                fix="run again: what is missing is made anew",
+            )
+        artifacts.append(found)
+    return artifacts

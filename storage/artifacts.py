@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
@@ -109,6 +109,10 @@ class Store(SmallFiles):
         if not problems and stamps != remembered:
             write_stamps(self._stamps(stage, key), stamps)
         return artifact, problems
+
+    def examine_many(self, names: Sequence[tuple[str, str]]) -> list[tuple[Artifact | None, list[str]]]:
+        """What `examine` says of each stage and key."""
+        return [self.examine(*name) for name in names]
 
     def all(self, stage: str | None = None) -> list[Artifact]:
         """Every artifact that is not visibly damaged, oldest first."""

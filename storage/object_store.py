@@ -14,7 +14,7 @@ manifest when it arrives.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -33,6 +33,8 @@ from storage.small_files import SmallFiles
 BLOCK = 1 << 22  # bytes
 PROBES = "probes"
 """Folder for what is written only to see whether it can be."""
+LOOKS = 32
+"""Artifacts that are looked for at once: each is a wait for the service, and a run has thousands."""
 UPLOADS = 16
 """Files at once: an index of many shards is many small files, and each is a wait for the service."""
 
@@ -75,6 +77,11 @@ class ObjectStore(RemoteStates, Store):
     def examine(self, stage: str, key: str) -> tuple[Artifact | None, list[str]]:
         """The published artifact, if there is one, and what is wrong with it, file by file; compares sizes."""
         return self._compare(stage, key, self.listing(f"artifacts/{stage}/{key}"))
+
+    def examine_many(self, names: Sequence[tuple[str, str]]) -> list[tuple[Artifact | None, list[str]]]:
+        """What `examine` says of each stage and key; many at once."""
+        with ThreadPoolExecutor(LOOKS) as threads:
+            return list(threads.map(lambda name: self.examine(*name), names))
 
     def names(self, stage: str | None = None) -> list[tuple[str, str]]:
         """Stage and key of all that has a manifest, sound or not; sorted."""
