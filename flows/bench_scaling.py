@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
@@ -231,6 +232,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     logging.getLogger("prefect").setLevel(logging.ERROR)
+    lines = logging.getLogger("csip")  # they go to the server, as those of any run
+    lines.setLevel(logging.INFO)
+    lines.addHandler(APILogHandler())
+    lines.propagate = False
     folder = Path(tempfile.mkdtemp(prefix="csip-scaling-"))
     config = config_of(folder, given.shards, given.workers)
     os.environ.pop("PREFECT_API_URL", None)

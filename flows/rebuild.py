@@ -31,7 +31,7 @@ from flows.showing import show, show_plan
 from flows.steps import Step
 from flows.stopping import stoppable
 from flows.tasks import PLAIN_JSON, reference_artifact, reference_artifacts, step_task, tag
-from flows.telling import RunTold, Told, quietly
+from flows.telling import RunTold, Told, pace, quietly
 from flows.walking import Reached, of_splits, walk
 from storage.artifacts import Artifact, Store
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
@@ -107,7 +107,12 @@ class TaskBuilder:
         # where the walk begins again because of damage, nothing is forced a second time
         refresh = steps[0].stage in self.refresh and not all(step.label in self.built for step in steps)
         build: Task[..., dict[str, str]] = step_task(
-            self.store, steps[0].stage, run=self.record.run, refresh=refresh, tags=self.tags
+            self.store,
+            steps[0].stage,
+            run=self.record.run,
+            refresh=refresh,
+            tags=self.tags,
+            every=pace(self.workers.places),
         )
         states = self.workers.states(build, [Order(step, self.store) for step in steps], self.told.finished)
         # what this run made is noted even if something beside it failed

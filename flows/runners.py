@@ -60,6 +60,15 @@ class Workers:
         self.runner = None
         self.open.__exit__(*error)
 
+    @property
+    def places(self) -> int:
+        """How many tasks are done at once: of a Ray cluster as it is now."""
+        if not self.ray:
+            return self.config.workers
+        import ray
+
+        return max(1, round(ray.cluster_resources().get("CPU", 1.0) / max(self.config.runner.cpus, 0.1)))
+
     def states(
         self, build: Task[..., Any], orders: Sequence[Order], done: Callable[[str], None] | None = None
     ) -> list[State[Any]]:

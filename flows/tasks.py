@@ -28,7 +28,7 @@ from flows.log_fields import lines_of
 from flows.orders import Order
 from flows.steps import Step
 from flows.stopping import REQUEST
-from flows.telling import Told
+from flows.telling import LOG_SECONDS, Told
 from storage.artifacts import Artifact, ArtifactFile, Store
 from storage.errors import CsipError, DamagedError
 from storage.object_store import open_store
@@ -123,7 +123,13 @@ def _retried(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
 
 
 def step_task(
-    store: Store, stage: str, *, run: str = "", refresh: bool = False, tags: Collection[str] = ()
+    store: Store,
+    stage: str,
+    *,
+    run: str = "",
+    refresh: bool = False,
+    tags: Collection[str] = (),
+    every: float = LOG_SECONDS,
 ) -> Task[..., dict[str, str]]:
     """The Prefect task that builds a stage's steps into `store` for a run.
 
@@ -133,12 +139,13 @@ def step_task(
         run: id of the run, for the manifests.
         refresh: build even what is there.
         tags: shown with the task runs besides those of each step; no concurrency limits follow from them.
+        every: seconds between two lines about a step.
     """
 
     @told_first
     def build(order: Order, label: str) -> dict[str, str]:
         order.arrive()
-        artifact = build_step(order.store, order.step, run=run, refresh=refresh)
+        artifact = build_step(order.store, order.step, run=run, refresh=refresh, every=every)
         return {"stage": artifact.stage, "key": artifact.key}
 
     return task(
@@ -165,7 +172,9 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False) -> Artifact:
+def build_step(
+    store: Store, step: Step, *, run: str = "", refresh: bool = False, every: float = LOG_SECONDS
+) -> Artifact:
     """Build one step, or take the artifact that another process has published meanwhile.
 
     Raises:
@@ -185,7 +194,7 @@ def build_step(store: Store, step: Step, *, run: str = "", refresh: bool = False
         with store.staging(step.stage, step.key, resume=step.resumes) as folder:
             states = kept_states(store, step.stage, step.lineage, folder) if step.resumes else nullcontext()
             gpus = getattr(step.places.get("trainer"), "devices", 1)
-            with states, REQUEST.on_sigterm(), gpu_slot(step.stage, gpus), Told(step.label) as progress:
+            with states, REQUEST.on_sigterm(), gpu_slot(step.stage, gpus), Told(step.label, every) as progress:
                 module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
             seconds = time.monotonic() - start
             artifact = store.publish(folder, step.stage, step.key, step.record, seconds, device(), run)

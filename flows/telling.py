@@ -18,6 +18,13 @@ bars.propagate = False  # for whoever draws bars: no child of csip, whose settin
 bars.setLevel(logging.INFO)
 
 LOG_SECONDS, BAR_SECONDS, RUN_SECONDS = 5.0, 0.2, 1.0
+UPDATES = 5
+"""A second, of all tasks together: a server on SQLite takes 40 ms for a new bar and 8 to move it (docs/scaling.md)."""
+
+
+def pace(tasks: int) -> float:
+    """Seconds between two lines of a task, where so many are done at once."""
+    return max(LOG_SECONDS, tasks / UPDATES)
 
 
 class UiBar:
@@ -87,10 +94,14 @@ class Told:
 
     Lines of the log carry `progress` set to True; records of `csip-bars` hold (label, done, total, message), and done
     is None at the end.
+
+    Args:
+        label: of the step.
+        every: so many seconds a line, and a movement of the bar in the UI.
     """
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, every: float = LOG_SECONDS) -> None:
+        self.label, self.every = label, every
         self.start = self.logged = time.monotonic()
         self.drawn = 0.0
         self.bar: UiBar | None = None
@@ -112,7 +123,7 @@ class Told:
         if now - self.drawn >= BAR_SECONDS:
             self.drawn = now
             self._draw(done, total, message)
-        if now - self.logged < LOG_SECONDS:
+        if now - self.logged < self.every:
             return
         self.logged = now
         left = (now - self.start) / max(done, 1) * (total - done)

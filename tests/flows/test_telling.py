@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flows import telling
 from flows.progress_bar import StepBars
-from flows.telling import RunTold, Told, bars
+from flows.telling import RunTold, Told, bars, pace
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +72,7 @@ def test_a_server_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.Monke
         raise ConnectionError
 
     monkeypatch.setattr(telling, "create_progress_artifact", refused)
-    monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
-    with Told("visual") as progress:
+    with Told("visual", every=0.0) as progress:
         progress(1, 2)
 
 
@@ -84,13 +83,16 @@ def shown(run: str) -> list[tuple[str | None, Any, str | None]]:
     return [(bar.key, bar.data, bar.description) for bar in found]
 
 
-def test_the_bar_of_a_step_moves_in_the_ui_while_it_runs(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
+def test_the_more_tasks_are_done_at_once_the_more_rarely_each_tells_of_itself() -> None:
+    assert [pace(tasks) for tasks in (1, 25, 200, 1000)] == [5.0, 5.0, 40.0, 200.0]
+
+
+def test_the_bar_of_a_step_moves_in_the_ui_while_it_runs(api: str) -> None:
     seen = []
 
     @task(cache_policy=NO_CACHE, persist_result=False)
     def long() -> None:
-        with Told("visual") as progress:
+        with Told("visual", every=0.0) as progress:
             for done in range(1, 5):
                 progress(done, 5, f"epoch {done}/5")
                 seen.extend(shown(runtime.flow_run.id))
