@@ -19,7 +19,7 @@ bars.setLevel(logging.INFO)
 
 LOG_SECONDS, BAR_SECONDS, RUN_SECONDS = 5.0, 0.2, 1.0
 UPDATES = 5
-"""A second, of all tasks together: a server on SQLite takes 40 ms for a new bar and 8 to move it (docs/scaling.md)."""
+"""A second, of all tasks together: for a new bar, a server on SQLite takes some 45 ms (docs/scaling.md)."""
 
 
 def pace(tasks: int) -> float:

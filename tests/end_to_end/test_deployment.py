@@ -83,6 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Iterator[Pl
             "PREFECT_API_URL": api_url,
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": "reschedule",
             "PREFECT_LOGGING_TO_API_ENABLED": "true",
             "PYTHONPATH": str(ROOT),
         },
@@ -195,14 +196,23 @@ def test_a_killed_run_goes_on_by_itself(client: SyncPrefectClient, place: Place)
     assert made.items() <= {path: path.stat().st_mtime_ns for path in made}.items()
     states = [state.name for state in client.read_flow_run_states(run.id)]
     assert states[states.index("Crashed") :][:2] == ["Crashed", "AwaitingRetry"]
-    digests = [
-        sorted(
-            json.loads(path.read_text())["digest"]
-            for path in (place.folder / store).glob("artifacts/*/*/manifest.json")
-        )
-        for store in ("store", "other")
-    ]
-    assert digests[0] == digests[1]
+    assert digests(place.folder / "store") == digests(place.folder / "other")
+
+
+def test_a_preempted_run_is_scheduled_again_and_goes_on(client: SyncPrefectClient, place: Place) -> None:
+    run = start(client, overrides=["store=third"])
+    finished = place.folder / "third/artifacts/quality"
+    running = wait(client, run, lambda run: finished.is_dir() and any(finished.glob("*/manifest.json")))
+    made = {path: path.stat().st_mtime_ns for path in (place.folder / "third/artifacts").glob("*/*/manifest.json")}
+    os.kill(int(running.infrastructure_pid.split(":")[-1]), signal.SIGTERM)
+
+    ended = wait(client, run, lambda run: over(run) and run.run_count == 2)
+    assert ended.state.is_completed(), ended.state.message
+    assert made.items() <= {path: path.stat().st_mtime_ns for path in made}.items()
+    states = [state.name for state in client.read_flow_run_states(run.id)]
+    assert "AwaitingRetry" in states
+    assert "Crashed" not in states
+    assert digests(place.folder / "store") == digests(place.folder / "third")
 
 
 def test_a_run_that_falls_silent_is_crashed_and_goes_on(client: SyncPrefectClient, place: Place) -> None:

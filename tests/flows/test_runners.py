@@ -126,6 +126,7 @@ def test_processes_make_what_threads_make_although_one_is_killed(api: str, dying
     assert max(number for _, _, number in begun) > 1, "a worker keeps what it has loaded for its next task"
 
 
+@pytest.mark.slow
 def test_a_task_run_whose_process_died_is_crashed_in_the_ui(api: str, dying_stage: str, tmp_path: Path) -> None:
     made(config_of(tmp_path, "processes"), dying_stage, tmp_path / "killed", deaths=1, seconds=3)
 
@@ -137,6 +138,7 @@ def test_a_task_run_whose_process_died_is_crashed_in_the_ui(api: str, dying_stag
     assert "Running" not in names
 
 
+@pytest.mark.slow
 def test_what_kills_every_process_ends_the_run_with_its_name(api: str, dying_stage: str, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="died 4 times") as caught:
         made(config_of(tmp_path, "processes"), dying_stage, tmp_path / "killed", deaths=100)
