@@ -1,8 +1,9 @@
 """Digests of the code that a stage can reach inside our own packages, a function or class at a time."""
 
+from functools import lru_cache
 from pathlib import Path
 
-from flows.reach import ROOT, reach
+from flows.reach import ROOT, Reach, reach
 
 
 def code_digests(module: str, root: Path = ROOT) -> dict[str, str]:
@@ -13,7 +14,13 @@ def code_digests(module: str, root: Path = ROOT) -> dict[str, str]:
     Args:
         module: dotted name; its `run` and `Inputs` are where a stage begins. Without them, everything in it counts.
         root: the folder that our packages lie in.
+
+    Returns:
+        Not to be changed: thousands of steps share it.
     """
-    return {
-        f"{name}.{part}" if part else name: digest for (name, part), digest in sorted(reach(module, root).units.items())
-    }
+    return _digests(reach(module, root))
+
+
+@lru_cache(maxsize=64)
+def _digests(reached: Reach) -> dict[str, str]:
+    return {f"{name}.{part}" if part else name: digest for (name, part), digest in sorted(reached.units.items())}

@@ -1,11 +1,11 @@
 """Versions of third-party libraries that can change results: those that a stage imports, and no others."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.reach import ROOT, reach
+from flows.reach import ROOT, Reach, reach
 
 Pins = Mapping[str, str | None]
 """Library -> the version that it counts as, whatever is installed; None leaves it out."""
@@ -53,9 +53,14 @@ def library_versions(module: str, root: Path = ROOT, counted_as: Pins | None = N
 
 
 def installed_versions(module: str, root: Path = ROOT) -> dict[str, str]:
-    """Library -> version as installed, for those that a stage's module reaches."""
+    """Library -> version as installed, for those that a stage's module reaches; not to be changed."""
+    return _versions(reach(module, root))
+
+
+@lru_cache(maxsize=64)
+def _versions(whole: Reach) -> dict[str, str]:
     reached: set[str] = set()
-    waiting = list(reach(module, root).libraries)
+    waiting = list(whole.libraries)
     while waiting:
         name = waiting.pop()
         if name not in reached:

@@ -24,7 +24,12 @@ class Order:
     Args:
         step: to build.
         store: to build it into.
+
+    Attributes:
+        interrupted: whether its worker is told to stop by SIGINT, as those of Ray are.
     """
+
+    interrupted = False
 
     def __init__(self, step: Step, store: Store) -> None:
         self.step, self.store, self.label = step, store, step.label

@@ -14,7 +14,7 @@ import extraction.extract
 from flows.config import Config
 from flows.run_told import run_told
 from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
-from flows.steps import Step
+from flows.steps import AskedOnce, Step
 from storage.addresses import seen_once
 from storage.artifacts import Artifact
 from storage.indexing import BOTH, PARTS, shard_names, shard_sizes
@@ -87,7 +87,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     shared = partial(Step, versions=config.versions, group="" if BOTH in shard_sizes(config.data) else group)
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time
-    pose_weights = partial(extraction.extract.weight_files, config.extraction)
+    pose_weights = AskedOnce(partial(extraction.extract.weight_files, config.extraction))
     if config.data.skeletons:
         files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
         making = [
@@ -122,7 +122,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     )
 
     # the visual encoder: pretrained weights, or a small one trained on the training identities
-    encoder_weights = partial(encoder_files, config.encoder)
+    encoder_weights = AskedOnce(partial(encoder_files, config.encoder))
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(

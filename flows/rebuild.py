@@ -214,7 +214,7 @@ def bring_up_to_date(config: Config, until: str, force: Sequence[str], begin: st
     check_weights(config, until)
     refresh = frozenset(force) | frozenset(STAGES[STAGES.index(begin) :] if begin else ())
     record = RunRecord(store, str(runtime.flow_run.id), config.model_dump(mode="json"))
-    with record.alive(), RunTold() as told, Workers(config) as workers, stoppable(record):
+    with record.alive(), RunTold() as told, Workers(config) as workers, stoppable(record, workers.stop):
         make_demo(config, return_state=True).result()
         build = TaskBuilder(store, until, refresh, record, workers, told, (data_name(config.data),))
         whole = _build_all(config, store, build)

@@ -51,6 +51,7 @@ class Workers:
         self.ahead = AHEAD_ON_RAY if self.ray else AHEAD * config.workers
         self.open = ExitStack()
         self.runner: TaskRunner[Any] | None = None
+        self.handed: list[PrefectFuture[Any]] = []
 
     def __enter__(self) -> Self:
         self.runner = self.open.enter_context(task_runner(self.config))
@@ -84,6 +85,7 @@ class Workers:
         """
         states: dict[int, State[Any]] = {}
         dead: list[UUID] = []
+        self.handed = []
         for again in range(LOST + 1):
             futures = self._submit(build, {n: order for n, order in enumerate(orders) if n not in states}, done)
             lost = []
@@ -108,6 +110,21 @@ class Workers:
             fix="see whether the memory was full (fewer `workers`), then run again: what was finished is kept",
         )
 
+    def stop(self, seconds: float) -> None:
+        """Ask the tasks on a Ray cluster to stop, and wait for so long: the end of this process would end them at once.
+
+        Threads and processes of this machine hear of it by themselves.
+        """
+        if not self.ray:
+            return
+        import ray
+
+        handed = [future.wrapped_future for future in self.handed]
+        for task in handed:
+            ray.cancel(task)
+        if handed:
+            ray.wait(handed, num_returns=len(handed), timeout=seconds)
+
     def _submit(
         self, build: Task[..., Any], orders: Mapping[int, Order], done: Callable[[str], None] | None
     ) -> dict[int, PrefectFuture[Any]]:
@@ -117,8 +134,10 @@ class Workers:
         futures: dict[int, PrefectFuture[Any]] = {}
         for number, order in orders.items():
             free.acquire()
+            order.interrupted = self.ray
             with self._asked(order.step.stage):
                 future = self.runner.submit(build, {"order": order, "label": order.label})
+            self.handed.append(future)
             future.add_done_callback(lambda _, label=order.label: (free.release(), done(label) if done else None))
             futures[number] = future
         return futures

@@ -20,6 +20,28 @@ Sources = Source | Sequence[Source] | Mapping[str, Source] | None
 KEY_LENGTH = 24
 
 
+class AskedOnce:
+    """A function without arguments that is asked once for all steps that share it; a worker asks for itself.
+
+    Args:
+        ask: the function; what is sent to a worker.
+    """
+
+    def __init__(self, ask: Callable[[], Mapping[str, Path]]) -> None:
+        self.ask = ask
+
+    def __call__(self) -> Mapping[str, Path]:
+        return self.answer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.ask,)
+
+    @cached_property
+    def answer(self) -> Mapping[str, Path]:
+        """What it said."""
+        return self.ask()
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage on given inputs.

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,8 +28,13 @@ REQUEST = Request()
 
 
 @contextmanager
-def stoppable(record: RunRecord) -> Iterator[None]:
-    """Within a flow run and its task runner: on SIGTERM, ask all steps of this process and its children to stop."""
+def stoppable(record: RunRecord, stop: Callable[[float], None] = lambda _: None) -> Iterator[None]:
+    """Within a flow run and its task runner: on SIGTERM, ask all steps of this process and its children to stop.
+
+    Args:
+        record: of the run.
+        stop: asks those elsewhere, and waits for them for at most so many seconds.
+    """
     from prefect.exceptions import TerminationSignal
 
     try:
@@ -43,6 +48,7 @@ def stoppable(record: RunRecord) -> Iterator[None]:
         ending.start()
         for child in multiprocessing.active_children():
             child.terminate()
+        stop(GRACE / 2)
         if record.content["status"] == RUNNING:
             record.finish(PREEMPTED, error="SIGTERM")
         raise

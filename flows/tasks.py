@@ -145,7 +145,8 @@ def step_task(
     @told_first
     def build(order: Order, label: str) -> dict[str, str]:
         order.arrive()
-        artifact = build_step(order.store, order.step, run=run, refresh=refresh, every=every)
+        with REQUEST.on_interrupt() if order.interrupted else nullcontext():
+            artifact = build_step(order.store, order.step, run=run, refresh=refresh, every=every)
         return {"stage": artifact.stage, "key": artifact.key}
 
     return task(

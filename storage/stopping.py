@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from storage.errors import CsipError
 
@@ -37,13 +38,25 @@ class Request:
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
         """Meanwhile, SIGTERM asks, in a process that nobody told what else to do with it; from its main thread."""
-        ours = (
-            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        )
+        with self._on(signal.SIGTERM, signal.SIG_DFL):
+            yield
+
+    @contextmanager
+    def on_interrupt(self) -> Iterator[None]:
+        """As `on_sigterm`, for SIGINT; what comes after it is asked nothing any more."""
+        with self._on(signal.SIGINT, signal.default_int_handler):
+            try:
+                yield
+            finally:
+                self.asked = False
+
+    @contextmanager
+    def _on(self, number: signal.Signals, usual: Any) -> Iterator[None]:
+        ours = threading.current_thread() is threading.main_thread() and signal.getsignal(number) == usual
         if ours:
-            signal.signal(signal.SIGTERM, self.ask)
+            signal.signal(number, self.ask)
         try:
             yield
         finally:
             if ours:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(number, usual)

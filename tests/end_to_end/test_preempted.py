@@ -21,6 +21,7 @@ from storage.artifacts import Store
 from storage.object_store import ObjectStore
 from storage.runs import COMPLETED, PREEMPTED, STOPPED, records
 from tests.small_run import small_settings
+from training.states import sound_states
 
 PATIENCE = 120.0  # seconds until the moment for SIGTERM
 QUICK = 29.0  # seconds to the end after it; schedulers leave 30
@@ -144,3 +145,27 @@ def test_shards_in_two_threads_stop_and_the_next_run_goes_on(tmp_path: Path, api
     shards = {line["shard"] for line in lines if line["stage"] == "skeletons"}
     assert shards == {"train-000", "train-001", "test-000", "test-001"}
     assert {line["run"] for line in lines if line["stage"]} == {records(store)[-1]["run"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_pretraining_on_a_ray_cluster_stops_after_its_step_and_threads_go_on(tmp_path: Path, api: str) -> None:
+    config = settings(tmp_path, str(tmp_path / "store"), runner={"kind": "ray"})
+    machine = Machine(tmp_path / "one", api, config)
+    staging = tmp_path / "store/staging/pretrained"
+    with machine.run() as process:
+        wait_for(lambda: list(staging.glob("*/work/state-*.pth")), process)
+        stop(process)
+    store = Store(tmp_path / "store")
+    assert records(store)[-1]["status"] == PREEMPTED
+    (work,) = staging.glob("*/work")
+    (epochs, steps), _ = next(sound_states(work))
+    assert steps or epochs % EVERY, "not only what is saved now and then"
+
+    result = rebuild(make_config(settings(tmp_path, str(tmp_path / "store"))))
+    assert "pretrained" in result.built
+    (speed,) = (tmp_path / "store/trainings/pretrained").glob("*/speed.json")
+    assert json.loads(speed.read_text())["steps"] + 1 <= EPOCHS * 4 - EVERY * 4, "the first steps were not done again"
+    whole = rebuild(make_config(settings(tmp_path, str(tmp_path / "whole"))))
+    names = [label for label in whole.artifacts if label != "report"]
+    assert [result.artifacts[name].digest for name in names] == [whole.artifacts[name].digest for name in names]
