@@ -6,9 +6,11 @@ becomes of tasks whose worker died.
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from threading import Semaphore
 from typing import Any, Self
 from uuid import UUID
@@ -54,7 +56,8 @@ class Workers:
         self.handed: list[PrefectFuture[Any]] = []
 
     def __enter__(self) -> Self:
-        self.runner = self.open.enter_context(task_runner(self.config))
+        with _own_sigterm():
+            self.runner = self.open.enter_context(task_runner(self.config))
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -150,6 +153,17 @@ class Workers:
         # Ray hands in again itself what a dead worker or machine took with it
         wanted = needs(self.config.runner, stage, self.config.trainer.devices)
         return remote_options(**wanted, max_retries=LOST)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What this process does on SIGTERM is as before: Ray would end it as if it had failed."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def task_runner(config: Config) -> AbstractContextManager[TaskRunner[Any]]:
