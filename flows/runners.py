@@ -94,7 +94,7 @@ class Workers:
             lost = []
             for number, future in futures.items():
                 try:
-                    future.wait()
+                    self._wait(future)
                     states[number] = _explained(future.state, orders[number])
                 except BrokenExecutor:  # of processes: the death of one ends them all
                     lost.append(number)
@@ -144,6 +144,14 @@ class Workers:
             future.add_done_callback(lambda _, label=order.label: (free.release(), done(label) if done else None))
             futures[number] = future
         return futures
+
+    def _wait(self, future: PrefectFuture[Any]) -> None:
+        if self.ray:
+            # a signal that arrives within Ray's own code comes out of it as another error, and is lost
+            ready = threading.Event()
+            future.add_done_callback(lambda _: ready.set())
+            ready.wait()
+        future.wait()
 
     def _asked(self, stage: str) -> Any:
         if not self.ray:
