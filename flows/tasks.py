@@ -144,10 +144,7 @@ def step_task(
 
     @told_first
     def build(order: Order, label: str) -> dict[str, str]:
-        order.arrive()
-        with REQUEST.on_interrupt() if order.interrupted else nullcontext():
-            artifact = build_step(order.store, order.step, run=run, refresh=refresh, every=every)
-        return {"stage": artifact.stage, "key": artifact.key}
+        return _fill(order, run=run, refresh=refresh, every=every)
 
     return task(
         build,
@@ -164,6 +161,14 @@ def step_task(
         retry_delay_seconds=10,
         retry_condition_fn=_retried,
     )
+
+
+def _fill(order: Order, **how: Any) -> dict[str, str]:
+    """What the task does; a function of this module, of which Ray sends the name and not a copy with its globals."""
+    order.arrive()
+    with REQUEST.on_interrupt() if order.interrupted else nullcontext():
+        artifact = build_step(order.store, order.step, **how)
+    return {"stage": artifact.stage, "key": artifact.key}
 
 
 def device() -> str:
