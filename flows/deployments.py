@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from flows.config import Config
 from flows.limits import GPU_LIMIT, gpu_limit, store_limit
+from flows.naming import run_tags
 from flows.pipeline import STAGES
 from storage.errors import SettingsError
 
@@ -140,10 +141,9 @@ def deployment(path: Path, config: Config, wishes: Wishes) -> dict[str, Any]:
         environment[GPU_LIMIT] = gpu_limit_of(config, wishes)
         if wishes.kind == "kubernetes":
             variables["gpus"] = wishes.gpus
-    data_set = "generated" if config.data.demo else config.data.layout
     return {
         "name": wishes.name or config.name,
-        "tags": list(dict.fromkeys(["csip", data_set, config.name, *wishes.tags])),
+        "tags": list(dict.fromkeys([*run_tags(config), *wishes.tags])),
         "parameters": {
             "config": seen_from_here(path),
             "overrides": list(wishes.overrides),

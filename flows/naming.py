@@ -16,8 +16,8 @@ def run_name(config: Config) -> str:
 
 
 def run_tags(config: Config) -> tuple[str, ...]:
-    """The configuration's name, the layout of its data, and whose run it is."""
-    return tuple(dict.fromkeys(("csip", config.name, config.data.layout)))
+    """Whose run it is, the kind of its data, and the configuration's name."""
+    return tuple(dict.fromkeys(("csip", "generated" if config.data.demo else config.data.layout, config.name)))
 
 
 def data_name(data: DataSettings) -> str:

@@ -156,6 +156,7 @@ def step_task(
         result_storage=store.anywhere / REFERENCES,
         result_serializer=PLAIN_JSON,
         persist_result=True,
+        cache_result_in_memory=False,  # the store is at hand, and Prefect's cache is not made for threads
         refresh_cache=refresh,
         retries=2,
         retry_delay_seconds=10,

@@ -25,7 +25,6 @@ from flows.automations import silent_run_is_crashed
 from flows.limits import slot, store_limit
 from flows.server import ServerSettings, ensure_server
 from storage.artifacts import Store
-from storage.runs import COMPLETED, PREEMPTED, records
 from tests.small_run import SETTINGS
 
 pytestmark = pytest.mark.slow
@@ -211,7 +210,7 @@ def test_a_preempted_run_goes_on_by_itself(client: SyncPrefectClient, place: Pla
     assert made.items() <= {path: path.stat().st_mtime_ns for path in made}.items()
     states = [state.name for state in client.read_flow_run_states(run.id)]
     assert states[states.index("Crashed") :][:2] == ["Crashed", "AwaitingRetry"]
-    assert [record["status"] for record in records(Store(place.folder / "third"))] == [PREEMPTED, COMPLETED]
+    assert "SIGTERM: steps stop where nothing is lost" in (place.folder / "worker.log").read_text()
     assert digests(place.folder / "store") == digests(place.folder / "third")
 
 

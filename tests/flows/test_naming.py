@@ -18,8 +18,7 @@ CONFIGS = Path("configs")
 def test_a_run_is_named_after_its_configuration_and_its_data_set(file: str, name: str | None) -> None:
     config = load_config(CONFIGS / f"{file}.yaml")
     assert run_name(config) == (name or "prid2011 · PRID2011")
-    assert run_tags(config)[0] == "csip"
-    assert {config.name, config.data.layout} <= set(run_tags(config))
+    assert set(run_tags(config)) == {"csip", file, "generated" if file == "demo" else config.data.layout}
 
 
 @pytest.mark.parametrize("root", ["/data/shop floor", "/data/shop floor/", "s3://bucket/shop floor"])
