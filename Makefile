@@ -66,7 +66,7 @@ bench-evaluation: $(READY)  ## ranking and re-ranking beside the usual ways, and
 bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minutes)
 	@$(BIN)/python -m flows.bench_search --data $(FRAMES)/bbox_test $(BENCH)
 
-bench-scaling: $(READY)  ## the run's own cost at 20,000 shards on 200 waiting workers (20 minutes)
+bench-scaling: $(READY)  ## the run's own cost at 20,000 shards on 200 waiting workers (40 minutes)
 	@$(BIN)/python -m flows.bench_scaling $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
