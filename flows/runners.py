@@ -191,6 +191,9 @@ def _ray_runner(config: Config) -> TaskRunner[Any]:
     # read when Ray is imported
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not config.runner.address:
+        # else Ray listens at all addresses of this machine, whatever it is told; of other systems it is the default
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         from prefect_ray.task_runners import RayTaskRunner
     except ImportError as error:
@@ -202,7 +205,7 @@ def _ray_runner(config: Config) -> TaskRunner[Any]:
     if not config.runner.address:
         cores = max(1, round(config.workers * config.runner.cpus))
         options |= {"num_cpus": cores, "include_dashboard": False}
-        options["_node_ip_address"] = "127.0.0.1"  # else it would be offered at an outer address
+        options["_node_ip_address"] = "127.0.0.1"
     if config.runner.address.startswith("127."):
         options["_node_ip_address"] = config.runner.address.partition(":")[0]
     return RayTaskRunner(address=config.runner.address or "local", init_kwargs=options)

@@ -3,6 +3,8 @@
 import importlib
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,3 +202,27 @@ def test_errors_survive_the_way_from_a_worker(
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own
     assert type(again) is DataError
     assert (str(again), again.where, again.fix, again.problems) == (str(error), error.where, error.fix, error.problems)
+
+
+LISTENING = """
+from pathlib import Path
+from flows.config import make_config
+from flows.runners import task_runner
+
+def listening():
+    lines = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()]
+    return {fields[1] for fields in lines if fields[3] == "0A"}
+
+before = listening()
+with task_runner(make_config({"name": "local", "workers": 1}, ["runner.kind=ray"])):
+    print(*sorted(listening() - before), sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_that_is_started_for_a_run_is_reached_from_this_machine_alone() -> None:
+    command = [sys.executable, "-c", LISTENING]  # in a process of its own: Ray reads where to listen at its import
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    addresses = {line.split(":")[0] for line in told.splitlines() if ":" in line}
+    assert addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}, told
