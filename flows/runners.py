@@ -225,8 +225,10 @@ def _explained(state: State[Any], order: Order) -> State[Any]:
 
 def _tell_dead(task_runs: Sequence[UUID]) -> None:
     """Task runs whose worker died would be running for ever in the UI; those that had not begun are not known there."""
-    for run in task_runs:
-        with get_client(sync_client=True) as client:
+    if not task_runs:
+        return
+    with get_client(sync_client=True) as client:
+        for run in task_runs:
             try:
                 client.set_task_run_state(run, Crashed(message="The worker process died."), force=True)
             except (httpx.HTTPError, PrefectException) as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from storage import manifests
 from storage.artifacts import Artifact, Store
+from storage.contents import total
 from storage.errors import DamagedError
 from storage.manifests import file_digest
 from storage.progress import Progress, silent
@@ -50,24 +51,25 @@ def copy_store(source: Store, target: Store, progress: Progress = silent) -> Cop
     for record in new:  # first: what a run needs is not taken by `csip gc` meanwhile
         target.put_text(f"runs/{record['run']}.json", manifests.written(record))
 
-    sizes = {name: sum(size for size, _ in files.values()) for name, files in source.lying().items()}
-    total, done, copied, moved, kept, damaged = sum(sizes.values()), 0, 0, 0, 0, []
+    sizes = {name: total(files) for name, files in source.lying().items()}
+    whole, done, copied, moved, kept, damaged = sum(sizes.values()), 0, 0, 0, 0, []
     for name, size in sorted(sizes.items()):
-        artifact, _ = source.examine(*name)
         with target.lock(*name):
             if target.find(*name):
                 kept += 1
-            elif artifact and _copy(artifact, target):
+            elif _copy(source.examine(*name)[0], target):
                 copied, moved = copied + 1, moved + size
             else:
                 damaged.append("/".join(name))
         done += size
-        progress(done, total, name[0])
+        progress(done, whole, name[0])
     return Copied(copied, moved, kept, tuple(damaged), len(new))
 
 
-def _copy(artifact: Artifact, target: Store) -> bool:
+def _copy(artifact: Artifact | None, target: Store) -> bool:
     """Copy one artifact; False if it is damaged."""
+    if artifact is None:
+        return False
     stage, key, files = artifact.stage, artifact.key, artifact.manifest["files"]
     with target.staging(stage, key, resume=False) as staged:
         try:

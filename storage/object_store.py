@@ -217,8 +217,7 @@ class ObjectStore(RemoteStates, Store):
             self.files.put_file(str(folder / name), self._file(artifact, name))
 
         with self._writing(), ThreadPoolExecutor(UPLOADS) as threads:
-            for _ in threads.map(upload, artifact.manifest["files"]):
-                pass  # an error of one is raised here
+            list(threads.map(upload, artifact.manifest["files"]))  # an error of one is raised here
             manifest = self._at("artifacts", artifact.stage, artifact.key, MANIFEST)
             self.files.pipe_file(manifest, (folder / MANIFEST).read_bytes())
 
