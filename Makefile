@@ -48,26 +48,26 @@ MHAD ?= ../shared/data/utd-mhad
 PROTOCOL ?= ../shared/data/mars-protocol
 
 bench-extraction: $(READY)  ## extraction against mmpose's own ways (20 minutes; BENCH="--only 2d" for a part)
-	@$(BIN)/python -m flows.bench_extraction --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.extraction --data $(FRAMES) --weights $(WEIGHTS) $(BENCH)
 
 bench-training: $(READY)  ## training: speed, waiting, memory, and stage 1 against the naive way (5 minutes)
-	@$(BIN)/python -m flows.bench_training $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.training $(BENCH)
 
 bench-store: $(READY)  ## what a run costs in which nothing changed, at 1 %, 10 % and 100 % of MARS (10 minutes)
-	@$(BIN)/python -m flows.bench_store --protocol $(PROTOCOL) $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.store --protocol $(PROTOCOL) $(BENCH)
 
 bench-archives: $(READY)  ## reading frames from archives beside loose files (2 minutes)
-	@$(BIN)/python -m flows.bench_archives --data $(FRAMES) $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.archives --data $(FRAMES) $(BENCH)
 
 bench-evaluation: $(READY)  ## ranking and re-ranking beside the usual ways, and a gallery of a million (15 minutes)
-	@$(BIN)/python -m flows.bench_evaluation $(BENCH)
-	@$(BIN)/python -m flows.bench_reranking
+	@$(BIN)/python -m tests.benchmarks.evaluation $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.reranking
 
 bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minutes)
-	@$(BIN)/python -m flows.bench_search --data $(FRAMES)/bbox_test $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.search --data $(FRAMES)/bbox_test $(BENCH)
 
 bench-scaling: $(READY)  ## the run's own cost at 20,000 shards on 200 waiting workers (40 minutes)
-	@$(BIN)/python -m flows.bench_scaling $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.scaling $(BENCH)
 
 experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
 	@$(BIN)/python -m tests.experiments.gait
@@ -77,7 +77,7 @@ experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons al
 	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
-	@$(BIN)/python -m extraction.fit.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
+	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
 
 types: $(READY)  ## mypy (not clean yet)
 	@$(BIN)/mypy storage extraction training evaluation flows

@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from evaluation.breakdown import by_length, camera_pairs
-from evaluation.distances import between, chosen_device, euclidean, given
-from evaluation.embeddings import (
+from evaluation.ranking.breakdown import by_length, camera_pairs
+from evaluation.ranking.distances import between, chosen_device, euclidean, given
+from evaluation.ranking.embeddings import (
     Embeddings,
     GalleryKind,
     of_tracklets,
@@ -22,20 +22,20 @@ from evaluation.embeddings import (
     read_embeddings,
     sampling_of,
 )
-from evaluation.expansion import ExpansionSettings, expand
-from evaluation.gallery_blocks import NOWHERE
-from evaluation.intervals import LEVEL, RESAMPLES, bootstrap
-from evaluation.judging import LEFT_OUT, Protocol
-from evaluation.metrics import PerQuery, Scores, chance, per_query
-from evaluation.oddities import oddities
-from evaluation.ranking import Ranking, rank_gallery
-from evaluation.reranking import RerankSettings, rerank
+from evaluation.ranking.expansion import ExpansionSettings, expand
+from evaluation.ranking.gallery_blocks import NOWHERE
+from evaluation.ranking.intervals import LEVEL, RESAMPLES, bootstrap
+from evaluation.ranking.judgement import LEFT_OUT, Protocol
+from evaluation.ranking.metrics import PerQuery, Scores, chance, per_query
+from evaluation.ranking.oddities import oddities
+from evaluation.ranking.ranks import Ranking, rank_gallery
+from evaluation.ranking.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
 from storage.errors import DataError
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
-from storage.tables import write_table
-from storage.tracklets import DISTRACTOR_PID
+from storage.tables.parquet import write_table
+from storage.tables.tracklets import DISTRACTOR_PID
 
 CURVE = 50  # ranks of the CMC curve
 ROWS_PER_GROUP = 8192

@@ -12,16 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from evaluation import findings
-from evaluation.breakdown_rows import camera_matrices, length_rows, oddities
-from evaluation.check_rows import section
-from evaluation.curves import cmc_curve, loss_curve
-from evaluation.embedding_map import drawn, embedding_map
-from evaluation.embeddings import read_embeddings
-from evaluation.left_out import left_out
-from evaluation.page import template
-from evaluation.published import probe_of, published_results
-from evaluation.ranking_rows import (
+from evaluation.page import findings
+from evaluation.page.breakdown_rows import camera_matrices, length_rows, oddities
+from evaluation.page.check_rows import section
+from evaluation.page.curves import cmc_curve, loss_curve
+from evaluation.page.embedding_map import drawn, embedding_map
+from evaluation.page.html import template
+from evaluation.page.left_out import left_out
+from evaluation.page.published import probe_of, published_results
+from evaluation.page.ranking_rows import (
     against_chance,
     headline,
     intervals_told,
@@ -30,15 +29,16 @@ from evaluation.ranking_rows import (
     score_table,
     verdict,
 )
-from evaluation.run_rows import lineage_rows, setting_rows, version_rows
+from evaluation.page.run_rows import lineage_rows, setting_rows, version_rows
+from evaluation.page.showcase import answered_queries, data_uri, portraits, posed_tracklets, shown_tracklets
+from evaluation.ranking.embeddings import read_embeddings
 from evaluation.schema import CMC, QUERIES
-from evaluation.showcase import answered_queries, data_uri, portraits, posed_tracklets, shown_tracklets
 from storage.addresses import DataRoot
 from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.settings import Settings
-from storage.tables import read_table
-from storage.tracklets import Tracklet, read_index
+from storage.tables.parquet import read_table
+from storage.tables.tracklets import Tracklet, read_index
 
 FILE_NAME = "report.html"
 NOT_LOSSES = ("step", "epoch", "lr", "loss")
@@ -170,7 +170,7 @@ def named_results(results: Mapping[str, Path]) -> tuple[dict[str, Path], dict[st
 
 
 def cmc_tables(results: Mapping[str, Path]) -> tuple[list[int], dict[str, list[float]], list[float]]:
-    """Ranks, the CMC curve of each model, and that of chance, as `evaluation.curves` draws them."""
+    """Ranks, the CMC curve of each model, and that of chance, as `evaluation.page.curves` draws them."""
     tables = {name: read_table(folder / "cmc.parquet", CMC).to_pydict() for name, folder in results.items()}
     last = list(tables.values())[-1]
     return last["rank"], {name: table["cmc"] for name, table in tables.items()}, last["chance"]

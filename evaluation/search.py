@@ -1,7 +1,7 @@
 """The nearest tracklets of a gallery: exact, in float32, a block of the gallery at a time.
 
 Nothing is ranked but what is asked for, and a gallery need not fit in memory: a million tracklets are searched as ten
-are. Ranking whole galleries, by a protocol and with identities, is `evaluation.ranking`.
+are. Ranking whole galleries, by a protocol and with identities, is `evaluation.ranking.ranks`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluation.external_rows import vectors_of
+from evaluation.results.external_rows import vectors_of
 from storage.errors import DataError
-from storage.schema import EMBEDDINGS
-from storage.tables import read_table, stream_table
+from storage.tables.parquet import read_table, stream_table
+from storage.tables.schema import EMBEDDINGS
 
 ROWS = 8192  # of a block: at 2,048 dimensions 64 MB
 ROUNDING = 1e-5  # more than float32 gets wrong in a squared distance: 1.2e-6 at most, of 128 to 4,096 dimensions

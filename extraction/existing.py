@@ -18,15 +18,15 @@ from pydantic import Field
 from extraction.filling import fillable, interpolate
 from extraction.poses import NO_PERSON, OK, UNREADABLE
 from storage.addresses import DataRoot
-from storage.data_files import DataFiles
+from storage.datasets.skeleton_files import read_files
 from storage.errors import DataError
+from storage.frames.files import DataFiles
 from storage.progress import Progress
-from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
 from storage.skeleton import JOINTS, NUM_JOINTS, centre_on_pelvis
-from storage.skeleton_files import read_files
-from storage.tables import ROWS_PER_GROUP, ragged_table, table_writer
-from storage.tracklets import Tracklet, stream_index
+from storage.tables.parquet import ROWS_PER_GROUP, ragged_table, table_writer
+from storage.tables.schema import SKELETONS
+from storage.tables.tracklets import Tracklet, stream_index
 
 FILE_NAME = "skeletons.parquet"
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}

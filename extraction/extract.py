@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from extraction.poses import UNREADABLE
-from extraction.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
+from extraction.zoo.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
 from storage.addresses import DataRoot
-from storage.data_files import DataFiles
-from storage.frames import read_bytes
+from storage.frames.decode import read_bytes
+from storage.frames.files import DataFiles
 from storage.progress import Progress
-from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
-from storage.tables import ROWS_PER_GROUP, ragged_table, table_writer
-from storage.tracklets import Tracklet, stream_index
+from storage.tables.parquet import ROWS_PER_GROUP, ragged_table, table_writer
+from storage.tables.schema import SKELETONS
+from storage.tables.tracklets import Tracklet, stream_index
 
 if TYPE_CHECKING:  # imports torch and mmpose, which takes seconds; a plan of a run needs only the settings
-    from extraction.streaming import Columns, Models, Stream
+    from extraction.stream import Columns, Models, Stream
 
 log = logging.getLogger("csip.extraction")
 
@@ -135,7 +135,7 @@ def run(inputs: Inputs, settings: ExtractionSettings, out_dir: Path, progress: P
 def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
     """The loaded models, ready for the frames of a data set."""
     from extraction.poses import Thresholds
-    from extraction.streaming import Stream
+    from extraction.stream import Stream
 
     models = load_models(settings)
     on_cpu = models.estimator.device.type == "cpu"
@@ -193,11 +193,11 @@ def load_models(settings: ExtractionSettings) -> "Models":
 
 @lru_cache(maxsize=2)
 def _load_models(settings: ExtractionSettings, _stamp: tuple[tuple[str, int], ...]) -> "Models":
-    from extraction.estimator import Estimator
-    from extraction.lifter import Lifter
+    from extraction.lifting.lifter import Lifter
     from extraction.parallel import compute_pool
-    from extraction.pose_model import choose_device, load
-    from extraction.streaming import Models
+    from extraction.pose2d.estimator import Estimator
+    from extraction.stream import Models
+    from extraction.zoo.pose_model import choose_device, load
 
     device = choose_device(settings.device)
     pose, lift = settings.estimator, settings.lifter

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extraction.canonical import LIMBS
 from extraction.filling import fillable, interpolate
-from storage.schema import FRAME_STATUS
+from extraction.lifting.canonical import LIMBS
 from storage.skeleton import NUM_JOINTS
+from storage.tables.schema import FRAME_STATUS
 
 if TYPE_CHECKING:
-    from extraction.lifter import Lifter, Poses2D
+    from extraction.lifting.lifter import Lifter, Poses2D
 
 OK, LOW_CONFIDENCE, NO_PERSON, UNREADABLE = range(len(FRAME_STATUS))
 
@@ -95,7 +95,7 @@ class _Prepared:
 
 
 def _prepare(found: Estimates, thresholds: Thresholds) -> _Prepared:
-    from extraction.lifter import Poses2D
+    from extraction.lifting.lifter import Poses2D
 
     status = frame_status(found, thresholds)
     filled = fillable(status == OK, thresholds.max_gap)

@@ -15,15 +15,15 @@ from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
 from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
-from extraction.scoring import QualitySettings
-from flows.libraries import LIBRARIES
-from flows.runner_settings import RunnerSettings
-from flows.server import ServerSettings
+from extraction.score import QualitySettings
+from flows.keys.libraries import LIBRARIES
+from flows.running.settings import RunnerSettings
 from flows.settings_file import WORKSPACE, read_settings
+from flows.watching.server import ServerSettings
 from storage.addresses import checked
-from storage.datasets import READERS
+from storage.datasets.readers import READERS
 from storage.errors import SettingsError
-from storage.indexing import DataSettings
+from storage.index import DataSettings
 from storage.settings import Settings, neutral
 from training.settings.embed import EmbedSettings
 from training.settings.encoder import EncoderSettings

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import evaluation.page
+import evaluation.page.html
 import evaluation.splits
 import extraction.extract
 from flows.config import Config
-from flows.run_told import run_told
+from flows.keys.steps import AskedOnce, Step
 from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
-from flows.steps import AskedOnce, Step
+from flows.watching.run_facts import run_told
 from storage.addresses import seen_once
-from storage.artifacts import Artifact
-from storage.indexing import BOTH, PARTS, shard_names, shard_sizes
+from storage.index import BOTH, PARTS, shard_names, shard_sizes
+from storage.store.artifacts import Artifact
 from training.settings.encoder import weight_files as encoder_files
 
 STAGES = (
@@ -113,7 +113,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     quality = build.one(
         step(
             "quality",
-            "extraction.scoring",
+            "extraction.score",
             config.quality,
             {"indexes": list(labels.values()), "skeletons": list(skeleton_files.values())},
             frames,
@@ -221,7 +221,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "embeddings": [a.file("embeddings.parquet") for a in last_embeddings],
             },
             frames | run_told(config, *used(config), lineage=build.lineage()),
-            weights=lambda: evaluation.page.TEMPLATES,
+            weights=lambda: evaluation.page.html.TEMPLATES,
         )
     )
     return Made(results, report)

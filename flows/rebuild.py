@@ -18,25 +18,25 @@ from prefect.utilities.annotations import quote
 
 import storage.demo.dataset
 from flows.config import Config
-from flows.failures import told_first
-from flows.naming import data_name, name_run
-from flows.orders import Order
+from flows.keys.steps import Step
 from flows.pipeline import STAGES, check_weights
-from flows.planning import plan_from
-from flows.runners import Workers
-from flows.scanning import current_index, last_index
-from flows.server import ServerLost, healthy
-from flows.showing import metric_rows as metric_rows  # the command line prints them
-from flows.showing import show, show_plan
-from flows.steps import Step
-from flows.stopping import stoppable
-from flows.tasks import PLAIN_JSON, reference_artifact, reference_artifacts, step_task, tag
-from flows.telling import RunTold, Told, pace, quietly
-from flows.walking import Reached, of_splits, walk
-from storage.artifacts import Artifact, Store
+from flows.planning.plan import plan_from
+from flows.planning.scan import current_index, last_index
+from flows.planning.walk import Reached, of_splits, walk
+from flows.running.orders import Order
+from flows.running.runners import Workers
+from flows.running.stops import stoppable
+from flows.running.tasks import PLAIN_JSON, reference_artifact, reference_artifacts, step_task, tag
+from flows.watching.failures import told_first
+from flows.watching.names import data_name, name_run
+from flows.watching.server import ServerLost, healthy
+from flows.watching.telling import RunTold, Told, pace, quietly
+from flows.watching.ui_artifacts import metric_rows as metric_rows  # the command line prints them
+from flows.watching.ui_artifacts import show, show_plan
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
-from storage.object_store import open_store
-from storage.runs import COMPLETED, STOPPED, RunRecord
+from storage.store.artifacts import Artifact, Store
+from storage.store.object_store import open_store
+from storage.store.runs import COMPLETED, STOPPED, RunRecord
 
 log = logging.getLogger("csip")
 ATTEMPTS = 5

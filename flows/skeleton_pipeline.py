@@ -4,15 +4,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import evaluation.page
-from extraction.sequences import FILE_NAME
+import evaluation.page.html
+from extraction.recordings import FILE_NAME
 from flows.config import Config
-from flows.run_told import run_told
-from flows.steps import Step
+from flows.keys.steps import Step
+from flows.watching.run_facts import run_told
 from storage.addresses import seen_once
-from storage.artifacts import Artifact
 from storage.errors import SettingsError, WeightsError
-from storage.indexing import PARTS, shard_names
+from storage.index import PARTS, shard_names
+from storage.store.artifacts import Artifact
 from training.settings.files import MODEL, SETTINGS
 from training.settings.skeleton_only import SkeletonOnlySettings
 
@@ -26,7 +26,7 @@ NOT_RUN = ("quality", "visual", "features", "finetuned")
 """Stages that need images."""
 
 ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
-"""As `training.model_files` names them, which imports torch: seconds, for a run that keeps everything."""
+"""As `training.model.files` names them, which imports torch: seconds, for a run that keeps everything."""
 
 
 def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:
@@ -41,7 +41,7 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tupl
         [
             step(
                 "skeletons",
-                "extraction.sequences",
+                "extraction.recordings",
                 config.data.sequences,
                 {"index": index.file(f"{s}.parquet")},
                 {"data_root": root, "layout": layout},
@@ -109,7 +109,7 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tupl
                 "embeddings": [a.file("sequences.parquet") for a in embeddings],
             },
             {"data_root": root} | run_told(config, USED, NOT_RUN, build.lineage()),
-            weights=lambda: evaluation.page.TEMPLATES,
+            weights=lambda: evaluation.page.html.TEMPLATES,
         )
     )
     return results, report

@@ -17,8 +17,8 @@ import scipy.io
 from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-import storage.stamps
-from flows.server import ServerSettings, ensure_server, stop_server
+import storage.frames.stamps
+from flows.watching.server import ServerSettings, ensure_server, stop_server
 
 # how long an example takes says nothing on a shared machine
 hypothesis.settings.register_profile("csip", deadline=None)
@@ -79,7 +79,7 @@ def make_mars(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def settled_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were made just now count as settled, as if the clock had ticked since."""
-    monkeypatch.setattr(storage.stamps, "TICK_NS", -(10**12))
+    monkeypatch.setattr(storage.frames.stamps, "TICK_NS", -(10**12))
 
 
 @pytest.fixture

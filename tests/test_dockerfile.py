@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import IMAGE_FOLDER
+from flows.deploying.deployments import IMAGE_FOLDER
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -83,7 +83,8 @@ def test_it_runs_python_3_11_and_not_as_root(stages: list[list[tuple[str, str]]]
     names = [name for name, _ in last]
     assert "RUN" not in names[names.index("USER") :]
     assert "useradd --uid 1000 --create-home csip" in of(last, "RUN")[0]
-    job = json.loads((ROOT / "flows/recipes/kubernetes.json").read_text())["job_configuration"]["job_manifest"]
+    template = json.loads((ROOT / "flows/deploying/recipes/kubernetes.json").read_text())
+    job = template["job_configuration"]["job_manifest"]
     assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 
 

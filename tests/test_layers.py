@@ -43,8 +43,8 @@ def test_no_import_goes_up_or_sideways(layer: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "source"),
     [
-        ("storage", "from training.losses import supcon"),
-        ("extraction", "def f():\n    import evaluation.metrics"),
+        ("storage", "from training.model.losses import supcon"),
+        ("extraction", "def f():\n    import evaluation.ranking.metrics"),
         ("training", "from flows import cli"),
         ("evaluation", "import prefect"),
     ],

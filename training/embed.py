@@ -14,14 +14,14 @@ from torch import Tensor
 
 from storage.addresses import DataRoot
 from storage.progress import Progress, silent
-from storage.schema import EMBEDDINGS, SAMPLING_KEY
-from storage.tables import write_table
-from storage.tracklets import Tracklet, read_index
-from training.clips import FrameSource
-from training.encoders import chosen_device, load_encoder
-from training.model_files import load_part, load_tensors, read_description
-from training.reid_model import Features, ReidModel, embedding
-from training.sampling import dense_clips, segment_frames
+from storage.tables.parquet import write_table
+from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
+from storage.tables.tracklets import Tracklet, read_index
+from training.batches.clips import FrameSource
+from training.batches.sampling import dense_clips, segment_frames
+from training.model.encoders.start import chosen_device, load_encoder
+from training.model.files import load_part, load_tensors, read_description
+from training.model.reid_model import Features, ReidModel, embedding
 from training.settings.embed import EmbedSettings
 from training.settings.encoder import EncoderSettings
 from training.settings.files import MODEL

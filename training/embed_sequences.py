@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from storage.progress import Progress
-from storage.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.skeleton_types import SKELETON_TYPES
-from storage.tables import write_table
-from training.encoders import chosen_device
-from training.sampling import whole_clips
-from training.sequences import Recordings, read_recordings
+from storage.tables.parquet import write_table
+from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
+from training.batches.sampling import whole_clips
+from training.batches.sequences import Recordings, read_recordings
+from training.model.encoders.start import chosen_device
+from training.model.skeleton_encoder import SkeletonEncoder
 from training.settings.features import FeatureSettings
-from training.skeleton_encoder import SkeletonEncoder
 from training.skeleton_only import load_skeleton_encoder
 
 SEQUENCES_FILE, RECORDINGS_FILE = "sequences.parquet", "recordings.parquet"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from storage.addresses import DataRoot
 from storage.progress import Progress
-from storage.schema import FEATURES
-from storage.tables import ragged_table, write_table
-from storage.tracklets import read_index
-from training.clips import FrameSource
-from training.encoders import chosen_device, frame_features, load_encoder
+from storage.tables.parquet import ragged_table, write_table
+from storage.tables.schema import FEATURES
+from storage.tables.tracklets import read_index
+from training.batches.clips import FrameSource
+from training.model.encoders.start import chosen_device, frame_features, load_encoder
 from training.settings.encoder import EncoderSettings
 from training.settings.features import FeatureSettings
 

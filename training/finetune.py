@@ -15,20 +15,27 @@ from torch import Tensor, nn
 from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
-from storage.tracklets import Tracklet
-from training.augment import augmented, draw, draw_signs, mirrored
-from training.clips import FrameSource, read_clips, read_features, read_skeletons, read_training_set, sample_frames
-from training.distributed import gather, own_share, rank, world_size
-from training.encoders import frame_features, load_encoder
-from training.launch import on_all_devices
-from training.loader import Batch, Steps
-from training.loop import Task, train
-from training.model_files import load_part, load_tensors, read_description, save_model, save_tensors
+from storage.tables.tracklets import Tracklet
+from training.batches.augment import augmented, draw, draw_signs, mirrored
+from training.batches.clips import (
+    FrameSource,
+    read_clips,
+    read_features,
+    read_skeletons,
+    read_training_set,
+    sample_frames,
+)
+from training.batches.loader import Batch, Steps
+from training.batches.sampling import identity_batches
+from training.looping.distributed import gather, own_share, rank, world_size
+from training.looping.launch import on_all_devices
+from training.looping.loop import Task, train
+from training.looping.schedules import warmup_steps
+from training.model.encoders.start import frame_features, load_encoder
+from training.model.files import load_part, load_tensors, read_description, save_model, save_tensors
+from training.model.prototypes import mean_prototypes
+from training.model.reid_model import ReidModel
 from training.pretrain import mean_visual, skeleton_prototypes, visual_prototypes
-from training.prototypes import mean_prototypes
-from training.reid_model import ReidModel
-from training.sampling import identity_batches
-from training.schedules import warmup_steps
 from training.settings.encoder import EncoderSettings
 from training.settings.files import MODEL, PROTOTYPES
 from training.settings.finetune import FinetuneSettings

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from storage.progress import Progress
-from training.augment import draw_signs, mirrored
-from training.clips import PerFrame, read_features, read_skeletons, read_training_set, sample_frames
-from training.distributed import gather, own_share, rank
-from training.launch import on_all_devices
-from training.loader import Batch, Steps
-from training.loop import Task, train
-from training.losses import supcon
-from training.model_files import save_model, save_tensors
-from training.prototypes import mean_prototypes
-from training.sampling import identity_batches, uniform_batches
-from training.schedules import share_of_rate
+from training.batches.augment import draw_signs, mirrored
+from training.batches.clips import PerFrame, read_features, read_skeletons, read_training_set, sample_frames
+from training.batches.loader import Batch, Steps
+from training.batches.sampling import identity_batches, uniform_batches
+from training.looping.distributed import gather, own_share, rank
+from training.looping.launch import on_all_devices
+from training.looping.loop import Task, train
+from training.looping.schedules import share_of_rate
+from training.model.files import save_model, save_tensors
+from training.model.losses import supcon
+from training.model.prototypes import mean_prototypes
+from training.model.skeleton_encoder import SkeletonEncoder
 from training.settings.files import PROTOTYPES
 from training.settings.loop import TrainerSettings
 from training.settings.pretrain import PretrainSettings
-from training.skeleton_encoder import SkeletonEncoder
 
 
 @dataclass(frozen=True)

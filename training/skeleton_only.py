@@ -29,19 +29,19 @@ from torch import Tensor, nn
 from storage.errors import DataError, WeightsError
 from storage.progress import Progress
 from storage.skeleton_types import SKELETON_TYPES, SkeletonType
-from training.augment import draw_signs
-from training.loader import Batch, Steps
-from training.loop import Task, train
-from training.losses import supcon_among
-from training.model_files import load_part, load_tensors, read_description, save_model
-from training.sampling import identity_batches
-from training.schedules import share_of_rate
-from training.sequences import Recordings, read_recordings
+from training.batches.augment import draw_signs
+from training.batches.loader import Batch, Steps
+from training.batches.sampling import identity_batches
+from training.batches.sequences import Recordings, read_recordings
+from training.looping.loop import Task, train
+from training.looping.schedules import share_of_rate
+from training.model.files import load_part, load_tensors, read_description, save_model
+from training.model.losses import supcon_among
+from training.model.skeleton_encoder import SPREAD, SkeletonEncoder
 from training.settings.files import MODEL
 from training.settings.loop import TrainerSettings
 from training.settings.skeleton import SkeletonSettings
 from training.settings.skeleton_only import SkeletonOnlySettings
-from training.skeleton_encoder import SPREAD, SkeletonEncoder
 
 
 @dataclass(frozen=True)

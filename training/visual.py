@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
-from training.augment import augmented, draw
-from training.clips import FrameSource, read_clips, read_training_set, sample_frames
-from training.loader import Batch, Steps
-from training.loop import Task, train
-from training.losses import batch_hard_triplet, smoothed_cross_entropy
-from training.model_files import save_model
-from training.reid_model import Head
-from training.sampling import identity_batches
-from training.schedules import warmup_cosine
+from training.batches.augment import augmented, draw
+from training.batches.clips import FrameSource, read_clips, read_training_set, sample_frames
+from training.batches.loader import Batch, Steps
+from training.batches.sampling import identity_batches
+from training.looping.loop import Task, train
+from training.looping.schedules import warmup_cosine
+from training.model.encoders.vit import VisualEncoder, fold_necks
+from training.model.files import save_model
+from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
+from training.model.reid_model import Head
 from training.settings.encoder import EncoderSettings
 from training.settings.loop import TrainerSettings
 from training.settings.visual import VisualSettings
-from training.visual_encoder import VisualEncoder, fold_necks
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # VideoPose3D over 9 frames: 1.9 M parameters, 3.9 MB in half precision. The two blocks of kernel 1 add depth, not time.
-# Made for windows placed by `extraction.canonical.canonical`, which is why the camera is 1000 x 1000.
+# Made for windows placed by `extraction.lifting.canonical.canonical`, which is why the camera is 1000 x 1000.
 # ruff: noqa: C408 (mmpose's configs are written with dict(...))
 codec = dict(type="VideoPoseLifting", num_keypoints=17, zero_center=True, root_index=0, remove_root=False)
 camera_param = dict(w=1000, h=1000)

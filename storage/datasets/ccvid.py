@@ -10,10 +10,10 @@ was recorded elsewhere: as the data set's authors count in their own evaluation.
 import re
 from typing import NamedTuple
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import checked, lines_of, need
+from storage.datasets.lists import checked, lines_of, need
 from storage.datasets.names import frames_by_folder, unnumbered
-from storage.tracklets import SPLITS, Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import SPLITS, Tracklet
 
 LISTS = tuple(f"{split}.txt" for split in SPLITS)
 FIX = "set data.root to the folder that holds session1, train.txt, query.txt and gallery.txt"

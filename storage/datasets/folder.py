@@ -9,10 +9,10 @@ distractor: in the gallery only, and nobody's match.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import checked, need
+from storage.datasets.lists import checked, need
 from storage.datasets.names import frames_by_folder, number_in
-from storage.tracklets import SPLITS, Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import SPLITS, Tracklet
 
 DEPTH = 4  # split, identity, camera, tracklet
 

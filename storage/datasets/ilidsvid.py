@@ -11,11 +11,11 @@ in the sorted list of the people that both cameras saw, from 1.
 import re
 from collections.abc import Mapping, Sequence
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import checked, need, numbered, refuse, whole_numbers
+from storage.datasets.lists import checked, need, numbered, refuse, whole_numbers
 from storage.datasets.names import frames_by_folder
 from storage.datasets.splits import Split, astray, two_camera_tracklets
-from storage.tracklets import Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import Tracklet
 
 SEQUENCES = "i-LIDS-VID/sequences"
 CAMERAS = ("cam1", "cam2")

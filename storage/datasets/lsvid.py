@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import checked, lines_of, need, numbered, whole_numbers
+from storage.datasets.lists import checked, lines_of, need, numbered, whole_numbers
 from storage.datasets.names import frames_by_folder
-from storage.tracklets import DISTRACTOR_PID, Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import DISTRACTOR_PID, Tracklet
 
 TRAIN, TEST = "list_sequence/list_seq_train.txt", "list_sequence/list_seq_test.txt"
 QUERIES = "test/data/info_test.mat"

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import RESTORE, checked, printable, refuse
+from storage.datasets.lists import RESTORE, checked, printable, refuse
 from storage.errors import DataError
-from storage.tracklets import SPLITS, Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import SPLITS, Tracklet
 
 LISTS = ("manifest.csv", "manifest.parquet")
 WORDS = ("tracklet_id", "split", "frame")

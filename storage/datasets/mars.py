@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import checked, lines_of, need, numbered, whole_numbers
-from storage.tracklets import JUNK_PID, Tracklet
+from storage.datasets.lists import checked, lines_of, need, numbered, whole_numbers
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import JUNK_PID, Tracklet
 
 LISTS = (
     "info/train_name.txt",

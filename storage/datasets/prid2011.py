@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from storage.data_files import DataFiles
-from storage.datasets.checks import RESTORE, checked, need, refuse, text_of
+from storage.datasets.lists import RESTORE, checked, need, refuse, text_of
 from storage.datasets.names import frames_by_folder, unnumbered
 from storage.datasets.splits import Split, astray, two_camera_tracklets
 from storage.errors import DataError
-from storage.tracklets import Tracklet
+from storage.frames.files import DataFiles
+from storage.tables.tracklets import Tracklet
 
 PLACES = ("multi_shot", "prid_2011/multi_shot")
 CAMERAS = ("cam_a", "cam_b")

@@ -10,7 +10,7 @@ class Published(NamedTuple):
     Attributes:
         name: of the data set.
         source: who says so.
-        figures: split, or `all`, -> column of `storage.data_check.count` -> figure.
+        figures: split, or `all`, -> column of `storage.datasets.check.counts.count` -> figure.
     """
 
     name: str

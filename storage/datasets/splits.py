@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from storage.tracklets import Tracklet
+from storage.tables.tracklets import Tracklet
 
 
 class Split(NamedTuple):

@@ -22,10 +22,10 @@ from storage.demo.motion import Style, gait, sample_styles
 from storage.errors import DataError
 from storage.locks import held
 from storage.progress import Progress, silent
-from storage.schema import SKELETONS
 from storage.settings import Settings, neutral
 from storage.skeleton import centre_on_pelvis
-from storage.tables import ragged_table, write_table
+from storage.tables.parquet import ragged_table, write_table
+from storage.tables.schema import SKELETONS
 
 SETTINGS_FILE = "demo.json"
 FRAMES_A_SECOND = 12.5

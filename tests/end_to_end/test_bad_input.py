@@ -8,10 +8,10 @@ import pytest
 import scipy.io
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from storage.artifacts import Store
-from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
-from storage.tables import read_ragged
+from flows.commands.app import app
+from storage.store.artifacts import Store
+from storage.tables.parquet import read_ragged
+from storage.tables.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 
 Make = Callable[..., Path]
 Run = Callable[..., Result]

@@ -8,11 +8,11 @@ import yaml
 
 from flows.config import load_config
 from flows.rebuild import Result, rebuild
-from storage.artifacts import Store
-from storage.runs import records
-from tests.flows.test_store_commands import csip
+from storage.store.artifacts import Store
+from storage.store.runs import records
+from tests.flows.commands.test_store import csip
 from tests.small_run import SETTINGS
-from tests.storage.small_store import flip
+from tests.storage.store.small_store import flip
 
 
 @pytest.fixture(scope="module")

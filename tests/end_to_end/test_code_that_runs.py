@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 import storage.demo.dataset
-from flows.code import code_digests
 from flows.config import Config, make_config
+from flows.keys.code import code_digests
+from flows.keys.steps import Step
 from flows.pipeline import STAGES, mean_of_splits, pipeline
-from flows.steps import Step
-from storage.artifacts import Artifact, Store
-from storage.indexing import scan, write_index
+from storage.index import scan, write_index
 from storage.skeleton import JOINTS
+from storage.store.artifacts import Artifact, Store
 from tests import small_run
-from tests.storage.datasets.skeleton_trees import write_biwi
+from tests.storage.datasets.recordings.skeleton_trees import write_biwi
 
 ROOT = Path(__file__).parents[2]
 STAGE_PACKAGES = ("extraction", "training", "evaluation", "storage")
@@ -133,7 +133,7 @@ def build_index(config: Config, build: TracedBuilder) -> Artifact:
     with build.store.staging("index", key, resume=False) as folder:
         with build.tracer.tracing() as called:
             write_index(scan(config.data, build.store.root / "cache" / "fingerprints"), config.data, folder)
-        build.called["storage.indexing"] |= called
+        build.called["storage.index"] |= called
         return build.store.publish(folder, "index", key, {}, 0.0)
 
 
@@ -175,7 +175,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 @pytest.mark.slow
 def test_every_function_that_a_stage_calls_is_in_its_key(called: dict[str, set[str]]) -> None:
     assert len(called) == len(STAGES) + 1 + 3, "skeletons are made in two ways, and three stages are without images"
-    assert all(f"{module}.run" in units for module, units in called.items() if module != "storage.indexing")
+    assert all(f"{module}.run" in units for module, units in called.items() if module != "storage.index")
     assert sum(len(units) for units in called.values()) > 200, "the tracer sees what runs"
     missed = {module: units - code_digests(module).keys() for module, units in called.items()}
     assert {module: sorted(units) for module, units in missed.items() if units} == {}

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import storage.artifacts
+import storage.store.artifacts
 from flows.config import Config, load_config, make_config
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from storage.artifacts import Store
 from storage.errors import StoreError
+from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
 Harm = Callable[[Path], None]
@@ -108,7 +108,7 @@ def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
 ) -> None:
     whole = rebuild(config)
     other = config.model_copy(update={"store": str(tmp_path / "store")})
-    sync, calls = storage.artifacts._sync, []
+    sync, calls = storage.store.artifacts._sync, []
 
     def failing(path: Path) -> None:
         calls.append(path)
@@ -116,7 +116,7 @@ def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         sync(path)
 
-    monkeypatch.setattr(storage.artifacts, "_sync", failing)
+    monkeypatch.setattr(storage.store.artifacts, "_sync", failing)
     with pytest.raises(StoreError, match="Input/output error") as told:
         rebuild(other)
     assert str(tmp_path / "store") in str(told.value)

@@ -12,7 +12,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.config import load_config
-from flows.limits import store_limit
+from flows.running.limits import store_limit
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").glob("*.yaml"))
@@ -70,7 +70,7 @@ def test_there_is_a_deployment_of_every_configuration() -> None:
 def test_both_ways_give_the_same_and_doing_it_again_changes_nothing(
     api: str, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
-    told = call(api, tmp_path, "flows.cli", "deploy", *CONFIGS)
+    told = call(api, tmp_path, "flows.commands.app", "deploy", *CONFIGS)
     ours = state(client)
     assert ours["deployments"].keys() == NAMES
     assert all(name in told for name in NAMES)
@@ -82,5 +82,5 @@ def test_both_ways_give_the_same_and_doing_it_again_changes_nothing(
     call(api, tmp_path, "prefect", "--no-prompt", "deploy", "--all")
     assert state(client) == ours
 
-    call(api, tmp_path, "flows.cli", "deploy", *CONFIGS)
+    call(api, tmp_path, "flows.commands.app", "deploy", *CONFIGS)
     assert state(client) == ours

@@ -21,10 +21,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running, Scheduled
 
-from flows.automations import silent_run_is_crashed
-from flows.limits import slot, store_limit
-from flows.server import ServerSettings, ensure_server
-from storage.artifacts import Store
+from flows.deploying.automations import silent_run_is_crashed
+from flows.running.limits import slot, store_limit
+from flows.watching.server import ServerSettings, ensure_server
+from storage.store.artifacts import Store
 from tests.small_run import SETTINGS
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ class Place:
 
     def deploy(self, *options: str) -> str:
         """`csip deploy` with options; gives what it printed."""
-        command = [sys.executable, "-m", "flows.cli", "deploy", "small.yaml", "--pool", POOL, *options]
+        command = [sys.executable, "-m", "flows.commands.app", "deploy", "small.yaml", "--pool", POOL, *options]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )

@@ -10,9 +10,9 @@ import pytest
 from flows.config import make_config
 from flows.rebuild import Result, rebuild
 from storage.errors import DataError
-from storage.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.skeleton import JOINTS
-from storage.tables import read_ragged
+from storage.tables.parquet import read_ragged
+from storage.tables.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 
 
 def write_skeletons(root: Path) -> list[Path]:

@@ -15,8 +15,8 @@ import pytest
 from flows.config import Config, make_config
 from flows.pipeline import STAGES
 from flows.rebuild import rebuild
-from storage.artifacts import Store
 from storage.locks import is_held
+from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
 KILLS = 108

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from flows.server import ServerSettings, stop_server
+from flows.watching.server import ServerSettings, stop_server
 from tests.small_run import small_settings
 
 PLANTED = {
@@ -64,7 +64,7 @@ class Place:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         proxy = f"http://someone:{PROXY_PASSWORD}@127.0.0.1:9"
         given = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        command = [sys.executable, "-m", "flows.cli", "run", str(self.folder / "config.yaml")]
+        command = [sys.executable, "-m", "flows.commands.app", "run", str(self.folder / "config.yaml")]
         done = subprocess.run(
             [*command, *(word for override in overrides for word in ("--set", override))],
             stdout=subprocess.PIPE,

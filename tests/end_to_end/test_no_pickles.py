@@ -21,10 +21,10 @@ import flows.rebuild
 from flows.config import Config, load_config, make_config
 from flows.pipeline import STAGES
 from flows.rebuild import rebuild
-from flows.server import ServerSettings, ensure_server
-from storage import manifests
-from storage.artifacts import Store
-from storage.manifests import MANIFEST, content_digest, file_digest
+from flows.watching.server import ServerSettings, ensure_server
+from storage.store import manifests
+from storage.store.artifacts import Store
+from storage.store.manifests import MANIFEST, content_digest, file_digest
 from tests.small_run import small_settings
 
 WATCH = """
@@ -78,7 +78,7 @@ def run(folder: Path, api: str, *arguments: str, status: int = 0) -> Path:
         "PREFECT_API_URL": api,
         "PREFECT_HOME": str(folder / "prefect"),
     }
-    command = [sys.executable, "-m", "flows.cli", "run", str(folder / "config.yaml"), *arguments]
+    command = [sys.executable, "-m", "flows.commands.app", "run", str(folder / "config.yaml"), *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | environment, timeout=300
     )

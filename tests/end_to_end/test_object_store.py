@@ -7,14 +7,14 @@ import pytest
 
 import storage.demo.dataset
 from flows.config import Config, make_config
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import rebuild
-from storage.artifacts import Store
-from storage.copying import copy_store
 from storage.demo.dataset import DemoSettings
-from storage.object_store import open_store
+from storage.store.artifacts import Store
+from storage.store.copy import copy_store
+from storage.store.object_store import open_store
 from tests.small_run import SETTINGS, small_settings
-from tests.storage.test_remote_data import upload
+from tests.storage.frames.test_remote import upload
 
 OWN_DATA = "data.demo=null"
 

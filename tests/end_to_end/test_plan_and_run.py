@@ -9,9 +9,9 @@ import pytest
 
 from flows.config import Config, make_config
 from flows.pipeline import STAGES
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import rebuild
-from storage.artifacts import Store
+from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
 CHANGES = 30

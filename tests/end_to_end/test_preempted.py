@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from storage.artifacts import Store
-from storage.object_store import ObjectStore
-from storage.runs import COMPLETED, PREEMPTED, STOPPED, records
+from storage.store.artifacts import Store
+from storage.store.object_store import ObjectStore
+from storage.store.runs import COMPLETED, PREEMPTED, STOPPED, records
 from tests.small_run import small_settings
-from training.states import sound_states
+from training.looping.states import sound_states
 
 PATIENCE = 120.0  # seconds until the moment for SIGTERM
 QUICK = 29.0  # seconds to the end after it; schedulers leave 30
@@ -47,7 +47,7 @@ class Machine:
 
     @contextmanager
     def run(self, *options: str) -> Iterator[subprocess.Popen[str]]:
-        command = [sys.executable, "-m", "flows.cli", "run", str(self.config), *options]
+        command = [sys.executable, "-m", "flows.commands.app", "run", str(self.config), *options]
         with subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

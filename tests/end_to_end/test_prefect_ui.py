@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.config import make_config
 from flows.rebuild import Result, rebuild
-from flows.server import ui_url
+from flows.watching.server import ui_url
 from storage.errors import DataError, WeightsError
 from tests.browser import Page, browser, chromium
 from tests.small_run import small_settings

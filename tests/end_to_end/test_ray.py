@@ -12,12 +12,12 @@ import pytest
 
 import storage.demo.dataset
 from flows.config import Config, make_config
-from flows.doctor import differences, machines_of
+from flows.deploying.machines import differences, machines_of
 from flows.rebuild import rebuild
-from storage.artifacts import Artifact
 from storage.demo.dataset import DemoSettings
+from storage.store.artifacts import Artifact
 from tests.small_run import SETTINGS, small_settings
-from tests.storage.test_remote_data import upload
+from tests.storage.frames.test_remote import upload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NODES = ("127.0.0.2", "127.0.0.3")

@@ -12,11 +12,11 @@ import yaml
 
 from flows.config import load_config
 from flows.pipeline import STAGES
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from storage.artifacts import Store
-from storage.manifests import MANIFEST
-from storage.runs import COMPLETED, STOPPED, records
+from storage.store.artifacts import Store
+from storage.store.manifests import MANIFEST
+from storage.store.runs import COMPLETED, STOPPED, records
 from tests.small_run import small_settings
 
 

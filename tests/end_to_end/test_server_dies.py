@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.server import ServerSettings, local_server, stop_server
-from storage.artifacts import Store
-from storage.runs import COMPLETED, records
+from flows.watching.server import ServerSettings, local_server, stop_server
+from storage.store.artifacts import Store
+from storage.store.runs import COMPLETED, records
 from tests.small_run import small_settings
 
 
@@ -20,7 +20,7 @@ def start(folder: Path, configured: str = "") -> "subprocess.Popen[str]":
     settings = small_settings(folder) | {"server": {"port": 4470, "home": str(folder / "prefect")}}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", str(folder / "config.yaml")],
+        [sys.executable, "-m", "flows.commands.app", "run", str(folder / "config.yaml")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -15,9 +15,9 @@ import pytest
 
 from flows.config import Config, make_config
 from flows.rebuild import rebuild
-from storage.artifacts import Store
 from storage.locks import is_held
-from storage.runs import COMPLETED, DIED, records
+from storage.store.artifacts import Store
+from storage.store.runs import COMPLETED, DIED, records
 from tests.small_run import small_settings
 
 Answers: TypeAlias = "Queue[tuple[tuple[str, ...], dict[str, str]]]"

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from flows.config import load_config
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from flows.showing import metric_rows
 from flows.skeleton_pipeline import ENCODER_FILES
+from flows.watching.ui_artifacts import metric_rows
 from storage.errors import SettingsError, WeightsError
-from tests.storage.datasets.skeleton_trees import write_biwi
-from training.model_files import MODEL
-from training.model_files import SETTINGS as MODEL_SETTINGS
+from tests.storage.datasets.recordings.skeleton_trees import write_biwi
+from training.model.files import MODEL
+from training.model.files import SETTINGS as MODEL_SETTINGS
 
 SETTINGS = {
     "name": "people",

@@ -12,10 +12,11 @@ import scipy.io
 import yaml
 
 from flows.config import load_config
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from flows.showing import metric_rows
-from storage.datasets import READERS, ilidsvid
+from flows.watching.ui_artifacts import metric_rows
+from storage.datasets import ilidsvid
+from storage.datasets.readers import READERS
 from storage.demo.dataset import DemoSettings, make
 from tests.small_run import SETTINGS
 

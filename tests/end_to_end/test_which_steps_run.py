@@ -12,9 +12,9 @@ import scipy.io
 import yaml
 
 from flows.config import load_config
-from flows.planning import plan
+from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from storage.tables import shard_of
+from storage.tables.parquet import shard_of
 from tests.small_run import small_settings
 
 SHARDS = 2

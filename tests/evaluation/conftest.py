@@ -12,10 +12,10 @@ import pytest
 
 from evaluation import evaluate
 from evaluation.report import Inputs
-from storage.schema import EMBEDDINGS, FRAME_STATUS, SKELETONS
 from storage.skeleton import NUM_JOINTS
-from storage.tables import ragged_table, write_table
-from storage.tracklets import Tracklet, index_table
+from storage.tables.parquet import ragged_table, write_table
+from storage.tables.schema import EMBEDDINGS, FRAME_STATUS, SKELETONS
+from storage.tables.tracklets import Tracklet, index_table
 from tests.evaluation.small_report import FRAMES, NASTY, TOLD, small_check
 
 Row = tuple[str, str, int, int, Sequence[float]]

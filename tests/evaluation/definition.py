@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evaluation.judging import Protocol
+from evaluation.ranking.judgement import Protocol
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.embeddings import Embeddings
-from evaluation.vectors import copies
+from evaluation.ranking.embeddings import Embeddings
+from evaluation.ranking.vectors import copies
 
 
 def made(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from storage.data_check import Comparison, DataCheck
-from storage.data_findings import Finding, Item
+from storage.datasets.check.counts import Comparison, DataCheck
+from storage.datasets.check.findings import Finding, Item
 
 FRAMES = 4
 NASTY = "<script>alert(1)</script>&"
@@ -14,7 +14,7 @@ TOLD = (
 
 
 def small_check(problem: str, name: str) -> dict[str, Any]:
-    """What `storage.data_check.DataCheck.as_json` gives of a small data set that differs from the published one."""
+    """What `DataCheck.as_json` gives of a small data set that differs from the published one."""
     finding = Finding("missing", problem, 70, (Item((name,), "gone"),) * 50, True)
     note = Finding("short", "a note", 2, (Item(("0001C1T0001",)), Item(("0002C1T0001", "0002C2T0001"))), False)
     counts = {"tracklets": 6, "identities": 2, "frames": 2400, "cameras": 3, "distractors": 0}

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
-from storage.schema import EMBEDDINGS
-from storage.tables import write_table
+from storage.tables.parquet import write_table
+from storage.tables.schema import EMBEDDINGS
 
 
 def evaluated(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evaluation.embeddings import queries_and_gallery, read_embeddings
 from evaluation.evaluate import EvaluationSettings, Inputs, run
-from evaluation.reranking import RerankSettings, rerank
+from evaluation.ranking.embeddings import queries_and_gallery, read_embeddings
+from evaluation.ranking.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS
 from storage.errors import DataError
-from storage.tables import read_table
+from storage.tables.parquet import read_table
 
 
 @pytest.fixture
@@ -193,8 +193,8 @@ def test_re_ranked_distances_are_what_is_ranked(write_embeddings, random_rows, e
 def test_embeddings_beyond_memory_are_ranked_from_a_file(write_embeddings, random_rows, evaluate, monkeypatch) -> None:
     shards = write_embeddings(random_rows[20:], "a.parquet"), write_embeddings(random_rows[:20], "b.parquet")
     in_memory = {p.name: p.read_bytes() for p in evaluate(*shards).iterdir()}
-    monkeypatch.setattr("evaluation.embeddings.MOST_BYTES", 100)
-    monkeypatch.setattr("evaluation.embeddings.BATCH_ROWS", 7)
+    monkeypatch.setattr("evaluation.ranking.embeddings.MOST_BYTES", 100)
+    monkeypatch.setattr("evaluation.ranking.embeddings.BATCH_ROWS", 7)
     out = evaluate(*shards)
     assert {p.name for p in out.iterdir()} == set(in_memory), "the file is gone again"
     assert {p.name: p.read_bytes() for p in out.iterdir()} == in_memory

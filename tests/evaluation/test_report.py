@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.page import TEMPLATES, write_check
+from evaluation.page.html import TEMPLATES, write_check
 from evaluation.report import Inputs, ReportSettings, run
 from storage.errors import StoreError
 from tests.evaluation.small_report import NASTY, small_check

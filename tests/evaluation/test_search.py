@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import search
+from evaluation.page.search_sheet import FRAME_HEIGHT, FRAME_WIDTH, RIGHT, WRONG, Shown, search_sheet
 from evaluation.search import ANSWERS, nearest, search_files
-from evaluation.search_sheet import FRAME_HEIGHT, FRAME_WIDTH, RIGHT, WRONG, Shown, search_sheet
 from storage.errors import DataError
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from storage.progress import Progress
 from storage.settings import Settings
 from storage.skeleton_types import SkeletonType
+from training.batches.sampling import whole_clips
+from training.batches.sequences import read_recordings
 from training.embed_sequences import RECORDINGS_FILE, SEQUENCES_FILE, write_embeddings
-from training.sampling import whole_clips
-from training.sequences import read_recordings
 
 FRAMES = 6
 

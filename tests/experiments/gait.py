@@ -13,8 +13,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is import
 
 from extraction.extract import FILE_NAME
 from flows.config import load_config
-from flows.steps import Step
-from storage.artifacts import ArtifactFile, file_digest
+from flows.keys.steps import Step
+from storage.store.artifacts import ArtifactFile, file_digest
 from tests.experiments.lab import (
     Data,
     Lab,

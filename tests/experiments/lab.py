@@ -16,13 +16,13 @@ from pathlib import Path
 import storage.demo.dataset
 from extraction.extract import FILE_NAME
 from flows.config import Config
-from flows.scanning import publish_index
-from flows.steps import Step
-from storage.artifacts import Artifact, ArtifactFile, Store
+from flows.keys.steps import Step
+from flows.planning.scan import publish_index
 from storage.errors import DataError
-from storage.indexing import scan
+from storage.index import scan
 from storage.settings import Settings
-from storage.trainings import WORK
+from storage.store.artifacts import Artifact, ArtifactFile, Store
+from storage.store.trainings import WORK
 from training.settings.loop import TrainerSettings
 
 TOLD_SECONDS = 20.0

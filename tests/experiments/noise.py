@@ -10,11 +10,11 @@ from pydantic import Field
 
 from extraction.extract import FILE_NAME
 from storage.progress import Progress
-from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.settings import Settings
-from storage.tables import ragged_table, read_ragged, write_table
-from storage.tracklets import read_index
-from training.clips import read_skeletons
+from storage.tables.parquet import ragged_table, read_ragged, write_table
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
+from storage.tables.tracklets import read_index
+from training.batches.clips import read_skeletons
 
 
 class NoiseSettings(Settings):

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from storage.progress import Progress
-from storage.schema import EMBEDDINGS
 from storage.settings import Settings
-from storage.tables import write_table
-from storage.tracklets import read_index
-from training.clips import read_skeletons
-from training.model_files import load_part, load_tensors, read_description
+from storage.tables.parquet import write_table
+from storage.tables.schema import EMBEDDINGS
+from storage.tables.tracklets import read_index
+from training.batches.clips import read_skeletons
+from training.model.files import load_part, load_tensors, read_description
+from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
 from training.settings.files import MODEL
 from training.settings.skeleton import SkeletonSettings
-from training.skeleton_encoder import SkeletonEncoder, sequence_features
 
 
 @dataclass(frozen=True)

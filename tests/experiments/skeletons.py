@@ -22,20 +22,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.distances import between
-from evaluation.embeddings import queries_and_gallery, read_embeddings
-from evaluation.metrics import per_query
-from evaluation.ranking import rank_gallery
-from extraction.sequences import FILE_NAME
+from evaluation.ranking.distances import between
+from evaluation.ranking.embeddings import queries_and_gallery, read_embeddings
+from evaluation.ranking.metrics import per_query
+from evaluation.ranking.ranks import rank_gallery
+from extraction.recordings import FILE_NAME
 from flows.config import Config, load_config
-from flows.scanning import publish_index
+from flows.keys.steps import Step
+from flows.planning.scan import publish_index
 from flows.skeleton_pipeline import skeleton_pipeline
-from flows.steps import Step
-from storage.artifacts import Artifact
-from storage.indexing import scan
-from storage.schema import SEQUENCES
+from storage.index import scan
 from storage.settings import Settings
-from storage.tables import read_table
+from storage.store.artifacts import Artifact
+from storage.tables.parquet import read_table
+from storage.tables.schema import SEQUENCES
 from tests.experiments.lab import Lab, Scores, scores_of, table
 from training.settings.loop import TrainerSettings
 

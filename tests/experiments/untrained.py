@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from storage.progress import Progress
-from training.clips import read_features, read_training_set
-from training.model_files import save_model
+from training.batches.clips import read_features, read_training_set
+from training.model.files import save_model
+from training.model.skeleton_encoder import SkeletonEncoder
 from training.pretrain import Inputs as Inputs
 from training.settings.pretrain import PretrainSettings
-from training.skeleton_encoder import SkeletonEncoder
 
 
 def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Progress) -> None:

@@ -6,14 +6,14 @@ import pytest
 
 from extraction.existing import ExistingSettings, Inputs, read_skeleton, run
 from extraction.poses import NO_PERSON, OK, UNREADABLE
-from storage.data_files import DataFiles
+from storage.datasets.skeleton_files import files_table
 from storage.errors import DataError
+from storage.frames.files import DataFiles
 from storage.progress import silent
-from storage.schema import SKELETON_SHAPES, SKELETONS
 from storage.skeleton import JOINTS
-from storage.skeleton_files import files_table
-from storage.tables import Ragged, read_ragged, write_table
-from storage.tracklets import Tracklet, index_table
+from storage.tables.parquet import Ragged, read_ragged, write_table
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
+from storage.tables.tracklets import Tracklet, index_table
 
 
 def standing(x: float = 0) -> np.ndarray:

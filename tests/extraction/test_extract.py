@@ -11,16 +11,16 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 
 from extraction.extract import ExtractionSettings, Inputs, load_models, make_stream, run, weight_files
-from extraction.lifter import Poses2D
-from extraction.pose_model import build
+from extraction.lifting.lifter import Poses2D
 from extraction.poses import OK, UNREADABLE
-from extraction.weights import find_config
-from storage.data_files import DataFiles
+from extraction.zoo.pose_model import build
+from extraction.zoo.weights import find_config
 from storage.errors import WeightsError
+from storage.frames.files import DataFiles
 from storage.progress import silent
-from storage.schema import SKELETON_SHAPES, SKELETONS
-from storage.tables import read_ragged, write_table
-from storage.tracklets import Tracklet, index_table
+from storage.tables.parquet import read_ragged, write_table
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
+from storage.tables.tracklets import Tracklet, index_table
 
 MODELS = {
     "estimator": (
@@ -214,7 +214,7 @@ def test_the_projects_own_models_are_the_default_and_are_lifted_from_the_canonic
 
 
 def test_planning_a_run_imports_neither_torch_nor_mmpose():
-    code = "import sys, extraction.extract, extraction.scoring as s; s.QualitySettings(); print(*sys.modules)"
+    code = "import sys, extraction.extract, extraction.score as s; s.QualitySettings(); print(*sys.modules)"
     code += "; extraction.extract.weight_files(extraction.extract.ExtractionSettings())"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "mmpose", "mmcv", "mmengine"} & set(loaded)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import Store
-from storage.object_store import ObjectStore
+from storage.store.artifacts import Store
+from storage.store.object_store import ObjectStore
 
 KINDS = ("folder", "memory", "file", "s3")
 SECONDS = 1.5

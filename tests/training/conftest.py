@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from storage.indexing import DataSettings, scan, write_index
-from storage.schema import SKELETONS
-from storage.tables import ragged_table, write_table
-from storage.tracklets import read_index
+from storage.index import DataSettings, scan, write_index
+from storage.tables.parquet import ragged_table, write_table
+from storage.tables.schema import SKELETONS
+from storage.tables.tracklets import read_index
 from training.settings.encoder import EncoderSettings
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.model_files import save_model
-from training.reid_model import ReidModel
+from training.model.encoders.vit import VisualEncoder
+from training.model.files import save_model
+from training.model.reid_model import ReidModel
 from training.settings.encoder import EncoderSettings
 from training.settings.skeleton import SkeletonSettings
-from training.visual_encoder import VisualEncoder
 
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16)

@@ -19,16 +19,16 @@ from safetensors import safe_open
 import training.export
 from storage.errors import CsipError, EnvironmentProblem, SettingsError, StoreError, WeightsError
 from storage.progress import silent
-from storage.schema import EMBEDDINGS
-from storage.tables import read_table
-from storage.tracklets import read_index
+from storage.tables.parquet import read_table
+from storage.tables.schema import EMBEDDINGS
+from storage.tables.tracklets import read_index
 from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
 from tests.training.stages import Stages
-from training.clips import FrameSource
+from training.batches.clips import FrameSource
+from training.batches.sampling import segment_frames
 from training.embed import Inputs, load_embedder, run
 from training.export import FORMATS, TOLERANCE, export, largest_difference, write_checked
 from training.inference_model import ABOUT, About, Embed, load_inference_model
-from training.sampling import segment_frames
 from training.settings.embed import EmbedSettings
 from training.settings.encoder import EncoderSettings
 from training.settings.files import MODEL

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
-from training import visual_encoder
-from training.prototypes import PrototypeFusionUpdater
-from training.reid_model import ReidModel
+from training.model.encoders import vit as visual_encoder
+from training.model.prototypes import PrototypeFusionUpdater
+from training.model.reid_model import ReidModel
 from training.settings.augment import AugmentSettings
 from training.settings.embed import EmbedSettings
 from training.settings.encoder import EncoderSettings
@@ -87,7 +87,7 @@ def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages
 
 
 def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
-    from training.model_files import load_tensors
+    from training.model.files import load_tensors
     from training.settings.files import MODEL
 
     before = load_tensors(stages.ready("pretrain") / MODEL)
@@ -104,7 +104,7 @@ def test_embeddings_can_be_made_either_way() -> None:
 
 
 def test_contrast_of_normalised_features_does_not_depend_on_their_size() -> None:
-    from training.losses import supcon
+    from training.model.losses import supcon
 
     a, b, pids = torch.randn(4, 8), torch.randn(4, 8), torch.tensor([0, 0, 1, 1])
     one = supcon(F.normalize(a, dim=1), F.normalize(b, dim=1), pids, 0.07)

@@ -19,23 +19,24 @@ import torch
 import training
 from storage.errors import DataError, WeightsError
 from storage.progress import silent
-from storage.schema import SKELETONS
-from storage.tables import read_table, write_table
+from storage.tables.parquet import read_table, write_table
+from storage.tables.schema import SKELETONS
 from tests.training.conftest import Small
 from tests.training.stages import FINETUNE, PRETRAIN, QUIET, Stages, digests
-from training import clips, embed, finetune, pretrain
-from training.augment import augmented, draw, mirror_skeletons
-from training.clips import read_skeletons, read_training_set
-from training.losses import supcon
-from training.model_files import load_part, load_tensors
-from training.reid_model import ReidModel
+from training import embed, finetune, pretrain
+from training.batches import clips
+from training.batches.augment import augmented, draw, mirror_skeletons
+from training.batches.clips import read_skeletons, read_training_set
+from training.model.files import load_part, load_tensors
+from training.model.losses import supcon
+from training.model.reid_model import ReidModel
+from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
+from training.model.temporal import TemporalModelling
 from training.settings.augment import AugmentSettings
 from training.settings.encoder import EncoderSettings
 from training.settings.files import MODEL, PROTOTYPES
 from training.settings.losses import LossSettings
 from training.settings.skeleton import SkeletonSettings
-from training.skeleton_encoder import SkeletonEncoder, sequence_features
-from training.temporal import TemporalModelling
 
 TINY = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.5)
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
@@ -140,8 +141,8 @@ def test_frozen_features_recomputed_every_epoch(stages: Stages, monkeypatch: pyt
     def loaded(*_: object) -> None:
         raise AssertionError("the visual encoder was loaded")
 
-    monkeypatch.setattr("training.encoders.VisualEncoder", loaded)
-    monkeypatch.setattr("training.visual_encoder.VisualEncoder.__init__", loaded)
+    monkeypatch.setattr("training.model.encoders.start.VisualEncoder", loaded)
+    monkeypatch.setattr("training.model.encoders.vit.VisualEncoder.__init__", loaded)
     shutil.rmtree(stages.small.root)  # nor is any frame needed
     assert (stages.run("pretrain") / MODEL).is_file()
 
@@ -190,7 +191,7 @@ def test_skeleton_and_image_lists_matched_by_order_alone(small: Small, tmp_path:
 
 def test_label_maps_that_depend_on_hash_order(small: Small) -> None:
     program = (
-        "import sys; from pathlib import Path; from training.clips import read_training_set as read\n"
+        "import sys; from pathlib import Path; from training.batches.clips import read_training_set as read\n"
         "data = read([Path(sys.argv[1])]); print(data.labels.tolist(), data.pids, data.cameras)"
     )
     said = {

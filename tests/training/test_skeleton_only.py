@@ -11,23 +11,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import extraction.sequences
-from evaluation.distances import between
-from evaluation.embeddings import Embeddings, queries_and_gallery, read_embeddings
-from evaluation.metrics import Scores, chance, per_query
-from evaluation.ranking import rank_gallery
-from storage.data_files import DataFiles
-from storage.datasets.sequences import SEQUENCE_READERS, SequenceSettings
+import extraction.recordings
+from evaluation.ranking.distances import between
+from evaluation.ranking.embeddings import Embeddings, queries_and_gallery, read_embeddings
+from evaluation.ranking.metrics import Scores, chance, per_query
+from evaluation.ranking.ranks import rank_gallery
+from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceSettings
 from storage.errors import DataError, SettingsError, WeightsError
+from storage.frames.files import DataFiles
 from storage.progress import silent
 from storage.skeleton_types import COCO17, H36M17, KINECT20
-from storage.tables import write_table
-from storage.tracklets import index_table
-from tests.storage.datasets.skeleton_trees import write_biwi, write_ias
+from storage.tables.parquet import write_table
+from storage.tables.tracklets import index_table
+from tests.storage.datasets.recordings.skeleton_trees import write_biwi, write_ias
 from tests.training.stages import QUIET, Stages, digests
 from training import embed_sequences, skeleton_only
-from training.losses import supcon_among
-from training.sequences import read_recordings
+from training.batches.sequences import read_recordings
+from training.model.losses import supcon_among
 from training.settings.features import FeatureSettings
 from training.settings.skeleton import SkeletonSettings
 from training.settings.skeleton_only import SkeletonOnlySettings
@@ -138,8 +138,8 @@ def sequences(layout: str, root: Path, folder: Path) -> list[Path]:
         out = folder / part
         out.mkdir()
         write_table(index_table(r for r in recordings if (r.split == "train") == (part == "train")), out / "index")
-        extraction.sequences.run(extraction.sequences.Inputs(root, out / "index", layout), chosen, out, silent)
-        paths.append(out / extraction.sequences.FILE_NAME)
+        extraction.recordings.run(extraction.recordings.Inputs(root, out / "index", layout), chosen, out, silent)
+        paths.append(out / extraction.recordings.FILE_NAME)
     return paths
 
 

@@ -11,9 +11,9 @@ import torch
 
 from storage.errors import WeightsError
 from storage.progress import silent
-from storage.schema import EMBEDDINGS, FEATURES
-from storage.tables import read_ragged, read_table, write_table
-from storage.tracklets import index_table, read_index
+from storage.tables.parquet import read_ragged, read_table, write_table
+from storage.tables.schema import EMBEDDINGS, FEATURES
+from storage.tables.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
@@ -60,9 +60,9 @@ def test_features_are_the_encoders_and_not_a_number_where_a_frame_is_broken(stag
 
 
 def test_prototypes_are_the_same_when_computed_twice(stages: Stages, small: Small) -> None:
-    from training.clips import read_skeletons, read_training_set
+    from training.batches.clips import read_skeletons, read_training_set
+    from training.model.skeleton_encoder import SkeletonEncoder
     from training.pretrain import skeleton_prototypes
-    from training.skeleton_encoder import SkeletonEncoder
 
     data = read_training_set([small.train])
     skeletons, seen = read_skeletons([small.skeletons], data.tracklets)

@@ -8,9 +8,9 @@ from itertools import islice
 
 import pytest
 
-from storage.datasets import READERS
+from storage.datasets.readers import READERS
 from storage.errors import DataError
-from storage.tracklets import SPLITS, Tracklet
+from storage.tables.tracklets import SPLITS, Tracklet
 from tests.storage.datasets import oracles, trees
 from tests.storage.datasets.mutations import damaged_trees
 from tests.storage.datasets.trees import MemoryFiles, Tree

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.errors import DataError
-from storage.indexing import DataSettings, Scan, summary
+from storage.frames.files import DataFiles
+from storage.index import DataSettings, Scan, summary
 
 Make = Callable[..., Path]
 

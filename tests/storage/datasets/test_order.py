@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.data_files import DataFiles
-from storage.datasets import READERS
-from storage.indexing import DataSettings, scan, write_index
+from storage.datasets.readers import READERS
+from storage.frames.files import DataFiles
+from storage.index import DataSettings, scan, write_index
 from tests.storage.datasets.trees import LAYOUTS, write_tree
 
 SPLIT = {layout: reader.splits - 1 for layout, reader in READERS.items()}

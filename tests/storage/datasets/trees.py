@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.io
 
-from storage.data_files import DataFiles, check_name
+from storage.frames.files import DataFiles, check_name
 
 Tree = dict[str, bytes]
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import scipy.io
 
-from storage.data_files import DataFiles
 from storage.datasets import mars
 from storage.demo.crops import rendered_crops
 from storage.demo.dataset import DemoSettings, make
 from storage.errors import DataError
-from storage.frames import read_frame
-from storage.schema import SKELETON_SHAPES, SKELETONS
-from storage.tables import read_ragged
+from storage.frames.decode import read_frame
+from storage.frames.files import DataFiles
+from storage.tables.parquet import read_ragged
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 
 SMALL = DemoSettings(train_identities=2, test_identities=2, cameras=2, tracklets=2, frames=3, distractors=1, workers=1)
 

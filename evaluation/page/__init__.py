@@ -1,0 +1,1 @@
+"""Numbers as rows, sentences and pictures, and the pages that they stand on."""

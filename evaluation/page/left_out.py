@@ -1,0 +1,103 @@
+"""What a run did not do, did not count, or cannot say: each a line that follows from its artifacts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.page.embedding_map import Map
+from evaluation.page.run_rows import setting
+from storage.tables.tracklets import DISTRACTOR_PID
+from storage.wording import be, have, many
+
+TRAININGS = ("visual", "pretrain", "finetune", "skeleton_only")
+
+
+def left_out(
+    check: Mapping[str, Any],
+    quality: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    queries: Sequence[Mapping[str, Any]],
+    not_run: Sequence[str],
+    settings: Sequence[Mapping[str, Any]],
+    shown: Map | None,
+) -> list[str]:
+    """Sentences, from the data to the statistics; none of what does not apply.
+
+    Args:
+        check: summary.json of the index.
+        quality: quality.json of the skeletons; empty without images.
+        metrics: metrics.json of the last model.
+        queries: its `QUERIES`.
+        not_run: stages of the pipeline that this run had no use for.
+        settings: as `evaluation.page.run_rows.setting_rows` takes them.
+        shown: the embedding map, if there is one.
+    """
+    lines = [*_data(check), *_frames(quality), *_ranking(metrics, queries)]
+    if not_run:
+        lines.append(f"Stages that were not run: {', '.join(not_run)}.")
+    if shown is None:
+        lines.append("There are too few embedded tracklets for a map.")
+    elif shown.left_out:
+        lines.append(f"The map leaves out {many(shown.left_out, 'tracklet')} of the identities that it shows.")
+    return [*lines, *_statistics(check, metrics, settings)]
+
+
+def _data(check: Mapping[str, Any]) -> list[str]:
+    problems = sum(finding["problem"] for finding in check["findings"])
+    lines = (
+        [f"{many(problems, 'problem')} of the data set {have(problems)} not been mended: see Data set."]
+        if problems
+        else []
+    )
+    missing = check["missing_frames"]["count"]
+    if missing:
+        lines.append(f"{many(missing, 'listed frame')} {be(missing)} not on disk.")
+    return lines
+
+
+def _frames(quality: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, says in (
+        ("unreadable", "cannot be read"),
+        ("no_person", "show nobody that the pose estimator would find"),
+    ):
+        count = (quality.get(key) or {"count": 0})["count"]
+        if count:
+            lines.append(f"{many(count, 'frame')} of {quality['frames']:,}: {says}.")
+    return lines
+
+
+def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> list[str]:
+    kept = metrics["protocol"]["gallery"] == "with_queries"  # each query of somebody meets itself
+    ignored = sum(metrics["gallery"] - row["candidates"] - (kept and row["pid"] != DISTRACTOR_PID) for row in queries)
+    mean = f" ({ignored / len(queries):.1f} for each query)" if queries else ""
+    lines = [f"Answers that do not count: {metrics['protocol']['left_out']}{mean}."]
+    blank, unmatched = metrics["without_embedding"]["count"], metrics["queries_without_match"]
+    if blank:
+        lines.append(f"{many(blank, 'tracklet')} of the test {have(blank)} no embedding.")
+    if unmatched:
+        asked = "1 query" if unmatched == 1 else f"{unmatched:,} queries"
+        lines.append(
+            f"{asked} of {metrics['queries']:,} {have(unmatched)} no match that counts, and no part in any mean."
+        )
+    return lines
+
+
+def _statistics(
+    check: Mapping[str, Any], metrics: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    lines = []
+    splits = check.get("split_count", 1)
+    if splits > 1:
+        lines.append(f"This is one split of {splits}; published results on such data sets are means over all of them.")
+    seeds, intervals = {setting(settings, f"{name}.seed") for name in TRAININGS} - {None}, metrics["intervals"]
+    if seeds:
+        named = " and ".join(f"{seed}" for seed in sorted(seeds))
+        lines.append(f"One training, with seed {named}: how much another seed would change is not known from this run.")
+    if intervals:
+        lines.append(
+            f"The intervals say how much other people like the {intervals['identities']:,} of the test would change "
+            "the numbers, and nothing of other cameras, other trainings or other data sets."
+        )
+    else:
+        lines.append("There are no intervals: one identity alone has queries with a match.")
+    return lines

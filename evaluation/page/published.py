@@ -1,0 +1,186 @@
+"""Published results to stand beside ours: figures with their source and protocol, by data set. Data, no judgement.
+
+Only of data sets that are read here in their published layout. A result may stand beside ours; whether the two can be
+compared is for the reader, who is told the protocol of each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from evaluation.page.findings import by_name, percent
+from evaluation.page.ranking_rows import GALLERY_KINDS
+from evaluation.page.run_rows import setting
+
+MISSING = "–"
+FIRST_PROBE = {"biwi": "walking", "ias": "A"}  # what asks where data.sequences.probe is not set
+SKELETONS = "Kinect skeletons, sequences of 6 frames ranked one by one"
+TRANSG = ("TranSG", "Rao and Miao, CVPR 2023 (arXiv 2303.06819)", f"{SKELETONS}; trained with identities")
+MOCOS = ("MoCos", "Rao and Miao, AAAI 2025 (arXiv 2412.09044)", f"{SKELETONS}; trained with identities")
+HI_MPC = ("Hi-MPC", "Rao, Leung and Miao, IJCV (arXiv 2307.12917)", f"{SKELETONS}; trained without identities")
+TCVIT = ("TCViT", "AAAI 2024", "from images; gallery and sampling of frames not known here")
+TF_CLIP = ("TF-CLIP", "Yu et al., AAAI 2024 (arXiv 2312.09627)", "from images, pretrained CLIP; every frame (dense)")
+CLIMB = ("CLIMB-ReID", "AAAI 2025", "from images, pretrained CLIP; gallery and sampling of frames not known here")
+
+
+class Result(NamedTuple):
+    """A published result.
+
+    Attributes:
+        method: its name.
+        source: where it was published.
+        protocol: what is known of how it was measured.
+        figures: metric -> percent.
+    """
+
+    method: str
+    source: str
+    protocol: str
+    figures: Mapping[str, float]
+
+
+class Benchmark(NamedTuple):
+    """A data set and what was published on it.
+
+    Attributes:
+        name: of the data set.
+        metrics: columns.
+        results: rows.
+        note: what holds for all of them.
+        people: identities that ask, where `storage.datasets.published` has no counts to know the data set by.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    results: tuple[Result, ...]
+    note: str = ""
+    people: int | None = None
+
+
+def _probes(
+    name: str,
+    people: int,
+    probes: tuple[str, str],
+    figures: Mapping[tuple[str, str, str], tuple[float, float]],
+) -> Benchmark:
+    columns = tuple(map(asks, probes))
+    rows = tuple(Result(*method, dict(zip(columns, values, strict=True))) for method, values in figures.items())
+    return Benchmark(name, columns, rows, "What asks is named, the other part of the test answers.", people)
+
+
+def asks(probe: str) -> str:
+    """The column of the results that one part of a test got by asking."""
+    return f"Rank-1, {probe} asks"
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "mars": Benchmark(
+        "MARS",
+        ("mAP", "Rank-1"),
+        (
+            Result(*TCVIT, {"mAP": 87.6, "Rank-1": 91.7}),
+            Result(*TF_CLIP, {"mAP": 89.4, "Rank-1": 93.0}),
+            Result(*CLIMB, {"mAP": 89.7, "Rank-1": 93.3}),
+        ),
+    ),
+    "lsvid": Benchmark(
+        "LS-VID",
+        ("mAP", "Rank-1"),
+        (
+            Result(*TCVIT, {"mAP": 83.1, "Rank-1": 90.1}),
+            Result(*TF_CLIP, {"mAP": 83.8, "Rank-1": 90.4}),
+            Result(*CLIMB, {"mAP": 85.0, "Rank-1": 91.3}),
+        ),
+    ),
+    "ilidsvid": Benchmark(
+        "iLIDS-VID",
+        ("Rank-1",),
+        (
+            Result(*TCVIT, {"Rank-1": 94.3}),
+            Result(*TF_CLIP, {"Rank-1": 94.5}),
+            Result(*CLIMB, {"Rank-1": 96.7}),
+        ),
+        "Usually the mean of ten splits.",
+    ),
+    "biwi": _probes(
+        "BIWI", 28, ("Still", "Walking"), {TRANSG: (68.7, 32.7), MOCOS: (72.0, 36.0), HI_MPC: (47.5, 27.3)}
+    ),
+    "ias": _probes("IAS-Lab", 11, ("A", "B"), {TRANSG: (49.2, 59.1), MOCOS: (51.9, 61.5), HI_MPC: (45.6, 48.2)}),
+}
+"""Layout -> what is published on the data set that is usually laid out so."""
+
+
+def probe_of(settings: Sequence[Mapping[str, Any]]) -> str:
+    """Which part of a test of skeletons asked, as `BENCHMARKS` names it; empty where there are no parts."""
+    layout = setting(settings, "data.layout")
+    asked = setting(settings, "data.sequences.probe") or FIRST_PROBE.get(layout, "")
+    return asked.capitalize() if layout in FIRST_PROBE else ""
+
+
+def published_results(
+    check: Mapping[str, Any], model: str, metrics: Mapping[str, Any], remarks: Sequence[str], probe: str = ""
+) -> dict[str, Any]:
+    """Published results on this data set with ours among them, or why there are none.
+
+    Args:
+        check: summary.json of the index.
+        model: what of ours is shown.
+        metrics: its metrics.json.
+        remarks: what sets our protocol apart beside gallery and sampling.
+        probe: which part of the test asked, where the benchmark has several.
+
+    Returns:
+        `says`: a sentence. Where there are results also `name`, `columns`, `note`, `rows` of `name`, `source`,
+        `protocol`, `cells` and `ours`, and `beside`: whether ours is among them.
+    """
+    benchmark, compared = BENCHMARKS.get(check["layout"]), check["published"]
+    if benchmark is None:
+        return {"says": "No published results are known here for this data set.", "rows": []}
+    asking = check["splits"].get("query", {}).get("identities", 0)
+    beside = compared["claimed"] if compared else asking == benchmark.people
+    rows = [
+        {
+            "name": result.method,
+            "source": result.source,
+            "protocol": result.protocol,
+            "cells": [f"{result.figures[c]:.1f}" if c in result.figures else MISSING for c in benchmark.metrics],
+            "ours": False,
+        }
+        for result in benchmark.results
+    ]
+    if beside:
+        figures = by_name(metrics)
+        figures |= {asks(probe): figures["Rank-1"]} if probe and "Rank-1" in figures else {}
+        rows.append(
+            {
+                "name": f"Ours, {model.lower()}",
+                "source": "this run",
+                "protocol": "; ".join([*_protocol(metrics), *remarks]),
+                "cells": [percent(figures[c]) if c in figures else MISSING for c in benchmark.metrics],
+                "ours": True,
+            }
+        )
+        says = (
+            f"As published on {benchmark.name}, in percent, each with what is known here of how it was measured. Where "
+            "protocols differ, or are not known, numbers stand side by side and are not compared."
+        )
+    else:
+        of_figures = f"{compared['same']} of {len(compared['figures'])} published counts" if compared else ""
+        differs = f"{of_figures} are the same" if compared else f"{asking} people ask, not {benchmark.people}"
+        says = (
+            f"The data are laid out as those of {benchmark.name}, but are not that data set ({differs}): what is "
+            f"published on {benchmark.name} is no measure here."
+        )
+    columns, note = benchmark.metrics, benchmark.note
+    return {"says": says, "name": benchmark.name, "columns": columns, "note": note, "rows": rows, "beside": beside}
+
+
+def _protocol(metrics: Mapping[str, Any]) -> list[str]:
+    named = metrics["protocol"]
+    sampling = {"dense": "every frame (dense)", "rrs": "eight frames of a tracklet (rrs)", None: None}
+    said = [GALLERY_KINDS[named["gallery"]], sampling.get(named["sampling"], named["sampling"])]
+    done = [
+        word
+        for word, settings in (("query expansion", named["expansion"]), ("re-ranking", named["reranking"]))
+        if settings
+    ]
+    return [part for part in [*said, *done] if part]

@@ -1,0 +1,176 @@
+"""Which tracklets and queries a report shows, and their pictures as data URIs that need no file beside the page."""
+
+import base64
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from evaluation.page.pictures import PosedFrames, absent, pose_sheet
+from evaluation.schema import QUERIES, RANKS
+from storage.addresses import DataRoot
+from storage.frames.decode import Frame, read_frame
+from storage.frames.files import DataFiles
+from storage.tables.parquet import read_ragged, read_table
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
+from storage.tables.tracklets import Tracklet
+
+TALLEST = 256  # pixels of a picture of one frame; smaller frames stay as they are
+QUALITY = 82
+POORER = (QUALITY, 65, 45, 25)  # JPEG qualities tried in turn where a picture may not be larger than so much
+ABSENT_SIZE = (64, 128)
+KINDS = ("easy", "median", "hard")
+
+
+def data_uri(picture: Frame, quality: int = QUALITY) -> str:
+    """A picture as a JPEG data URI, colours at full resolution."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", picture, options)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def small_data_uri(picture: Frame, most: int) -> str:
+    """A picture as a data URI of at most `most` characters: first at a lower quality, then at a smaller size."""
+    for quality in POORER:
+        uri = data_uri(picture, quality)
+        if len(uri) <= most:
+            return uri
+    height, width = picture.shape[:2]
+    if min(height, width) == 1:
+        return uri  # nothing is left to take away
+    return small_data_uri(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA), most)
+
+
+def portrait(files: DataFiles, tracklet: Tracklet | None) -> Frame:
+    """The middle frame of a tracklet, or the readable one nearest to it; a crossed-out picture if there is none."""
+    frames = tracklet.frames if tracklet else ()
+    middle = len(frames) // 2
+    for position in sorted(range(len(frames)), key=lambda p: (abs(p - middle), p)):
+        frame = read_frame(files, frames[position])
+        if frame is not None:
+            if frame.shape[0] <= TALLEST:
+                return frame
+            width = round(frame.shape[1] * TALLEST / frame.shape[0])
+            return cv2.resize(frame, (width, TALLEST), interpolation=cv2.INTER_AREA)
+    return absent(*ABSENT_SIZE)
+
+
+def shown_tracklets(quality: Mapping[str, Any], count: int) -> dict[str, dict[str, Any]]:
+    """The best, median and worst tracklets by score, none twice: tracklet id -> its kind and score.
+
+    Args:
+        quality: quality.json.
+        count: of each kind.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    for kind, rows in quality.get("ranked", {}).items():
+        for row in rows[:count]:
+            chosen.setdefault(row["tracklet_id"], {"kind": kind, "score": row.get("mean_score"), **row})
+    return chosen
+
+
+def posed_tracklets(
+    root: DataRoot, wanted: Collection[str], shards: Iterable[tuple[Sequence[Tracklet], Path]], frames: int
+) -> dict[str, Frame]:
+    """Pictures of tracklets' frames with their skeletons, in 2D and 3D: tracklet id -> picture.
+
+    Args:
+        root: data root.
+        wanted: tracklet ids; those that no shard holds are left out.
+        shards: of each shard, its tracklets and its skeletons' file, rows in the same order; only the needed are read.
+        frames: how many of a tracklet's frames, evenly spaced.
+    """
+    files, pictures = DataFiles(root), {}
+    for tracklets, path in shards:
+        chosen = [(row, tracklet) for row, tracklet in enumerate(tracklets) if tracklet.tracklet_id in wanted]
+        if not chosen:
+            continue
+        skeletons = read_ragged([path], SKELETONS, SKELETON_SHAPES)
+        for row, tracklet in chosen:
+            count = len(tracklet.frames)
+            shown = np.linspace(0, count - 1, min(frames, count)).round().astype(int)
+            files.fetch(tracklet.frames[t] for t in shown)
+            posed = PosedFrames(
+                [read_frame(files, tracklet.frames[t]) for t in shown],
+                **{column: skeletons.of(row, column)[shown] for column in SKELETON_SHAPES},
+            )
+            pictures[tracklet.tracklet_id] = pose_sheet(posed)
+    return pictures
+
+
+def choose_queries(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, list[Mapping[str, Any]]]:
+    """Some queries that went well, some in the middle and some that went badly, by average precision.
+
+    Each of another identity as far as there are enough; no query twice; those without a match are left out.
+
+    Args:
+        rows: of `QUERIES`.
+        count: of each kind; fewer where there are not enough queries.
+    """
+    order = sorted((r for r in rows if r["matches"]), key=lambda r: (-r["average_precision"], r["query_id"]))
+    middle = sorted(range(len(order)), key=lambda i: (abs(2 * i - len(order) + 1), i))
+    by_kind = {"easy": order, "hard": order[::-1], "median": [order[i] for i in middle]}
+    taken: set[str] = set()
+    people: set[int] = set()
+    chosen: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in KINDS}
+    for kind, candidates in by_kind.items():
+        for repeat_people in (False, True):
+            for row in candidates:
+                known = row["query_id"] in taken or (row["pid"] in people and not repeat_people)
+                if len(chosen[kind]) < count and not known:
+                    chosen[kind].append(row)
+                    taken.add(row["query_id"])
+                    people.add(row["pid"])
+    return chosen
+
+
+def answered_queries(results: Mapping[str, Path], queries: int, answers: int) -> list[dict[str, Any]]:
+    """Queries with their first gallery answers by the last model, and where the other models had the first match.
+
+    Args:
+        results: model -> folder of its evaluation; the last one is shown.
+        queries: how many of each kind.
+        answers: how many of each query.
+
+    Returns:
+        Of each `kind`, `query` (a row of `QUERIES`), `answers` (rows of `RANKS`), and `first`: model -> rank.
+    """
+    tables = {name: read_table(folder / "queries.parquet", QUERIES).to_pylist() for name, folder in results.items()}
+    *others, last = tables
+    chosen = choose_queries(tables[last], queries)
+    ids = {row["query_id"] for part in chosen.values() for row in part}
+    ranks: dict[str, list[dict[str, Any]]] = {name: [] for name in ids}
+    for row in read_table(results[last] / "ranks.parquet", RANKS).to_pylist():
+        if row["query_id"] in ids and len(ranks[row["query_id"]]) < answers:
+            ranks[row["query_id"]].append(row)
+    firsts = {name: {row["query_id"]: row["first_match"] for row in tables[name]} for name in tables}
+    return [
+        {
+            "kind": kind,
+            "query": row,
+            "first": {name: firsts[name].get(row["query_id"], 0) for name in (last, *others)},
+            "answers": ranks[row["query_id"]],
+        }
+        for kind, part in chosen.items()
+        for row in part
+    ]
+
+
+def portraits(
+    root: DataRoot, answered: Iterable[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]
+) -> dict[str, Frame]:
+    """A picture of each query and each answer: tracklet id -> frame.
+
+    Args:
+        root: data root.
+        answered: as `answered_queries` gives them.
+        tracklets: id -> tracklet.
+    """
+    ids = {row["query"]["query_id"]: None for row in answered}
+    ids |= {answer["gallery_id"]: None for row in answered for answer in row["answers"]}
+    files, shown = DataFiles(root), {name: tracklets.get(name) for name in ids}
+    files.fetch(tracklet.frames[len(tracklet.frames) // 2] for tracklet in shown.values() if tracklet)
+    return {name: portrait(files, tracklet) for name, tracklet in shown.items()}

@@ -1,0 +1,1 @@
+"""From embeddings to metrics: distances, ranks, re-ranking, intervals."""

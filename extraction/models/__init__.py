@@ -1,0 +1,1 @@
+"""The project's own weights, with the configs of their models."""

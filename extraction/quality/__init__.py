@@ -1,0 +1,1 @@
+"""How good skeletons are: from themselves, and against the truth where there is one."""

@@ -1,0 +1,245 @@
+"""`csip show artifact`: which artifact a name means, and all that the store knows of it."""
+
+import difflib
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.commands.given.store_choice import (
+    DIGITS,
+    SHORT,
+    AsJson,
+    ConfigOption,
+    StoreOption,
+    amount,
+    duration,
+    moment,
+    open_store,
+    print_whole,
+    table,
+)
+from flows.keys.reasons import flat
+from storage.errors import DataError, StoreError
+from storage.store import contents
+from storage.store.artifacts import Store
+from storage.store.lineage import Holders, Manifest, Name, inputs_of
+from storage.store.runs import records
+
+MOST = 12  # candidates that an error lists
+WIDTH = 85  # characters of a line of versions
+EXAMPLES = (
+    "csip show artifact report\n\ncsip show artifact 'skeletons train-003' --config configs/mars.yaml\n\n"
+    "csip show artifact finetuned/7c7e --store store --json"
+)
+
+
+def show_artifact(
+    name: Annotated[
+        str, typer.Argument(help="Its key or the key's beginning, STAGE/KEY, its folder, or a step such as 'report'.")
+    ],
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an artifact is, made from what, by which run, and what was made from it."""
+    from flows.commands.app import console, told_plainly
+
+    with told_plainly():
+        folder = Path(name).resolve()
+        if not config and not store:  # a folder of a store says which store
+            if "://" in name:
+                store = name.partition("/artifacts/")[0]
+            elif folder.is_dir() and folder.parents[1].name == "artifacts":
+                store = str(folder.parents[2])
+        held = open_store(config, store)
+        about = describe(held, find(held, name))
+        if as_json:
+            console.print_json(json.dumps(about))
+        else:
+            _tell(console, about)
+
+
+def find(store: Store, name: str) -> Name:
+    """Stage and key of the artifact that a name means.
+
+    Args:
+        store: to look in.
+        name: a key, its beginning, `stage/key`, a folder of the store, or a step's label; of the newest run with it.
+
+    Raises:
+        DataError: no artifact or several are called so; lists those that may be meant.
+    """
+    there = store.names()
+    folder = Path(name).resolve()
+    if folder.parents and folder.is_relative_to((store.root / "artifacts").resolve()) and folder.is_dir():
+        name = f"{folder.parent.name}/{folder.name}"
+    elif "://" in name:
+        name = name.removeprefix(f"{store.address}/artifacts/").rstrip("/")
+    labels: dict[str, Name] = {}
+    for record in records(store):
+        labels |= {label: (entry["stage"], entry["key"]) for label, entry in record["artifacts"].items()}
+    if name in labels:
+        if labels[name] not in there:
+            raise DataError(
+                f"the newest run with {name} has not made it, or it has left the store since",
+                where=store.where(*labels[name]),
+                fix="`csip run CONFIG` makes it",
+            )
+        return labels[name]
+    found = [(stage, key) for stage, key in there if key.startswith(name) or f"{stage}/{key}".startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    raise _unclear(store, name, found, labels)
+
+
+def describe(store: Store, name: Name) -> dict[str, Any]:
+    """All that a store knows of one of its artifacts, as plain values.
+
+    Raises:
+        StoreError: its manifest is damaged.
+    """
+    artifact, problems = store.examine(*name)
+    if artifact is None:
+        raise StoreError(
+            f"this artifact cannot be read: {', '.join(problems) or 'it has just left the store'}",
+            where=store.where(*name),
+            fix="`csip verify --drop` takes it out of the store, and `csip run CONFIG` makes it again",
+        )
+    manifest = artifact.manifest
+    runs = records(store)
+    manifests = {n: m for n, m in contents.read_manifests(store, store.names()).items() if m}
+    using = [r for r in runs if name in _names(r)]
+    label = contents.label_of(name, manifest)
+    return {
+        "label": label,
+        "stage": artifact.stage,
+        "part": manifest.get("part", ""),
+        "key": artifact.key,
+        "digest": artifact.digest,
+        "folder": store.where(*name),
+        "problems": problems,
+        "files": [{"name": file, **entry} for file, entry in manifest["files"].items()],
+        "made": manifest["made"],
+        "inputs": _inputs(manifest, manifests, [_names(r) for r in using]),
+        "settings": flat(manifest.get("settings", {})),
+        "also": flat(manifest.get("also", {})),
+        "weights": manifest.get("weights", {}),
+        "code": manifest.get("code", {}),
+        "libraries": manifest.get("libraries", {}),
+        "built_by": [_run(r) for r in using if label in r["built"]],
+        "used_by": [_run(r) for r in using],
+        "made_from_it": _made_from_it(name, manifest, manifests),
+    }
+
+
+def _unclear(store: Store, name: str, found: Sequence[Name], labels: Mapping[str, Name]) -> DataError:
+    """The error that lists what may have been meant."""
+    parts = sorted(label for label in labels if label.startswith(f"{name} "))
+    close = difflib.get_close_matches(name, labels, n=MOST, cutoff=0.6)
+    candidates = parts or [f"{stage}/{key}" for stage, key in found] or close or sorted(labels)
+    what = f"{len(parts or found)} artifacts are called so" if parts or found else "there is no such artifact"
+    more = [f"and {len(candidates) - MOST} more"] if len(candidates) > MOST else []
+    listed = "\n  ".join([f"{what}: {name}", *candidates[:MOST], *more])
+    return DataError(listed, where=store.address, fix="name one of these, or a key, or the folder of an artifact")
+
+
+def _inputs(
+    manifest: Manifest, manifests: Mapping[Name, Manifest], runs: Sequence[set[Name]]
+) -> list[dict[str, str | None]]:
+    """Each input with the artifact that holds it: one that a run used together with this artifact, else the newest."""
+    holders = Holders(manifests)
+    found: list[dict[str, str | None]] = []
+    for given, digest in inputs_of(manifest):
+        candidates = holders.of(digest)
+        together = [c for c in candidates if any(c[0] in names for names in runs)]
+        row: dict[str, str | None] = {"input": given, "digest": digest, "label": None}
+        if candidates:
+            name, file = (together or candidates)[-1]
+            row |= {"label": contents.label_of(name, manifests[name]), "stage": name[0], "key": name[1], "file": file}
+        found.append(row)
+    return found
+
+
+def _made_from_it(name: Name, manifest: Manifest, manifests: Mapping[Name, Manifest]) -> list[dict[str, str]]:
+    holds = {manifest["digest"], *(entry["sha256"] for entry in manifest["files"].values())}
+    return [
+        {"label": contents.label_of(other, theirs), "stage": other[0], "key": other[1]}
+        for other, theirs in manifests.items()
+        if other != name and any(digest in holds for _, digest in inputs_of(theirs))
+    ]
+
+
+def _names(record: Mapping[str, Any]) -> set[Name]:
+    return {(entry["stage"], entry["key"]) for entry in record["artifacts"].values()}
+
+
+def _run(record: Mapping[str, Any]) -> dict[str, str]:
+    return {field: record[field] for field in ("run", "name", "status", "started")}
+
+
+def _tell(console: Console, about: Mapping[str, Any]) -> None:
+    made = about["made"]
+    head = table("", "")
+    head.show_header = False
+    head.add_row("stage", f"{about['stage']} {about['part']}".strip())
+    head.add_row("key", about["key"])
+    head.add_row("digest", about["digest"])
+    head.add_row("folder", escape(about["folder"]))
+    head.add_row("made", f"{made['at']} in {duration(made['seconds'])} on {made['device']}")
+    for word, runs in (("built by", about["built_by"]), ("used by", about["used_by"])):
+        for number, run in enumerate(runs):
+            said = f"{run['run'][:SHORT]}  {run['name']}, {moment(run)}, {run['status']}"
+            head.add_row(word if number == 0 else "", escape(said))
+        if not runs:
+            head.add_row(word, "no run that is known")
+    for problem in about["problems"]:
+        head.add_row("[bold red]damaged[/]", escape(problem))
+    console.print(f"[bold]{escape(about['label'])}[/]")
+    print_whole(console, head)
+
+    files = table("file", ">size", "sha256")
+    for file in about["files"]:
+        files.add_row(escape(file["name"]), amount(file["size"]), file["sha256"][:DIGITS])
+    _section(console, files)
+
+    inputs = table("made from", "digest", "which is", "key")
+    for row in about["inputs"]:
+        source = (
+            f"{row['label']}: {row['file']}".removesuffix(": ") if row["label"] else "not an artifact of this store"
+        )
+        inputs.add_row(escape(row["input"]), row["digest"][:DIGITS], escape(source), row.get("key") or "")
+    for weights, digest in about["weights"].items():
+        inputs.add_row(escape(f"weights {weights}"), digest[:DIGITS], "a file outside the store", "")
+    _section(console, inputs)
+
+    settings = table("setting", "value")
+    for setting, value in {**about["settings"], **about["also"]}.items():
+        settings.add_row(escape(setting), escape(str(value)))
+    _section(console, settings)
+
+    versions = ", ".join(f"{library} {version}" for library, version in about["libraries"].items())
+    with_what = table("", "")
+    with_what.show_header = False
+    with_what.add_row("code", f"{len(about['code'])} modules")
+    with_what.add_row("libraries", escape("\n".join(textwrap.wrap(versions, WIDTH))))
+    _section(console, with_what)
+
+    after = table("made from it", "key")
+    for row in about["made_from_it"]:
+        after.add_row(escape(row["label"]), row["key"])
+    if after.row_count:
+        _section(console, after)
+    else:
+        console.print("\nnothing in this store is made from it")
+
+
+def _section(console: Console, shown: Any) -> None:
+    if shown.row_count:
+        console.print()
+        print_whole(console, shown)

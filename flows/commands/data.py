@@ -1,0 +1,199 @@
+"""`csip data`: what a raw data set holds and what is wrong with it, told on a terminal, as JSON or as a page."""
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from evaluation.page.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
+from flows.commands.given.outputs import check_file
+from flows.commands.given.store_choice import print_whole, table
+from flows.watching.bar import progress_bar
+from storage.addresses import DataRoot, data_root
+from storage.errors import SettingsError
+from storage.progress import silent
+
+SHOWN, ON_A_PAGE = 10, 50
+"""Names of each finding without --all, on the terminal and on a page."""
+
+WORKERS = 4  # reading threads, as many as data.scan_workers has by default
+BAR, THIN, WIDTH = "█", "▏", 40  # of the histogram
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look at raw data sets.")
+
+
+@app.callback()
+def _group() -> None:
+    """Look at raw data sets."""  # with a callback, `check` stays a word of the command line though it is the only one
+
+
+class Target(NamedTuple):
+    """What is checked: a data root, its layout, one of its splits, and by how many reading threads."""
+
+    root: DataRoot
+    layout: str
+    split: int
+    workers: int
+
+
+@app.command(
+    epilog="csip data check /data/MARS --layout mars\n\ncsip data check MARS.zip --layout mars --decode --all\n\n"
+    "csip data check s3://bucket/MARS --layout mars\n\n"
+    "csip data check /data/MARS --layout mars --lists\n\n"
+    "csip data check --config configs/mars.yaml --report check.html\n\n"
+    "csip data check /data/MARS --layout mars --json | jq -r '.findings[] | select(.problem) | .items[].names[]'"
+)
+def check(
+    root: Annotated[
+        str | None, typer.Argument(help="Folder or archive of the data set, or its address.", show_default=False)
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="How it is laid out, e.g. mars.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file that names root and layout, instead of these.", show_default=False)
+    ] = None,
+    split: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which of the layout's splits, from 0; the first without it.", show_default=False),
+    ] = None,
+    lists: Annotated[
+        bool, typer.Option("--lists", help="The lists alone: looks for no frame, and none need be there.")
+    ] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every frame, which finds cut-off ones too; without, only headers.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help=f"Every name, not the first {SHOWN} of each kind.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON object.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write it as a page, too.", show_default=False)
+    ] = None,
+) -> None:
+    """Check a raw data set and list every problem at once; writes nothing into it.
+
+    Ends with status 0 if there is no problem, 1 if there is any, 2 if the command line is wrong.
+    """
+    from flows.commands.app import console, told_plainly
+
+    with told_plainly(status=2):
+        if lists and decode:
+            raise SettingsError(
+                "no frame is read, or all of each", where="--lists, --decode", fix="give one of the two"
+            )
+        if report:
+            check_file(report, makes_folders=False)
+        target = _target(root, layout, config, split)
+    with told_plainly():
+        from storage.datasets.check.check import check as check_data
+
+        limit = None if everything or as_json else ON_A_PAGE
+        shown = console.is_terminal and not as_json
+        with progress_bar(console, "checking") if shown else nullcontext(silent) as progress:
+            found = check_data(
+                target.root,
+                target.layout,
+                target.split,
+                frames=not lists,
+                decode=decode,
+                workers=target.workers,
+                limit=limit,
+                progress=progress,
+            ).as_json()
+        if report:
+            from evaluation.page.html import write_check
+
+            write_check(found, f"Data set {Path(str(target.root)).resolve().name}", report)
+        if as_json:
+            # a million names: rich would look at every one
+            typer.echo(json.dumps({"root": str(target.root), "split": target.split, **found}, indent=2))
+        else:
+            tell(console, target.root, found, None if everything else SHOWN)
+            if report:
+                console.print(f"wrote {escape(str(report))}", soft_wrap=True)
+    if any(finding["problem"] for finding in found["findings"]):
+        raise typer.Exit(1)
+
+
+def tell(console: Console, root: DataRoot, check: Mapping[str, Any], most: int | None) -> None:
+    """Print what a check found, with so many names of each finding; None for all."""
+    console.print(f"[bold]{escape(str(root))}[/], layout {check['layout']}", soft_wrap=True)
+    if check["splits"]:
+        _tell_counts(console, check)
+        _tell_lengths(console, check)
+    if read := sizes(check):
+        console.print(f"\nwidth x height of frames: {read}", soft_wrap=True)
+    for row in finding_rows(check):
+        word = "[bold red]problem:[/]" if row["problem"] else "[yellow]note:[/]"
+        console.print(f"\n{word} {escape(row['says'])}", soft_wrap=True)
+        # of lists that contradict themselves, every contradiction: who mends one only to hear of the next mends none
+        items = row["items"] if row["kind"] == "refused" else row["items"][:most]
+        console.print(*(f"  {item}" for item in items), sep="\n", soft_wrap=True, markup=False)
+        if more := row["more"] + len(row["items"]) - len(items):
+            console.print(f"  [dim]... and {more:,} more (--all)[/]")
+    colour = "bold red" if any(finding["problem"] for finding in check["findings"]) else "green"
+    console.print(f"\n[{colour}]{verdict(check)}[/]")
+
+
+def _tell_counts(console: Console, check: Mapping[str, Any]) -> None:
+    shown = table("", *(f">{column}" for column in COLUMNS))
+    for row in count_rows(check):
+        faint = row["kind"] == "faint"
+        cells = []
+        for column, value in zip(COLUMNS, row["values"], strict=True):
+            style = "bold red" if column in row["wrong"] else "dim" if faint else ""
+            cells.append(f"[{style}]{value}[/]" if style and value else value)
+        shown.add_row(f"[dim]  {row['name']}[/]" if faint else row["name"], *cells)
+    console.print()
+    print_whole(console, shown)
+    if told := published(check):
+        console.print(told, soft_wrap=True)
+
+
+def _tell_lengths(console: Console, check: Mapping[str, Any]) -> None:
+    shown = table(">frames", ">tracklets", "")
+    for row in length_rows(check):
+        bar = BAR * round(WIDTH * row["share"]) or (THIN if row["share"] else "")
+        shown.add_row(row["frames"], row["tracklets"], f"[cyan]{bar}[/]")
+    console.print()
+    print_whole(console, shown)
+    console.print(extent(check))
+
+
+def _target(root: str | None, layout: str | None, config: Path | None, split: int | None) -> Target:
+    """What the command line names.
+
+    Raises:
+        SettingsError: it names nothing, or two things, or what is not there.
+    """
+    from storage.datasets.readers import READERS
+    from storage.frames.files import DataFiles
+
+    if config and not root and not layout:
+        from flows.config import load_config
+
+        data = load_config(config).data
+        configured = 0 if data.split == "all" else data.split
+        target = Target(data.place, data.layout, configured if split is None else split, data.scan_workers)
+    elif root and not config:
+        target = Target(data_root(root), layout or "", split or 0, WORKERS)
+    else:
+        raise SettingsError(
+            "one data set is checked, named by its root and layout or by a configuration",
+            where="ROOT, --layout, --config",
+            fix="write csip data check ROOT --layout mars, or csip data check --config configs/mars.yaml",
+        )
+    if target.layout not in READERS:
+        fix = f"give --layout one of {', '.join(READERS)}"
+        what = f"{target.layout!r} is no layout with images" if target.layout else "the layout is not named"
+        raise SettingsError(what, where="--layout", fix=fix)
+    if target.split >= READERS[target.layout].splits:
+        there = READERS[target.layout].splits
+        raise SettingsError(
+            f"layout {target.layout} has no split {target.split}", where="--split", fix=f"give one of 0 to {there - 1}"
+        )
+    if not DataFiles(target.root).there():
+        raise SettingsError("the data set is not there", where=target.root, fix="name its folder, archive or address")
+    return target

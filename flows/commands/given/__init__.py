@@ -1,0 +1,1 @@
+"""What command lines share: frames, places to write, stores and galleries as a user names them."""

@@ -1,0 +1,1 @@
+"""What would run, and why: the pipeline walked without doing it, the scan of raw data, past runs."""

@@ -1,0 +1,1 @@
+"""Checking a raw data set: counts, findings, broken and double frames."""

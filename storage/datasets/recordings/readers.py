@@ -1,0 +1,116 @@
+"""Readers of data sets of skeletons without images, in `SEQUENCE_READERS`. docs/data-sets.md says what each reads.
+
+A tracklet is then a recording: one person in front of one sensor, its `frames` the files that hold its skeletons.
+People of the test may be those of the training, as the published protocols have it. Query and gallery have different
+camera ids, so that no answer is left out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from storage.datasets.recordings import kinect_text, skeleton_tables, utd_mhad
+from storage.errors import SettingsError
+from storage.frames.files import DataFiles
+from storage.settings import Settings
+from storage.skeleton_types import SKELETON_TYPES, SkeletonType
+from storage.tables.tracklets import Tracklet
+
+
+class SequenceSettings(Settings):
+    """Which recordings of a data set of skeletons train, ask and answer, and which of their frames count."""
+
+    probe: Literal["walking", "still", "A", "B"] | None = Field(
+        None, description="What asks: walking or still (biwi), A or B (ias); the other answers. null: walking, A."
+    )
+    train_trials: tuple[int, ...] = Field((1, 2), min_length=1, description="Trials that train (utd_mhad).")
+    probe_trials: tuple[int, ...] = Field((3,), min_length=1, description="Trials that ask (utd_mhad).")
+    gallery_trials: tuple[int, ...] = Field((4,), min_length=1, description="Trials that answer (utd_mhad).")
+    actions: Literal["same", "different"] = Field(
+        "same",
+        description="Every action in every split, or each in one: training 3, 6, ...; probe 1, 4, ...; gallery 2, 5, "
+        "... (utd_mhad).",
+    )
+    skeleton: Literal["h36m17", "coco17", "kinect20"] = Field(
+        "kinect20", description="Kind of the skeletons where their file does not say it (skeletons)."
+    )
+    trim: int = Field(
+        0, ge=0, description="Frames left out at each end of a recording; 10 in the published protocol of BIWI and IAS."
+    )
+
+
+Frames = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+class SequenceReader(NamedTuple):
+    """How a layout of skeletons is read.
+
+    Attributes:
+        read: the recordings of a data root; checks the files that it needs before anything else.
+        frames: of each of some recordings, its skeletons (T, J, 3) float32 in metres, camera axes (x right, y down,
+            z away), wherever their root is, and which of them were tracked, (T,) bool.
+        folders: folders whose files' names `read` lists; an empty name is the whole root.
+    """
+
+    read: Callable[[DataFiles, SequenceSettings], list[Tracklet]]
+    frames: Callable[[DataFiles, Sequence[Tracklet], SkeletonType], Frames]
+    folders: tuple[str, ...] = ("",)
+    lists: tuple[str, ...] = ()
+
+
+def _biwi(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
+    return kinect_text.read_recordings(files, kinect_text.BIWI, _probe(settings, ("walking", "still")))
+
+
+def _ias(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
+    return kinect_text.read_recordings(files, kinect_text.IAS, _probe(settings, ("A", "B")))
+
+
+def _utd_mhad(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
+    trials = {"train": settings.train_trials, "query": settings.probe_trials, "gallery": settings.gallery_trials}
+    shared = [trial for trial in settings.gallery_trials if trial in settings.probe_trials]
+    if shared:
+        raise SettingsError(
+            f"trial {shared[0]} would both ask and answer",
+            where="data.sequences.probe_trials and gallery_trials",
+            fix="give each trial to one of them",
+        )
+    return utd_mhad.read_recordings(files, trials, apart=settings.actions == "different")
+
+
+def _skeletons(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
+    return skeleton_tables.read_recordings(files)
+
+
+def _probe(settings: SequenceSettings, choices: tuple[str, ...]) -> str:
+    if settings.probe is not None and settings.probe not in choices:
+        raise SettingsError(
+            f"this data set has no probe {settings.probe}",
+            where="data.sequences.probe",
+            fix=f"choose {' or '.join(choices)}",
+        )
+    return settings.probe or choices[0]
+
+
+SEQUENCE_READERS: dict[str, SequenceReader] = {
+    "biwi": SequenceReader(_biwi, kinect_text.read_frames, ("Training", "Testing")),
+    "ias": SequenceReader(_ias, kinect_text.read_frames, ("Training", "TestingA", "TestingB")),
+    "utd_mhad": SequenceReader(_utd_mhad, utd_mhad.read_frames),
+    "skeletons": SequenceReader(_skeletons, skeleton_tables.read_frames),
+}
+"""Layout name -> reader."""
+
+
+def skeleton_type(files: DataFiles, layout: str, settings: SequenceSettings) -> SkeletonType:
+    """The kind of a data set's skeletons.
+
+    Raises:
+        DataError: its files say several, or one that is not known.
+    """
+    name = "kinect20"
+    if layout == "skeletons":
+        name = skeleton_tables.named_type(files) or settings.skeleton
+    return SKELETON_TYPES[name]

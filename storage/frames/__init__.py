@@ -1,0 +1,1 @@
+"""Where frames are read from: folders, archives, object stores; decoding; fingerprints."""

@@ -1,0 +1,96 @@
+"""Copies on this machine of files that lie elsewhere: each is there whole or not at all, and fetched by one at a time.
+
+A copy is known by a key that holds all that the service says of the original, so that it is never out of date. The
+folder may be deleted at any time; where nothing can be kept, files are fetched again.
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from storage.frames.local import read_whole
+
+log = logging.getLogger("csip")
+
+
+class FetchedFiles:
+    """Copies in a folder of this machine, by their keys: any number of threads and processes may use it at once.
+
+    Args:
+        folder: made once something is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser()
+        self._warned = False
+
+    def path(self, key: str) -> Path:
+        """Where a copy lies, or would."""
+        return self.folder / key[:2] / key
+
+    def has(self, key: str, size: int) -> bool:
+        """Whether there is a copy of so many bytes."""
+        try:
+            return os.stat(self.path(key)).st_size == size
+        except OSError:
+            return False
+
+    def read(self, key: str, size: int) -> bytes | None:
+        """The bytes of a copy; None if there is none, or one of another length (a disk that lost its end)."""
+        try:
+            content = read_whole(f"{self.folder}/{key[:2]}/{key}")  # a Path costs as much as reading
+        except OSError:
+            return None
+        return content if len(content) == size else None
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Make a copy, if the disk lets us."""
+        try:
+            with self.fresh(key) as file:
+                file.write_bytes(content)
+        except OSError as error:
+            if not self._warned:
+                log.warning("fetched frames cannot be kept, and are fetched again each time: %s", error)
+            self._warned = True
+
+    @contextmanager
+    def fresh(self, key: str) -> Iterator[Path]:
+        """A file to write that becomes the copy once all of it was written."""
+        file = self.path(f"{key}.{uuid4().hex}.new")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield file
+            file.replace(self.path(key))
+        finally:
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self, key: str, *, wait: bool) -> Iterator[bool]:
+        """Be the one on this machine who fetches a file; False where another is, and we do not wait for him.
+
+        Who waited looks first whether the copy is there now. A holder that dies loses his claim.
+        """
+        lock = self.path(f"{key}.lock")
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = lock.open("a")
+        except OSError:  # nothing can be kept here: everybody fetches for himself
+            yield True
+            return
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                mine = True
+            except BlockingIOError:
+                mine = False
+            try:
+                yield mine
+            finally:
+                if mine:
+                    # who opened it before and waits gets a lock of a file that is gone, and finds the copy
+                    with suppress(OSError):
+                        lock.unlink()

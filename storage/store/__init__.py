@@ -1,0 +1,1 @@
+"""The artifact store: artifacts, records of runs, saved states; verify, gc, copy."""

@@ -1,0 +1,1 @@
+"""Arrow schemas of what is stored, and Parquet files of them."""

@@ -1,0 +1,69 @@
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.batches.sampling import dense_clips, identity_batches, segment_frames, uniform_batches
+
+
+@given(st.integers(1, 200), st.integers(1, 16), st.integers(0, 5))
+def test_training_takes_one_frame_of_each_equal_segment(length: int, clip: int, seed: int) -> None:
+    frames = segment_frames(length, clip, np.random.default_rng(seed))
+    assert len(frames) == clip
+    for i, frame in enumerate(frames):
+        low, high = i * length / clip, (i + 1) * length / clip
+        if length >= clip:
+            assert int(low) <= frame < np.ceil(high)
+    assert (np.diff(frames) >= (1 if length >= clip else 0)).all()
+
+
+@given(st.integers(1, 200), st.integers(1, 16))
+def test_rrs_evaluation_takes_the_first_frame_of_each_segment(length: int, clip: int) -> None:
+    assert segment_frames(length, clip).tolist() == [i * length // clip for i in range(clip)]
+
+
+def test_a_short_tracklet_repeats_its_frames_evenly_and_not_only_the_last() -> None:
+    assert segment_frames(3, 8).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert segment_frames(1, 4).tolist() == [0, 0, 0, 0]
+
+
+@given(st.integers(1, 300), st.integers(1, 16))
+def test_dense_clips_hold_every_frame(length: int, clip: int) -> None:
+    clips = dense_clips(length, clip)
+    assert clips.shape == (-(-length // clip), clip)
+    assert set(clips.ravel()) == set(range(length))
+    assert (np.diff(clips.ravel()) >= 0).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(2, 5), st.integers(2, 4), st.integers(0, 3))
+def test_identity_batches_hold_instances_of_each_of_some_identities(
+    labels: list[int], identities: int, instances: int, epoch: int
+) -> None:
+    batches = identity_batches(labels, identities, instances, 0, epoch)
+    for batch in batches:
+        counts = Counter(labels[i] for i in batch)
+        assert len(counts) == min(identities, len(set(labels)))
+        assert set(counts.values()) == {instances}
+
+
+def test_every_tracklet_is_seen_in_an_epoch_where_identities_are_balanced() -> None:
+    labels = [i // 8 for i in range(64)]
+    seen = Counter(i for batch in identity_batches(labels, 4, 4, 0, 0) for i in batch)
+    assert set(seen) == set(range(64))
+    assert set(seen.values()) == {1}
+
+
+def test_batches_are_a_function_of_seed_and_epoch() -> None:
+    labels = [i // 6 for i in range(48)]
+    assert identity_batches(labels, 4, 2, 1, 3) == identity_batches(labels, 4, 2, 1, 3)
+    assert identity_batches(labels, 4, 2, 1, 3) != identity_batches(labels, 4, 2, 1, 4)
+    assert identity_batches(labels, 4, 2, 1, 3) != identity_batches(labels, 4, 2, 2, 3)
+
+
+@given(st.integers(2, 100), st.integers(2, 20))
+def test_uniform_batches_hold_every_tracklet_once_and_never_one_alone(count: int, size: int) -> None:
+    batches = uniform_batches(count, size, 0, 0)
+    assert sorted(i for batch in batches for i in batch) == list(range(count))
+    assert min(len(batch) for batch in batches) >= 2

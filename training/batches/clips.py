@@ -1,0 +1,232 @@
+"""Training data as arrays: tracklets with labels, frames as uint8 tensors kept in memory where they fit."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.addresses import DataRoot
+from storage.errors import DataError
+from storage.frames.decode import Frame, read_frame
+from storage.frames.files import DataFiles
+from storage.progress import Progress
+from storage.tables.parquet import Ragged, read_ragged
+from storage.tables.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
+from storage.tables.tracklets import Tracklet, read_index
+from training.batches.sampling import segment_frames
+
+OK = FRAME_STATUS.index("ok")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Tracklets to train on.
+
+    Attributes:
+        tracklets: sorted by id, whatever shards they came from.
+        labels: 0 to K - 1, in the order of pids, (N,).
+        pids: identity of each label, (K,).
+        cameras: camera ids, sorted.
+    """
+
+    tracklets: tuple[Tracklet, ...]
+    labels: NDArray[np.int64]
+    pids: tuple[int, ...]
+    cameras: tuple[int, ...]
+
+
+def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
+    """The training tracklets of index shards.
+
+    Raises:
+        DataError: fewer than two identities: nothing to tell apart.
+    """
+    training = (t for t in read_index(list(indexes)) if t.split == "train")
+    tracklets = tuple(sorted(training, key=lambda t: t.tracklet_id))
+    pids = tuple(sorted({t.pid for t in tracklets}))
+    if len(pids) < 2:
+        raise DataError(
+            f"the training split has {len(pids)} identities; at least two are needed",
+            fix="check the data set's training list",
+        )
+    position = {pid: label for label, pid in enumerate(pids)}
+    labels = np.array([position[t.pid] for t in tracklets], dtype=np.int64)
+    return TrainingSet(tracklets, labels, pids, tuple(sorted({t.camid for t in tracklets})))
+
+
+class PerFrame:
+    """One value a frame of many tracklets: a sequence of (T, ...) views of one contiguous array.
+
+    Args:
+        values: of all frames, (F, ...).
+        starts: first row of each tracklet, (N,).
+        lengths: frames of each tracklet, (N,).
+    """
+
+    def __init__(self, values: NDArray[Any], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+        self.values, self.starts, self.lengths = values, starts, lengths
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, tracklet: int) -> NDArray[Any]:
+        if tracklet >= len(self.starts):
+            raise IndexError(tracklet)
+        return self.values[self.starts[tracklet] : self.starts[tracklet] + self.lengths[tracklet]]
+
+    def clips(self, tracklets: Sequence[int], frames: NDArray[np.int64]) -> NDArray[Any]:
+        """The values (B, T, ...) at frames (B, T) of tracklets (B,)."""
+        return self.values[self.starts[np.asarray(tracklets)][:, None] + frames]
+
+
+def read_skeletons(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> tuple[PerFrame, PerFrame]:
+    """Skeletons (T, 17, 3) of tracklets, in their order, and which frames can be learnt from (T,).
+
+    Those are the frames in which a person was found with confidence, and those filled from their neighbours in time.
+
+    Raises:
+        DataError: a tracklet has no skeletons, or another number of them than of frames.
+    """
+    ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status", "filled"])
+    starts, lengths = _rows_of(ragged, tracklets, "skeletons")
+    seen = (ragged.values["status"] == OK) | ragged.values["filled"]
+    return PerFrame(ragged.values["keypoints_3d"], starts, lengths), PerFrame(seen, starts, lengths)
+
+
+def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> PerFrame:
+    """Frozen visual features (T, P) of tracklets, in their order; not finite where a frame was unreadable.
+
+    Raises:
+        DataError: a tracklet has no features, or another number of them than of frames.
+    """
+    ragged = read_ragged(paths, FEATURES, {"features": (-1,)})
+    return PerFrame(ragged.values["features"], *_rows_of(ragged, tracklets, "features"))
+
+
+def _rows_of(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    position = ragged.position()
+    for tracklet in tracklets:
+        row = position.get(tracklet.tracklet_id)
+        found = 0 if row is None else int(ragged.offsets[row + 1] - ragged.offsets[row])
+        if found != len(tracklet.frames):
+            raise DataError(
+                f"{found} {what} for {len(tracklet.frames)} frames",
+                where=f"tracklet {tracklet.tracklet_id}",
+                fix="extract again: the two were made from different indexes",
+            )
+    rows = np.array([position[t.tracklet_id] for t in tracklets], dtype=np.int64)
+    return ragged.offsets[rows], np.diff(ragged.offsets)[rows]
+
+
+def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:
+    """A BGR frame as (3, height, width) RGB."""
+    if frame.shape[:2] != (height, width):
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))
+
+
+class FrameSource:
+    """Frames of many tracklets as uint8 tensors, kept in memory once decoded while they fit.
+
+    Args:
+        root: data root.
+        size: (height, width) that frames are resized to.
+        workers: decoding threads; 1 decodes in the caller's.
+        cache_megabytes: memory for decoded frames.
+    """
+
+    def __init__(self, root: DataRoot, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
+        self.files, self.size, self.workers = DataFiles(root), size, workers
+        self.room = cache_megabytes * 1_000_000 // (3 * size[0] * size[1])
+        self.kept: dict[str, NDArray[np.uint8] | None] = {}
+
+    def fetch(self, tracklets: Iterable[Tracklet], progress: Progress) -> None:
+        """Bring all frames of tracklets to this machine at once, where the data set lies elsewhere.
+
+        Raises:
+            DataError: the service that has them cannot be asked.
+        """
+        self.files.fetch((name for tracklet in tracklets for name in tracklet.frames), progress)
+
+    def ahead(self, tracklets: Iterable[Tracklet]) -> Iterator[Tracklet]:
+        """The tracklets; while one is used, the frames of the next are brought to this machine."""
+        return self.files.ahead(tracklets, lambda tracklet: tracklet.frames)
+
+    def read(self, names: Sequence[str]) -> list[NDArray[np.uint8] | None]:
+        """Each frame as (3, H, W) RGB uint8; None where it cannot be read."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.kept]
+        fresh: dict[str, NDArray[np.uint8] | None] = {}
+        if missing:
+            if self.workers == 1:
+                fresh = {name: self._decode(name) for name in missing}
+            else:
+                with ThreadPoolExecutor(self.workers) as pool:
+                    fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
+            if len(self.kept) + len(fresh) <= self.room:
+                self.kept |= fresh
+        return [self.kept[name] if name in self.kept else fresh[name] for name in names]
+
+    def _decode(self, name: str) -> NDArray[np.uint8] | None:
+        frame = read_frame(self.files, name)
+        return None if frame is None else resized(frame, *self.size)
+
+    def clips(self, clips: Sequence[Sequence[str]]) -> list[NDArray[np.uint8] | None]:
+        """Clips as (T, 3, H, W) each; an unreadable frame is replaced by the nearest readable one of its clip.
+
+        None for a clip without any readable frame.
+        """
+        frames = self.read([name for names in clips for name in names])
+        found, start = [], 0
+        for names in clips:
+            found.append(_filled(frames[start : start + len(names)]))
+            start += len(names)
+        return found
+
+
+def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
+    good = [i for i, frame in enumerate(frames) if frame is not None]
+    if not good:
+        return None
+    nearest = [min(good, key=lambda g: (abs(g - i), g)) for i in range(len(frames))]
+    return np.stack([frames[i] for i in nearest])  # type: ignore[misc]
+
+
+def sample_frames(
+    data: TrainingSet, tracklets: Sequence[int], length: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Frame numbers (B, T) of one random clip of each tracklet."""
+    return np.stack([segment_frames(len(data.tracklets[i].frames), length, rng) for i in tracklets])
+
+
+def read_clips(
+    data: TrainingSet, tracklets: Sequence[int], frames: NDArray[np.int64], source: FrameSource
+) -> tuple[list[int], NDArray[np.uint8]]:
+    """The images of clips, without those of which no frame can be read.
+
+    Args:
+        data: the training set.
+        tracklets: positions in it, (B,).
+        frames: frame numbers, (B, T).
+        source: frames.
+
+    Returns:
+        Which of the B clips are there, and their images, (B', T, 3, H, W) RGB.
+
+    Raises:
+        DataError: not one frame of all these clips can be read.
+    """
+    names = [[data.tracklets[i].frames[f] for f in row] for i, row in zip(tracklets, frames, strict=True)]
+    clips = source.clips(names)
+    good = [k for k, clip in enumerate(clips) if clip is not None]
+    if not good:
+        raise DataError(
+            "not one frame of a whole batch can be read",
+            where=", ".join(data.tracklets[i].tracklet_id for i in tracklets[:5]),
+            fix="check data.root, and the disk that it is on",
+        )
+    return good, np.stack([clip for clip in clips if clip is not None])

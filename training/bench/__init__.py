@@ -1,1 +1,0 @@
-"""The sides of `make bench-training`."""

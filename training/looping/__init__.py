@@ -1,0 +1,1 @@
+"""The training loop: its hooks, schedules and saved states, on one device or several."""

@@ -1,0 +1,1 @@
+"""Visual encoders: one file a family, and the one that a stage starts from."""

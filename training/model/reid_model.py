@@ -1,0 +1,174 @@
+"""The model of stage 2: visual encoder, skeleton encoder, PFU and SGTM with their heads, loss, and embedding."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.looping.distributed import gather
+from training.model.encoders.vit import VisualEncoder
+from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
+from training.model.prototypes import PrototypeFusionUpdater
+from training.model.skeleton_encoder import SkeletonEncoder
+from training.model.temporal import TemporalModelling
+from training.settings.encoder import EncoderSettings
+from training.settings.losses import LossSettings
+from training.settings.skeleton import SkeletonSettings
+
+
+class Features(NamedTuple):
+    """The three clip features: CLS before projection (B, D) and after it (B, P), SGTM's clip feature (B, D) or None."""
+
+    cls: Tensor
+    projected: Tensor
+    temporal: Tensor | None
+
+
+def _classifier(width: int, identities: int) -> nn.Linear:
+    classifier = nn.Linear(width, identities, bias=False)
+    nn.init.normal_(classifier.weight, std=0.001)
+    return classifier
+
+
+class Head(nn.Module):
+    """BNNeck and a bias-free classifier. Source: Luo et al. 2019."""
+
+    def __init__(self, width: int, identities: int) -> None:
+        super().__init__()
+        self.neck = nn.BatchNorm1d(width)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = _classifier(width, identities)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) -> logits (B, K)."""
+        return self.classifier(self.neck(x))
+
+
+def embedding(features: Features) -> Tensor:
+    """`[CLS | projected CLS | F]`, L2-normalised: what is ranked."""
+    return F.normalize(torch.cat([part for part in features if part is not None], dim=1), dim=1)
+
+
+class ReidModel(nn.Module):
+    """Everything that stage 2 trains.
+
+    Args:
+        encoder: settings of the visual encoder.
+        skeleton: settings of the skeleton encoder.
+        identities: K; 0 for inference alone, which leaves out heads, prototypes and the skeleton encoder.
+        cameras: camera ids with side information.
+        use_sgtm: leave SGTM out for the ablation.
+        use_pfu: leave PFU and the prototype loss out for the ablation.
+        use_skeletons: leave skeletons out of SGTM and PFU for the ablation.
+        dropout: in PFU.
+    """
+
+    prototypes_visual: Tensor
+    prototypes_skeleton: Tensor
+
+    def __init__(
+        self,
+        encoder: EncoderSettings,
+        skeleton: SkeletonSettings,
+        identities: int,
+        cameras: tuple[int, ...] = (),
+        *,
+        use_sgtm: bool = True,
+        use_pfu: bool = True,
+        use_skeletons: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        d, p = encoder.token_width, encoder.projected_width
+        heads = 8 if d % 8 == 0 and p % 8 == 0 else 4
+        self.use_skeletons = use_skeletons
+        self.visual = VisualEncoder(encoder, cameras)
+        self.sgtm = TemporalModelling(d, p, heads) if use_sgtm else None
+        if not identities:
+            return
+        self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
+        self.pfu = PrototypeFusionUpdater(p, heads, dropout=dropout) if use_pfu else None
+        self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
+        if use_sgtm:
+            self.heads["temporal"] = Head(d, identities)
+            self.heads["frame"] = _classifier(d, identities)
+        self.register_buffer("prototypes_visual", torch.zeros(identities, p))
+        self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
+
+    def train(self, mode: bool = True) -> "ReidModel":
+        """Training mode, but not for what must not change.
+
+        These are a frozen skeleton encoder, whose dropout would be noise, and the small encoder's batch norms, which
+        the few identities of a batch would spoil.
+        """
+        super().train(mode)
+        for part in self.visual.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+        skeleton = getattr(self, "skeleton", None)
+        if skeleton is not None and not any(p.requires_grad for p in skeleton.parameters()):
+            skeleton.eval()
+        return self
+
+    def encode(self, images: Tensor, camids: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T, N, D) and projected tokens (B, T, N, P) of clips (B, T, 3, H, W) with one camera each (B,)."""
+        b, t = images.shape[:2]
+        cameras = None if camids is None else camids.repeat_interleave(t)
+        tokens, projected = self.visual(images.flatten(0, 1), cameras)
+        return tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
+
+    def features(self, images: Tensor, camids: Tensor | None = None) -> Features:
+        """The three features of clips, without skeletons: inference."""
+        tokens, projected = self.encode(images, camids)
+        temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
+        return Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
+
+    def loss(self, batch: Mapping[str, Tensor], settings: LossSettings) -> dict[str, Tensor]:
+        """Each weighted term of the loss; their sum is what stage 2 minimises.
+
+        Args:
+            batch: this process's clips: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons
+                (B, T, J, 3), seen (B, T), signs (E,) of SGT's position encoding or none.
+            settings: weights of the terms.
+        """
+        tokens, projected = self.encode(batch["images"], batch["camids"])
+        joints = None
+        if self.skeleton is not None:
+            signs = batch.get("signs") if self.skeleton.training else None  # a frozen one is in evaluation mode
+            joints = self.skeleton(batch["skeletons"], batch["seen"], signs)
+        guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
+        own = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None)
+        # from here on for the whole batch, of which this process may have seen a part
+        labels = gather(batch["labels"])
+        terms = {}
+        for name, part in own._asdict().items():
+            if part is None:
+                continue
+            feature = gather(part.float())
+            logits = self.heads[name](feature)
+            terms[f"identity_{name}"] = settings.identity * smoothed_cross_entropy(logits, labels, settings.smoothing)
+            terms[f"triplet_{name}"] = settings.triplet * batch_hard_triplet(feature, labels, settings.margin)
+        if self.pfu is not None:
+            logits = gather(self.prototype_logits(own.projected, projected, joints, batch["seen"]).float())
+            terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
+        if guided is not None:
+            frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
+            each = labels.repeat_interleave(guided.frames.shape[1])
+            terms["frame"] = settings.frame * smoothed_cross_entropy(frames, each, settings.smoothing)
+        return terms
+
+    def prototype_logits(self, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor) -> Tensor:
+        """`logits_bk = <v_b, P'_bk>` with prototypes brought up to date by each clip's memory, (B, K)."""
+        memory = projected.mean(dim=1)  # (B, N, P)
+        fused, filled = self.prototypes_visual, None
+        if joints is not None:
+            weights = seen.to(joints.dtype)[:, :, None, None]
+            limbs = (joints * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, J, P)
+            memory = torch.cat([memory, limbs], dim=1)
+            tokens, somewhere = seen.new_ones(len(seen), projected.shape[2]), seen.any(dim=1, keepdim=True)
+            filled = torch.cat([tokens, somewhere.expand(-1, limbs.shape[1])], dim=1)
+            fused = self.pfu.fuse(self.prototypes_visual, self.prototypes_skeleton)
+        updated = self.pfu(fused, memory, filled)  # (B, K, P)
+        return torch.einsum("bp,bkp->bk", v, updated)
