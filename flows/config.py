@@ -25,14 +25,16 @@ from storage.datasets.readers import READERS
 from storage.errors import SettingsError
 from storage.index import DataSettings
 from storage.settings import Settings, neutral
-from training.settings.embed import EmbedSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.features import FeatureSettings
-from training.settings.finetune import FinetuneSettings
-from training.settings.loop import TrainerSettings
-from training.settings.pretrain import PretrainSettings
-from training.settings.skeleton_only import SkeletonOnlySettings
-from training.settings.visual import VisualSettings
+from training.settings import (
+    EmbedSettings,
+    EncoderSettings,
+    FeatureSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    SkeletonOnlySettings,
+    TrainerSettings,
+    VisualSettings,
+)
 
 
 class Config(Settings):

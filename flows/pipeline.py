@@ -18,7 +18,7 @@ from flows.watching.run_facts import run_told
 from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
 from storage.store.artifacts import Artifact
-from training.settings.encoder import weight_files as encoder_files
+from training.settings import weight_files as encoder_files
 
 STAGES = (
     "index",

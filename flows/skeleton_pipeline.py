@@ -13,8 +13,7 @@ from storage.addresses import seen_once
 from storage.errors import SettingsError, WeightsError
 from storage.index import PARTS, shard_names
 from storage.store.artifacts import Artifact
-from training.settings.files import MODEL, SETTINGS
-from training.settings.skeleton_only import SkeletonOnlySettings
+from training.settings import MODEL, SETTINGS, SkeletonOnlySettings
 
 if TYPE_CHECKING:
     from flows.pipeline import Builder

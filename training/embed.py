@@ -22,10 +22,7 @@ from training.batches.sampling import dense_clips, segment_frames
 from training.model.encoders.start import chosen_device, load_encoder
 from training.model.files import load_part, load_tensors, read_description
 from training.model.reid_model import Features, ReidModel, embedding
-from training.settings.embed import EmbedSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.files import MODEL
-from training.settings.skeleton import SkeletonSettings
+from training.settings import MODEL, EmbedSettings, EncoderSettings, SkeletonSettings
 
 Embedder = Callable[[Tensor, Tensor], Tensor]
 

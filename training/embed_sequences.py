@@ -23,7 +23,7 @@ from training.batches.sampling import whole_clips
 from training.batches.sequences import Recordings, read_recordings
 from training.model.encoders.start import chosen_device
 from training.model.skeleton_encoder import SkeletonEncoder
-from training.settings.features import FeatureSettings
+from training.settings import FeatureSettings
 from training.skeleton_only import load_skeleton_encoder
 
 SEQUENCES_FILE, RECORDINGS_FILE = "sequences.parquet", "recordings.parquet"

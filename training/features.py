@@ -10,8 +10,7 @@ from storage.tables.schema import FEATURES
 from storage.tables.tracklets import read_index
 from training.batches.clips import FrameSource
 from training.model.encoders.start import chosen_device, frame_features, load_encoder
-from training.settings.encoder import EncoderSettings
-from training.settings.features import FeatureSettings
+from training.settings import EncoderSettings, FeatureSettings
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,7 @@ from training.model.files import load_part, load_tensors, read_description, save
 from training.model.prototypes import mean_prototypes
 from training.model.reid_model import ReidModel
 from training.pretrain import mean_visual, skeleton_prototypes, visual_prototypes
-from training.settings.encoder import EncoderSettings
-from training.settings.files import MODEL, PROTOTYPES
-from training.settings.finetune import FinetuneSettings
-from training.settings.loop import TrainerSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import MODEL, PROTOTYPES, EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
 
 FRAMES_AT_ONCE = 64
 

@@ -20,9 +20,7 @@ from training.embed import embedding_width
 from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
 from training.model.files import load_part, load_tensors, read_description
 from training.model.reid_model import Features, ReidModel, embedding
-from training.settings.encoder import EncoderSettings
-from training.settings.files import MODEL, SETTINGS
-from training.settings.skeleton import SkeletonSettings
+from training.settings import MODEL, SETTINGS, EncoderSettings, SkeletonSettings
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
 TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons

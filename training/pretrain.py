@@ -24,9 +24,7 @@ from training.model.files import save_model, save_tensors
 from training.model.losses import supcon
 from training.model.prototypes import mean_prototypes
 from training.model.skeleton_encoder import SkeletonEncoder
-from training.settings.files import PROTOTYPES
-from training.settings.loop import TrainerSettings
-from training.settings.pretrain import PretrainSettings
+from training.settings import PROTOTYPES, PretrainSettings, TrainerSettings
 
 
 @dataclass(frozen=True)

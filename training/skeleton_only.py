@@ -38,10 +38,7 @@ from training.looping.schedules import share_of_rate
 from training.model.files import load_part, load_tensors, read_description, save_model
 from training.model.losses import supcon_among
 from training.model.skeleton_encoder import SPREAD, SkeletonEncoder
-from training.settings.files import MODEL
-from training.settings.loop import TrainerSettings
-from training.settings.skeleton import SkeletonSettings
-from training.settings.skeleton_only import SkeletonOnlySettings
+from training.settings import MODEL, SkeletonOnlySettings, SkeletonSettings, TrainerSettings
 
 
 @dataclass(frozen=True)

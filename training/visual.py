@@ -21,9 +21,7 @@ from training.model.encoders.vit import VisualEncoder, fold_necks
 from training.model.files import save_model
 from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.reid_model import Head
-from training.settings.encoder import EncoderSettings
-from training.settings.loop import TrainerSettings
-from training.settings.visual import VisualSettings
+from training.settings import EncoderSettings, TrainerSettings, VisualSettings
 
 
 @dataclass(frozen=True)

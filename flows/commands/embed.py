@@ -24,7 +24,7 @@ from storage.wording import listed, many
 from training.embed import Embedder, embed_tracklets, embeddings_table, load_embedder, without_readable_frame
 from training.inference_model import About, described
 from training.model.encoders.start import chosen_device
-from training.settings.embed import EmbedSettings
+from training.settings import EmbedSettings
 
 MODEL_KEY = "csip.model"
 ROWS_PER_GROUP = 1024  # a gallery is read from its first row to its last

@@ -25,7 +25,7 @@ from storage.progress import Progress
 if TYPE_CHECKING:  # `csip --help` waits for none of these, see `flows.commands.app`
     from extraction.zoo.weights import Found, PoseModelSettings
     from flows.config import Config
-    from training.settings.encoder import EncoderSettings
+    from training.settings import EncoderSettings
 
 OWN_CONFIGS = Path(__file__).parents[2] / "configs"
 SHOWN_DIGITS = 12  # of a sha256, in the table
@@ -198,7 +198,7 @@ def _clip(config: Path, settings: "EncoderSettings") -> Needed:
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.file_download import repo_folder_name
 
-    from training.settings.encoder import CLIP, weight_files
+    from training.settings import CLIP, weight_files
 
     def bring(_: Progress) -> Path:  # the hub's client shows a bar of its own
         return weight_files(settings)["clip"]

@@ -21,9 +21,7 @@ from training.looping.loop import Task, train
 from training.model.encoders.start import load_encoder
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.pretrain import contrast
-from training.settings.encoder import EncoderSettings
-from training.settings.loop import TrainerSettings
-from training.settings.pretrain import PretrainSettings
+from training.settings import EncoderSettings, PretrainSettings, TrainerSettings
 
 
 @dataclass(frozen=True)

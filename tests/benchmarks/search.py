@@ -28,9 +28,7 @@ from training.batches.clips import FrameSource
 from training.embed import embed_tracklets, embeddings_table
 from training.model.encoders.start import chosen_device
 from training.model.reid_model import ReidModel, embedding
-from training.settings.embed import EmbedSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import EmbedSettings, EncoderSettings, SkeletonSettings
 
 TURNS = 5
 TOP = 10

@@ -4,7 +4,7 @@ import pytest
 from storage.progress import silent
 from tests.benchmarks import naive
 from tests.training.stages import PRETRAIN, QUIET, Stages
-from training.settings.files import HISTORY
+from training.settings import HISTORY
 
 
 def test_both_ways_see_the_same_batches_and_learn_the_same(stages: Stages) -> None:

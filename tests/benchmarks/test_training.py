@@ -5,9 +5,7 @@ from rich.table import Table
 
 from flows.config import load_config
 from tests.benchmarks.training import FEW, Bench, Case, stage_1
-from training.settings.encoder import EncoderSettings
-from training.settings.pretrain import PretrainSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import EncoderSettings, PretrainSettings, SkeletonSettings
 
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"
 

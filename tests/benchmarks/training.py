@@ -33,10 +33,7 @@ from storage.settings import Settings
 from training.looping.launch import write_job
 from training.model.encoders.vit import VisualEncoder
 from training.model.files import save_model
-from training.settings.encoder import EncoderSettings
-from training.settings.features import FeatureSettings
-from training.settings.loop import TrainerSettings
-from training.settings.pretrain import PretrainSettings
+from training.settings import EncoderSettings, FeatureSettings, PretrainSettings, TrainerSettings
 
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"
 FEW = DemoSettings(train_identities=4, test_identities=2, cameras=2, tracklets=2, frames=8, distractors=0)

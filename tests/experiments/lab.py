@@ -23,7 +23,7 @@ from storage.index import scan
 from storage.settings import Settings
 from storage.store.artifacts import Artifact, ArtifactFile, Store
 from storage.store.trainings import WORK
-from training.settings.loop import TrainerSettings
+from training.settings import TrainerSettings
 
 TOLD_SECONDS = 20.0
 TRAINER = {"trainer": TrainerSettings(loggers=())}

@@ -15,8 +15,7 @@ from storage.tables.tracklets import read_index
 from training.batches.clips import read_skeletons
 from training.model.files import load_part, load_tensors, read_description
 from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
-from training.settings.files import MODEL
-from training.settings.skeleton import SkeletonSettings
+from training.settings import MODEL, SkeletonSettings
 
 
 @dataclass(frozen=True)

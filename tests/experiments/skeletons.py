@@ -37,7 +37,7 @@ from storage.store.artifacts import Artifact
 from storage.tables.parquet import read_table
 from storage.tables.schema import SEQUENCES
 from tests.experiments.lab import Lab, Scores, scores_of, table
-from training.settings.loop import TrainerSettings
+from training.settings import TrainerSettings
 
 CONFIG = Path(__file__).with_name("skeletons.yaml")
 SHUFFLES = 10

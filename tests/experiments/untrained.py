@@ -9,7 +9,7 @@ from training.batches.clips import read_features, read_training_set
 from training.model.files import save_model
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.pretrain import Inputs as Inputs
-from training.settings.pretrain import PretrainSettings
+from training.settings import PretrainSettings
 
 
 def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Progress) -> None:

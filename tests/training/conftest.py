@@ -12,7 +12,7 @@ from storage.index import DataSettings, scan, write_index
 from storage.tables.parquet import ragged_table, write_table
 from storage.tables.schema import SKELETONS
 from storage.tables.tracklets import read_index
-from training.settings.encoder import EncoderSettings
+from training.settings import EncoderSettings
 
 if TYPE_CHECKING:
     from tests.training.stages import Stages

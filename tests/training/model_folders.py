@@ -8,8 +8,7 @@ from torch import nn
 from training.model.encoders.vit import VisualEncoder
 from training.model.files import save_model
 from training.model.reid_model import ReidModel
-from training.settings.encoder import EncoderSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import EncoderSettings, SkeletonSettings
 
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16)

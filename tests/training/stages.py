@@ -7,8 +7,7 @@ from storage.progress import Progress, silent
 from storage.settings import Settings
 from tests.training.conftest import Small
 from training import features, finetune, pretrain, visual
-from training.settings.loop import TrainerSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import SkeletonSettings, TrainerSettings
 
 VISUAL = visual.VisualSettings(epochs=3, clip_length=2, identities=2, instances=2)
 PRETRAIN = pretrain.PretrainSettings(

@@ -29,9 +29,7 @@ from training.batches.sampling import segment_frames
 from training.embed import Inputs, load_embedder, run
 from training.export import FORMATS, TOLERANCE, export, largest_difference, write_checked
 from training.inference_model import ABOUT, About, Embed, load_inference_model
-from training.settings.embed import EmbedSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.files import MODEL
+from training.settings import MODEL, EmbedSettings, EncoderSettings
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from training.embed import load_embedder
 from training.export import export
 from training.inference_model import ABOUT, load_exported, load_inference_model
 from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
-from training.settings.files import MODEL, SETTINGS
+from training.settings import MODEL, SETTINGS
 
 CPU = torch.device("cpu")
 

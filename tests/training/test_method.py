@@ -8,13 +8,15 @@ from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
 from training.model.encoders import vit as visual_encoder
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.reid_model import ReidModel
-from training.settings.augment import AugmentSettings
-from training.settings.embed import EmbedSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.finetune import FinetuneSettings
-from training.settings.losses import LossSettings
-from training.settings.pretrain import PretrainSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import (
+    AugmentSettings,
+    EmbedSettings,
+    EncoderSettings,
+    FinetuneSettings,
+    LossSettings,
+    PretrainSettings,
+    SkeletonSettings,
+)
 
 
 def test_stage_1_has_the_published_defaults() -> None:
@@ -88,7 +90,7 @@ def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages
 
 def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
     from training.model.files import load_tensors
-    from training.settings.files import MODEL
+    from training.settings import MODEL
 
     before = load_tensors(stages.ready("pretrain") / MODEL)
     frozen = stages.run("finetune", "frozen", FINETUNE.model_copy(update={"freeze_skeleton": True}))

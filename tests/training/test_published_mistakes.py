@@ -32,11 +32,7 @@ from training.model.losses import supcon
 from training.model.reid_model import ReidModel
 from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
 from training.model.temporal import TemporalModelling
-from training.settings.augment import AugmentSettings
-from training.settings.encoder import EncoderSettings
-from training.settings.files import MODEL, PROTOTYPES
-from training.settings.losses import LossSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import MODEL, PROTOTYPES, AugmentSettings, EncoderSettings, LossSettings, SkeletonSettings
 
 TINY = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.5)
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)

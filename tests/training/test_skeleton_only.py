@@ -28,9 +28,7 @@ from tests.training.stages import QUIET, Stages, digests
 from training import embed_sequences, skeleton_only
 from training.batches.sequences import read_recordings
 from training.model.losses import supcon_among
-from training.settings.features import FeatureSettings
-from training.settings.skeleton import SkeletonSettings
-from training.settings.skeleton_only import SkeletonOnlySettings
+from training.settings import FeatureSettings, SkeletonOnlySettings, SkeletonSettings
 from training.skeleton_only import hidden_joints, load_skeleton_encoder, varied
 
 SETTINGS = SkeletonOnlySettings(

@@ -17,8 +17,7 @@ from storage.tables.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
-from training.settings.encoder import EncoderSettings, weight_files
-from training.settings.files import HISTORY
+from training.settings import HISTORY, EncoderSettings, weight_files
 
 
 class Interrupted(Exception):

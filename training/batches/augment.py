@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from storage.skeleton import MIRROR_ORDER
-from training.settings.augment import AugmentSettings
+from training.settings import AugmentSettings
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ from storage.tables.parquet import write_table
 from training.batches.loader import Batch, Steps
 from training.looping.distributed import rank, world_size
 from training.looping.hooks import Epochs, States, Watch, done_in, resumable
-from training.settings.files import HISTORY
-from training.settings.loop import LoopSettings, TrainerSettings
+from training.settings import HISTORY, LoopSettings, TrainerSettings
 
 SPEED = "speed.json"
 LOGS = "logs"

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from storage.errors import StoreError, WeightsError
-from training.settings.files import MODEL, SETTINGS
+from training.settings import MODEL, SETTINGS
 
 
 def save_model(model: nn.Module, description: Mapping[str, Any], folder: Path) -> None:

@@ -13,9 +13,7 @@ from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.model.temporal import TemporalModelling
-from training.settings.encoder import EncoderSettings
-from training.settings.losses import LossSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import EncoderSettings, LossSettings, SkeletonSettings
 
 
 class Features(NamedTuple):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from storage.skeleton_types import H36M17, SkeletonType
-from training.settings.skeleton import SkeletonSettings
+from training.settings import SkeletonSettings
 
 SCORE_LIMIT = 5.0
 SPREAD = 0.12  # standard deviation of joints from the mean skeleton, metres

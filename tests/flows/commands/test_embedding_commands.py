@@ -26,7 +26,7 @@ from storage.tables.tracklets import Tracklet, index_table, read_index
 from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
 from training.embed import Inputs as EmbedInputs
 from training.embed import run as embed_stage
-from training.settings.embed import EmbedSettings
+from training.settings import EmbedSettings
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -11,7 +11,7 @@ from storage.store.artifacts import Artifact, Store
 from tests.training.model_folders import finetuned_folder, visual_folder
 from training.export import FORMATS
 from training.inference_model import load_exported
-from training.settings.files import MODEL, SETTINGS
+from training.settings import MODEL, SETTINGS
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-import training.settings.encoder
+import training.settings
 from flows.commands import weights as weights_command
 from flows.config import load_config
 
@@ -179,7 +179,7 @@ def test_a_visual_encoder_that_names_a_file_is_listed_with_it_and_a_small_one_is
 def test_a_visual_encoder_that_names_no_file_is_looked_for_in_the_hubs_folder(tmp_path, monkeypatch):
     config = write(tmp_path, encoder={"arch": "clip_vit_b16"})
     row = listed(config)[2]
-    assert (row["weights"], row["state"]) == (f"hub: timm/{training.settings.encoder.CLIP}", "missing")
+    assert (row["weights"], row["state"]) == (f"hub: timm/{training.settings.CLIP}", "missing")
     cached = tmp_path / "model.safetensors"
     cached.write_bytes(b"clip")
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(cached))
@@ -194,7 +194,7 @@ def test_the_hubs_folder_is_written_only_when_asked_for(tmp_path, monkeypatch):
         asked.append(settings.arch)
         return {"clip": tmp_path / "model.safetensors"}
 
-    monkeypatch.setattr(training.settings.encoder, "weight_files", weight_files)
+    monkeypatch.setattr(training.settings, "weight_files", weight_files)
     config = write(tmp_path, encoder={"arch": "clip_vit_b16"})
     assert "to do: add --hub" in weights("fetch", config, status=1)
     assert asked == []

@@ -3,7 +3,7 @@ import torch
 
 from storage.skeleton import mirror
 from training.batches.augment import augmented, draw, mirror_skeletons, mirrored
-from training.settings.augment import AugmentSettings
+from training.settings import AugmentSettings
 
 OFF = AugmentSettings(flip=0, shift=0, colour=0, erase=0)
 

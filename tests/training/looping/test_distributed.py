@@ -24,7 +24,7 @@ from tests.training.stages import FIRM, QUIET, Stages
 from training.looping.distributed import gather, own_share, rank, world_size
 from training.model.files import load_tensors
 from training.model.losses import batch_hard_triplet, supcon
-from training.settings.files import HISTORY, MODEL, PROTOTYPES
+from training.settings import HISTORY, MODEL, PROTOTYPES
 
 TWO = QUIET.model_copy(update={"devices": 2})
 

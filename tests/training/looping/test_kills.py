@@ -15,7 +15,7 @@ import pytest
 from tests.training.conftest import Small
 from tests.training.stages import FINETUNE, PRETRAIN, QUIET, VISUAL, Stages, digests
 from training.looping.states import sound_states
-from training.settings.files import HISTORY
+from training.settings import HISTORY
 
 KILLS = 10
 LONGER = {

@@ -18,9 +18,7 @@ from training.looping import loop
 from training.looping.loop import SPEED, Task, train
 from training.model.encoders.vit import VisualEncoder
 from training.model.files import load_tensors
-from training.settings.encoder import EncoderSettings
-from training.settings.files import HISTORY, MODEL
-from training.settings.loop import LoopSettings, TrainerSettings
+from training.settings import HISTORY, MODEL, EncoderSettings, LoopSettings, TrainerSettings
 
 LONGER = FINETUNE.model_copy(update={"epochs": 5, "refresh_every": 0, "milestones": (2, 4)})
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.looping.schedules import warmup_cosine, warmup_steps
-from training.settings.finetune import FinetuneSettings
-from training.settings.pretrain import PretrainSettings
+from training.settings import FinetuneSettings, PretrainSettings
 
 
 def test_stage_1_warms_up_and_follows_a_cosine_at_every_epoch() -> None:

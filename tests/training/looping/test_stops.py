@@ -9,7 +9,7 @@ from storage.stopping import Request, Stopped
 from storage.store.trainings import Done
 from tests.training.stages import FINETUNE, PRETRAIN, VISUAL, Stages, digests
 from training.looping.states import sound_states
-from training.settings.loop import LoopSettings, TrainerSettings
+from training.settings import LoopSettings, TrainerSettings
 
 LONGER = {
     "visual": VISUAL.model_copy(update={"epochs": 3}),

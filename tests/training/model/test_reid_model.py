@@ -6,10 +6,7 @@ from torch.nn import functional
 from tests.training.reference import array, batch_hard_triplet, batch_norm, linear, smoothed_cross_entropy
 from training.finetune import parameter_groups
 from training.model.reid_model import Features, ReidModel, embedding
-from training.settings.encoder import EncoderSettings
-from training.settings.finetune import FinetuneSettings
-from training.settings.losses import LossSettings
-from training.settings.skeleton import SkeletonSettings
+from training.settings import EncoderSettings, FinetuneSettings, LossSettings, SkeletonSettings
 
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.0)

@@ -11,7 +11,7 @@ from storage.skeleton import EDGES, NUM_JOINTS
 from tests.training.reference import Array, array, attention, each, layer_norm, linear, relu
 from training.batches.augment import draw_signs
 from training.model.skeleton_encoder import Attention, Block, SkeletonEncoder, laplacian_positions, sequence_features
-from training.settings.skeleton import SkeletonSettings
+from training.settings import SkeletonSettings
 
 SMALL = SkeletonSettings(width=16, depth=2, heads=4, hidden=24, dropout=0.5)
 LIMIT = 5.0

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from training.model.encoders.vit import VisualEncoder, load_clip
 from training.model.files import load_part, load_tensors, read_description
-from training.settings.encoder import EncoderSettings, weight_files
-from training.settings.files import MODEL
+from training.settings import MODEL, EncoderSettings, weight_files
 
 
 def chosen_device(name: str) -> torch.device:

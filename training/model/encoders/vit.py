@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from storage.errors import WeightsError
-from training.settings.encoder import CLIP, PATCH, EncoderSettings
+from training.settings import CLIP, PATCH, EncoderSettings
 
 CLIP_MEAN = (0.4815, 0.4578, 0.4082)
 CLIP_STD = (0.2686, 0.2613, 0.2758)

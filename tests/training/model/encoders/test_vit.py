@@ -2,7 +2,7 @@ import torch
 
 from training.model.encoders.vit import PROJECTED_NORM, VisualEncoder, fold_necks
 from training.model.reid_model import Head
-from training.settings.encoder import EncoderSettings
+from training.settings import EncoderSettings
 
 SMALL = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 
