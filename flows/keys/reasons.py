@@ -6,6 +6,7 @@ from typing import Any
 from storage.wording import listed
 
 CODE_SHOWN = 8
+MOVED_SHOWN = 1
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -21,16 +22,28 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             found.append(f"{', '.join(names)} {verb}")
     old, new = before.get("libraries", {}), now["libraries"]
     found += [f"{n} {old.get(n, 'not counted')} -> {new.get(n, 'not counted')}" for n in _differing(old, new)]
-    old, new = before.get("code", {}), now["code"]
-    names = _differing(old, new)
-    for what, which in (
-        ("changed", [n for n in names if n in old and n in new]),
-        ("added", [n for n in names if n not in old]),
-        ("removed", [n for n in names if n not in new]),
-    ):
-        if which:
-            found.append(f"code {what}: {listed(which, CODE_SHOWN)}")
+    found += _code_changes(before.get("code", {}), now["code"])
     return found
+
+
+def _code_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What differs between the definitions of two manifests; a name that another module holds now counts as moved."""
+    added, removed = ({_last(name): name for name in sorted(a.keys() - b.keys())} for a, b in ((new, old), (old, new)))
+    places = {removed[name]: added[name] for name in sorted(removed.keys() & added.keys())}
+    moved = [f"{was} -> {now}" for was, now in places.items() if old[was] == new[now]]
+    changed = [now for was, now in places.items() if old[was] != new[now]]
+    others = [name for name in _differing(old, new) if name not in places and name not in places.values()]
+    kinds = (
+        ("moved", moved, MOVED_SHOWN),
+        ("changed", sorted(changed + [name for name in others if name in old and name in new]), CODE_SHOWN),
+        ("added", [name for name in others if name not in old], CODE_SHOWN),
+        ("removed", [name for name in others if name not in new], CODE_SHOWN),
+    )
+    return [f"code {what}: {listed(names, most)}" for what, names, most in kinds if names]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -36,6 +36,17 @@ FACTS: dict[str, Any] = {
             {"code": FACTS["code"] | {f"training.x.f{i}": "44" for i in range(10)}},
             ["code added: " + ", ".join(f"training.x.f{i}" for i in range(8)) + " and 2 more"],
         ),
+        (
+            {"code": {"training.model.contrast.supcon": "11", "training.looping.loop.train": "22"}},
+            ["code moved: training.model.losses.supcon -> training.model.contrast.supcon"],
+        ),
+        (
+            {"code": {"training.model.contrast.supcon": "33", "training.looping.epochs.train": "22"}},
+            [
+                "code moved: training.looping.loop.train -> training.looping.epochs.train",
+                "code changed: training.model.contrast.supcon",
+            ],
+        ),
     ],
 )
 def test_what_changed_is_named(now: dict[str, Any], told: list[str]) -> None:
