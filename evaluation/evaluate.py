@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from evaluation.ranking.breakdown import by_length, camera_pairs
-from evaluation.ranking.distances import between, chosen_device, euclidean, given
+from evaluation.ranking.distances import between, euclidean, given
 from evaluation.ranking.embeddings import (
     Embeddings,
     GalleryKind,
@@ -31,6 +31,7 @@ from evaluation.ranking.oddities import oddities
 from evaluation.ranking.ranks import Ranking, rank_gallery
 from evaluation.ranking.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
+from storage.devices import chosen_device
 from storage.errors import DataError
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
@@ -138,7 +139,7 @@ def _ranked(queries: Embeddings, gallery: Embeddings, settings: EvaluationSettin
         gallery = replace(gallery, alike=np.arange(len(gallery)))
         new = given(rerank(queries.vectors[:], gallery.vectors[:], settings.rerank))
         return rank_gallery(queries, gallery, new, settings.top, settings.protocol, progress)
-    distances = between(queries.vectors, gallery.vectors, chosen_device(settings.device))
+    distances = between(queries.vectors, gallery.vectors, chosen_device(settings.device, "evaluation.device"))
     ranking = rank_gallery(queries, gallery, distances, settings.top, settings.protocol, progress)
     return replace(ranking, distances=euclidean(ranking.distances))
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from extraction.poses import UNREADABLE
 from extraction.zoo.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
 from storage.addresses import DataRoot
+from storage.devices import chosen_device
 from storage.frames.decode import read_bytes
 from storage.frames.files import DataFiles
 from storage.progress import Progress
@@ -138,7 +139,7 @@ def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
     from extraction.stream import Stream
 
     models = load_models(settings)
-    on_cpu = models.estimator.device.type == "cpu"
+    on_cpu = models.estimator.device == "cpu"
     return Stream(
         models,
         partial(read_bytes, files),
@@ -197,12 +198,12 @@ def _load_models(settings: ExtractionSettings, _stamp: tuple[tuple[str, int], ..
     from extraction.parallel import compute_pool
     from extraction.pose2d.estimator import Estimator
     from extraction.stream import Models
-    from extraction.zoo.pose_model import choose_device, load
+    from extraction.zoo.pose_model import load
 
-    device = choose_device(settings.device)
+    device = chosen_device(settings.device, "extraction.device")
     pose, lift = settings.estimator, settings.lifter
     estimator = Estimator(load(pose, settings.weights_cache, device), pose.flip_test, pose.precision)
     model = load(lift, settings.weights_cache, device)
     normalise = model.cfg.get("normalise", "box") if lift.normalise == "auto" else lift.normalise
-    workers = settings.workers or (len(os.sched_getaffinity(0)) if device.type == "cpu" else 2)
+    workers = settings.workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 2)
     return Models(estimator, Lifter(model, normalise, lift.overlap, lift.flip_test), compute_pool(workers), workers)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from storage.addresses import DataRoot
+from storage.devices import chosen_device
 from storage.progress import Progress, silent
 from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.tables.tracklets import Tracklet, read_index
 from training.batches.clips import FrameSource
 from training.batches.sampling import dense_clips, segment_frames
-from training.model.encoders.start import chosen_device, load_encoder
+from training.model.encoders.start import load_encoder
 from training.model.files import load_part, load_tensors, read_description
 from training.model.reid_model import Features, ReidModel, embedding
 from training.settings import MODEL, EmbedSettings, EncoderSettings, SkeletonSettings
@@ -50,7 +51,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     Raises:
         WeightsError: the model cannot be had or does not fit.
     """
-    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device))
+    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device, "embed.device"))
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
     rows = embed_tracklets(inputs.data_root, tracklets, embed, shape, settings, progress)
     width = embedding_width(shape, inputs.model)
@@ -139,9 +140,7 @@ def embedding_width(shape: EncoderSettings, model: Path | None) -> int:
     return shape.token_width * (2 if temporal else 1) + shape.projected_width
 
 
-def load_embedder(
-    folder: Path | None, encoder: EncoderSettings, device: torch.device
-) -> tuple[Embedder, EncoderSettings]:
+def load_embedder(folder: Path | None, encoder: EncoderSettings, device: str) -> tuple[Embedder, EncoderSettings]:
     """A function from clips (B, T, 3, H, W) uint8 and their camera id to embeddings (B, C) on the CPU.
 
     Raises:

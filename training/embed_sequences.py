@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from storage.devices import chosen_device
 from storage.progress import Progress
 from storage.skeleton_types import SKELETON_TYPES
 from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
 from training.batches.sampling import whole_clips
 from training.batches.sequences import Recordings, read_recordings
-from training.model.encoders.start import chosen_device
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.settings import FeatureSettings
 from training.skeleton_only import load_skeleton_encoder
@@ -43,7 +43,7 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     Raises:
         WeightsError: the model does not fit.
     """
-    device = chosen_device(settings.device)
+    device = chosen_device(settings.device, "features.device")
     encoder, described = load_skeleton_encoder(inputs.model)
     encoder.eval().to(device)
     recordings = read_recordings([inputs.sequences]).as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
@@ -70,7 +70,7 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
 
 
 @torch.inference_mode()
-def embedded(encoder: SkeletonEncoder, clips: Tensor, device: torch.device, at_once: int) -> Tensor:
+def embedded(encoder: SkeletonEncoder, clips: Tensor, device: str, at_once: int) -> Tensor:
     """L2-normalised embeddings (C, P) of sequences (C, T, J, 3)."""
     parts = [encoder(part.to(device), pool=True).float().cpu() for part in clips.split(at_once)]
     return F.normalize(torch.cat(parts), dim=1)

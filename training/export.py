@@ -90,7 +90,7 @@ def chosen_format(name: str) -> Format:
 
 def reference(folder: Path, about: About) -> Embed:
     """The embeddings of `training.embed`, clip by clip, so that neighbours in a batch cannot help."""
-    embed, _ = load_embedder(folder, about.encoder, torch.device("cpu"))
+    embed, _ = load_embedder(folder, about.encoder, "cpu")
 
     def each(clips: Tensor, camids: Tensor) -> Tensor:
         return torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.addresses import DataRoot
+from storage.devices import chosen_device
 from storage.progress import Progress
 from storage.tables.parquet import ragged_table, write_table
 from storage.tables.schema import FEATURES
 from storage.tables.tracklets import read_index
 from training.batches.clips import FrameSource
-from training.model.encoders.start import chosen_device, frame_features, load_encoder
+from training.model.encoders.start import frame_features, load_encoder
 from training.settings import EncoderSettings, FeatureSettings
 
 
@@ -29,7 +30,7 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     Raises:
         WeightsError: the encoder's weights cannot be had or do not fit.
     """
-    device = chosen_device(settings.device)
+    device = chosen_device(settings.device, "features.device")
     encoder = load_encoder(inputs.encoder, inputs.encoder_settings).eval().to(device)
     size = (inputs.encoder_settings.image_height, inputs.encoder_settings.image_width)
     source = FrameSource(inputs.data_root, size, settings.decode_workers, cache_megabytes=0)

@@ -5,29 +5,6 @@ from numpy.typing import NDArray
 
 from evaluation.ranking.ranks import Distances
 from evaluation.ranking.vectors import Vectors
-from storage.errors import SettingsError
-
-
-def chosen_device(name: str) -> str:
-    """`cpu` or a CUDA device; `auto` is a GPU where there is one.
-
-    Args:
-        name: `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Raises:
-        SettingsError: there is no such device.
-    """
-    if name == "cpu":
-        return name
-    import torch  # takes seconds to import, and only a GPU needs it here
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return "cuda" if count else "cpu"
-    if int(name.partition(":")[2] or 0) < count:
-        return name
-    there = f"GPU 0 to {count - 1} only" if count else "no GPU"
-    raise SettingsError(f"evaluation.device={name}, and there is {there}", fix="take evaluation.device=auto")
 
 
 def between(queries: Vectors, gallery: Vectors, device: str = "cpu") -> Distances:

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from extraction.zoo.checkpoint import load_weights
 from extraction.zoo.mmpose_compat import import_mmpose, mmpose_scope
 from extraction.zoo.weights import DEFAULT_CACHE, PoseModelSettings, find_config, locate
-from storage.errors import SettingsError
 
 PoseModel: TypeAlias = Any
 """A `torch.nn.Module` of mmpose, whose parts (`backbone`, `head`, `data_preprocessor`, ...) exist at run time only."""
@@ -67,17 +66,3 @@ def load(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, device: str |
     model = build(Config.fromfile(find_config(settings.config)))
     load_weights(model, locate(settings, cache))
     return model.to(device)
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one.
-
-    Raises:
-        SettingsError: a GPU is asked for and this machine has none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("a GPU is asked for and torch sees none", where=f"device: {name}", fix="set device: auto")
-    return device

@@ -15,6 +15,7 @@ from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot
 from storage.datasets.crops import NOBODY
 from storage.datasets.readers import READERS
+from storage.devices import chosen_device
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
 from storage.tables.parquet import write_table
@@ -23,7 +24,6 @@ from storage.tables.tracklets import DISTRACTOR_PID, Tracklet, index_table
 from storage.wording import listed, many
 from training.embed import Embedder, embed_tracklets, embeddings_table, load_embedder, without_readable_frame
 from training.inference_model import About, described
-from training.model.encoders.start import chosen_device
 from training.settings import EmbedSettings
 
 MODEL_KEY = "csip.model"

@@ -22,11 +22,11 @@ from flows.commands.embed import ROWS_PER_GROUP
 from flows.commands.given.gallery import Gallery
 from flows.commands.search import draw_answers
 from storage.datasets.crops import folder_tracklets
+from storage.devices import chosen_device
 from storage.tables.parquet import write_table
 from storage.tables.tracklets import Tracklet, index_table
 from training.batches.clips import FrameSource
 from training.embed import embed_tracklets, embeddings_table
-from training.model.encoders.start import chosen_device
 from training.model.reid_model import ReidModel, embedding
 from training.settings import EmbedSettings, EncoderSettings, SkeletonSettings
 
@@ -64,7 +64,7 @@ def write_gallery(tracklets: list[Tracklet], count: int, width: int, folder: Pat
     return paths
 
 
-def model_of(encoder: EncoderSettings, device: torch.device) -> Callable[..., torch.Tensor]:
+def model_of(encoder: EncoderSettings, device: str) -> Callable[..., torch.Tensor]:
     """An untrained finetuned model, as `training.embed.load_embedder` gives it."""
     model = ReidModel(encoder, SkeletonSettings(), 0).eval().to(device)
 
@@ -117,7 +117,7 @@ def main() -> None:
             table.add_row(name, sampling, *(f"{1000 * part:,.0f}" for part in (*parts, sum(parts))))
     console.print(
         f"a query of {chosen.frames} frames, {chosen.gallery:,} tracklets, {torch.get_num_threads()} threads, "
-        f"{chosen_device(chosen.device).type}, best of {TURNS} turns"
+        f"{chosen_device(chosen.device)}, best of {TURNS} turns"
     )
     console.print(table)
     width = 512

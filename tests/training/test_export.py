@@ -32,7 +32,7 @@ from training.inference_model import ABOUT, About, Embed, load_inference_model
 from training.settings import MODEL, EmbedSettings, EncoderSettings
 
 ROOT = Path(__file__).parents[2]
-CPU = torch.device("cpu")
+CPU = "cpu"
 SIZES = ((1, 1), (1, 7), (2, 3), (4, 1), (3, 8))
 MODELS: dict[str, Callable[[Path], Path]] = {
     "finetuned": finetuned_folder,

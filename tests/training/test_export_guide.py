@@ -33,7 +33,7 @@ def test_the_example_embeds_as_csip_does(tmp_path, monkeypatch, heading, example
     export(folder, name, Path(f"model{FORMATS[name].suffix}"))
     found: dict[str, torch.Tensor] = {}
     exec(example, found)  # noqa: S102, it is this repository's
-    embed, _ = load_embedder(folder, ENCODER, torch.device("cpu"))
+    embed, _ = load_embedder(folder, ENCODER, "cpu")
     clips, camids = torch.zeros(2, 8, 3, 32, 16), torch.tensor([1, -1])
     if name == "onnx":
         crops = [cv2.imread(f"crops/{number}.jpg")[:, :, ::-1] for number in range(3)]

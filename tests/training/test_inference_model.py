@@ -15,7 +15,7 @@ from training.inference_model import ABOUT, load_exported, load_inference_model
 from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
 from training.settings import MODEL, SETTINGS
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 
 
 def clips(b: int, t: int) -> torch.Tensor:

@@ -253,7 +253,7 @@ def test_an_encoder_of_a_video_data_set_is_used_as_it_is_or_finetuned(
     expected = torch.nn.functional.normalize(before.eval()(clip, pool=True), dim=1)
     found = embedded(world, still, tmp_path / "embeddings")
     assert len(found["sequences"]) == 12 * 6
-    by_hand = embed_sequences.embedded(before, clip, torch.device("cpu"), 4)
+    by_hand = embed_sequences.embedded(before, clip, "cpu", 4)
     assert torch.allclose(by_hand, expected, atol=1e-6)
 
 

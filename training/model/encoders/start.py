@@ -12,13 +12,6 @@ from training.model.files import load_part, load_tensors, read_description
 from training.settings import MODEL, EncoderSettings, weight_files
 
 
-def chosen_device(name: str) -> torch.device:
-    """The device that a setting names; `auto` is a GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def load_encoder(folder: Path | None, settings: EncoderSettings, cameras: tuple[int, ...] = ()) -> VisualEncoder:
     """The encoder of a `visual` folder, or CLIP's weights where there is none; `cameras` get zero vectors to learn.
 
@@ -41,7 +34,7 @@ def frame_features(
     encoder: VisualEncoder,
     frames: list[NDArray[np.uint8] | None],
     batch_size: int,
-    device: torch.device,
+    device: str | torch.device,
     camid: int | None = None,
 ) -> NDArray[np.float16]:
     """Projected CLS of one camera's frames (3, H, W), (N, P) float16; NaN for a frame that could not be read."""
