@@ -19,8 +19,8 @@ from extraction.pose2d.estimator import Crops, Estimator
 from extraction.poses import Estimates, Thresholds, skeletons_of
 from extraction.stopwatch import Stopwatch
 from storage.frames.decode import Frame, decode_frame
-from storage.ordered import in_order
 from storage.tables.tracklets import Tracklet
+from storage.threads import in_order
 
 Columns = dict[str, NDArray[Any]]
 Read = Callable[[str], NDArray[np.uint8]]

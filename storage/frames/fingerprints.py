@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from storage.frames.archives import OUTSIDE
 from storage.frames.files import DataFiles, check_name
-from storage.frames.reading import of_each
 from storage.frames.stamps import MISSING, WIDTH, Stamps
 from storage.progress import Progress, silent
 from storage.tables.tracklets import Tracklet
+from storage.threads import of_each
 
 DIGEST_BYTES = 16
 

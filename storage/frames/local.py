@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from storage.frames.many_stamps import read_many
-from storage.frames.stamps import Stamps, settled
+from storage.frames.stamps import Stamps, read_stamps, settled
 from storage.progress import Progress, silent
 
 READ_BYTES = 1 << 20
@@ -63,7 +62,7 @@ class LocalFiles:
 
     def stamps(self, names: pa.Array, progress: Progress = silent) -> Stamps:
         """Stamps of files, in the order given."""
-        return read_many(self.root, names, progress)
+        return read_stamps(self.root, names, progress)
 
     def settled(self, stamps: Stamps, since_ns: int) -> Stamps:
         """Stamps as they may be compared later, see `storage.frames.stamps.settled`."""

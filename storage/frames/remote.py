@@ -6,7 +6,6 @@ for any more.
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
@@ -22,8 +21,8 @@ from storage.frames.archives import outside
 from storage.frames.fetched import FetchedFiles
 from storage.frames.listing import RemoteListing, parent_of, size_of
 from storage.frames.stamps import MISSING, WIDTH, Stamps
-from storage.ordered import in_order
 from storage.progress import Progress, silent
+from storage.threads import mapped
 
 FETCHERS, FILES_A_REQUEST = 8, 32
 """Groups of files fetched at once, and files of a group: 256 files are on their way."""
@@ -183,10 +182,8 @@ class RemoteData:
         if len(groups) == 1:
             self._bring(groups[0])
             return
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            brought = in_order((pool.submit(self._bring, group) for group in groups), FETCHERS + 1)
-            for number, _ in enumerate(brought, start=1):
-                progress(min(number * FILES_A_REQUEST, len(absent)), len(absent), "files fetched")
+        for number, _ in enumerate(mapped(self._bring, groups, FETCHERS), start=1):
+            progress(min(number * FILES_A_REQUEST, len(absent)), len(absent), "files fetched")
 
     def ahead(self, items: Iterable[T], names: Callable[[T], Iterable[str]]) -> Iterator[T]:
         """The items in their order; while one is used, the files of the next are fetched.
@@ -203,8 +200,7 @@ class RemoteData:
             self.fetch(names(item))
             return item
 
-        with ThreadPoolExecutor(AHEAD, thread_name_prefix="fetching") as pool:
-            yield from in_order((pool.submit(brought, item) for item in items), AHEAD)
+        yield from mapped(brought, items, AHEAD)
 
     def _bring(self, names: Sequence[str], *, wait: bool = False) -> dict[str, bytes]:
         """Fetch and keep files that others do not fetch just now, and then wait for those; what was fetched here."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from storage.ordered import in_order
+from storage.threads import in_order
 
 Batch = dict[str, Any]
 Make = Callable[[list[int], np.random.Generator], Batch]

@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from storage.datasets.check.findings import Sizes
 from storage.frames.files import DataFiles
 from storage.frames.fingerprints import DIGEST_BYTES, Digests
-from storage.frames.reading import of_each
 from storage.progress import Progress, silent
+from storage.threads import of_each
 
 USUAL = ("JPEG", "PNG")
 """Tried first: asking for these alone is four times as fast as asking for all that can be read."""

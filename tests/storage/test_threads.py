@@ -2,7 +2,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from storage.ordered import in_order
+from storage.threads import in_order
 
 
 def test_results_come_in_the_order_asked_for_whatever_ends_first():
