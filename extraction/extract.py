@@ -16,8 +16,8 @@ from extraction.poses import UNREADABLE
 from extraction.zoo.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
 from storage.addresses import DataRoot
 from storage.devices import chosen_device
-from storage.frames.decode import read_bytes
 from storage.frames.files import DataFiles
+from storage.frames.images import read_bytes
 from storage.progress import Progress
 from storage.settings import Settings, neutral
 from storage.tables.parquet import ROWS_PER_GROUP, ragged_table, table_writer

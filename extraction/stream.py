@@ -18,7 +18,7 @@ from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Crops, Estimator
 from extraction.poses import Estimates, Thresholds, skeletons_of
 from extraction.stopwatch import Stopwatch
-from storage.frames.decode import Frame, decode_frame
+from storage.frames.images import Frame, decode_frame
 from storage.tables.tracklets import Tracklet
 from storage.threads import in_order
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.frames.decode import Frame
+from storage.frames.images import Frame
 from storage.skeleton import EDGES, JOINTS
 from storage.tables.schema import FRAME_STATUS
 

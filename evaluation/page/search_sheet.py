@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.page.pictures import absent
-from storage.frames.decode import Frame
+from storage.frames.images import Frame
 
 Colour = tuple[int, int, int]
 PAPER: Colour = (255, 255, 255)  # RGB, as all colours here

@@ -11,8 +11,8 @@ import numpy as np
 from evaluation.page.pictures import PosedFrames, absent, pose_sheet
 from evaluation.schema import QUERIES, RANKS
 from storage.addresses import DataRoot
-from storage.frames.decode import Frame, read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import Frame, read_frame
 from storage.tables.parquet import read_ragged, read_table
 from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables.tracklets import Tracklet

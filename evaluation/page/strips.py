@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from evaluation.page.pictures import GAP, PANEL, TRUNK, Colour
-from storage.frames.decode import Frame
+from storage.frames.images import Frame
 
 HEIGHT = 192  # pixels of a cell, border included
 WIDTH = HEIGHT // 2

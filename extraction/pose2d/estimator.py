@@ -21,7 +21,7 @@ from extraction.pose2d.joints import joint_map
 from extraction.zoo.mmpose_compat import mmpose_scope
 from extraction.zoo.pose_model import PoseModel
 from storage.errors import SettingsError
-from storage.frames.decode import Frame
+from storage.frames.images import Frame
 
 Precision = Literal["fp32", "bf16"]
 

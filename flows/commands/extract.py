@@ -20,8 +20,8 @@ from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot
 from storage.datasets.videos import Boxes
 from storage.errors import DataError
-from storage.frames.decode import read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import read_frame
 from storage.tables.parquet import ragged_table, read_ragged, write_table
 from storage.tables.schema import FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.tables.tracklets import Tracklet, index_table, read_index

@@ -25,8 +25,8 @@ from flows.commands.given.sources import Source, source_frames
 from flows.commands.given.store_choice import table
 from storage.addresses import DataRoot
 from storage.errors import DataError, SettingsError
-from storage.frames.decode import Frame, read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import Frame, read_frame
 from storage.tables.parquet import write_table
 from storage.tables.tracklets import Tracklet, find_tracklets
 from storage.wording import many

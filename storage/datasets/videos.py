@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from storage.datasets.crops import NOBODY
 from storage.errors import DataError
-from storage.frames.decode import Frame
+from storage.frames.images import Frame
 from storage.progress import Progress
 from storage.tables.tracklets import Tracklet
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from storage.addresses import DataAddress
 from storage.errors import DataError
 from storage.frames.archives import outside
-from storage.frames.fetched import FetchedFiles
+from storage.frames.cache import FileCache
 from storage.frames.listing import RemoteListing, parent_of, size_of
 from storage.frames.stamps import MISSING, WIDTH, Stamps
 from storage.progress import Progress, silent
@@ -53,7 +53,7 @@ class RemoteData:
     def __init__(self, root: DataAddress) -> None:
         self.root = root
         self.listing = RemoteListing(root)
-        self.copies = FetchedFiles(root.cache)
+        self.copies = FileCache(root.cache)
         self._place = blake2b(f"{self.listing.files.protocol}\0{self.listing.base}\0".encode(), digest_size=20)
 
     def there(self) -> bool:

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.frames.archives import Archive
-from storage.frames.decode import decode_frame, read_bytes
 from storage.frames.files import DataFiles
+from storage.frames.images import decode_frame, read_bytes
 
 TURNS = 5
 MEMBERS = 500_000

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from storage.addresses import DataRoot
 from storage.errors import DataError
-from storage.frames.decode import Frame, read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import Frame, read_frame
 from storage.progress import Progress
 from storage.tables.parquet import Ragged, read_ragged
 from storage.tables.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS

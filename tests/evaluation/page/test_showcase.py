@@ -14,8 +14,8 @@ from evaluation.page.showcase import (
     shown_tracklets,
     small_data_uri,
 )
-from storage.frames.decode import Frame
 from storage.frames.files import DataFiles
+from storage.frames.images import Frame
 from storage.skeleton import NUM_JOINTS
 from storage.tables.parquet import ragged_table, write_table
 from storage.tables.schema import SKELETONS

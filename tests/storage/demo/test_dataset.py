@@ -9,8 +9,8 @@ from storage.datasets import mars
 from storage.demo.crops import rendered_crops
 from storage.demo.dataset import DemoSettings, make
 from storage.errors import DataError
-from storage.frames.decode import read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import read_frame
 from storage.tables.parquet import read_ragged
 from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 

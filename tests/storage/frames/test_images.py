@@ -3,8 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from storage.frames.decode import read_frame
 from storage.frames.files import DataFiles
+from storage.frames.images import read_frame
 
 
 def test_broken_frames_are_none_and_keep_their_place(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from storage.frames.local import read_whole
 log = logging.getLogger("csip")
 
 
-class FetchedFiles:
+class FileCache:
     """Copies in a folder of this machine, by their keys: any number of threads and processes may use it at once.
 
     Args:
