@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 from evaluation.ranking.breakdown import by_length, camera_pairs
 from evaluation.ranking.distances import between, euclidean, given
 from evaluation.ranking.embeddings import (
+    NOWHERE,
     Embeddings,
     GalleryKind,
     of_tracklets,
@@ -23,7 +24,6 @@ from evaluation.ranking.embeddings import (
     sampling_of,
 )
 from evaluation.ranking.expansion import ExpansionSettings, expand
-from evaluation.ranking.gallery_blocks import NOWHERE
 from evaluation.ranking.intervals import LEVEL, RESAMPLES, bootstrap
 from evaluation.ranking.judgement import LEFT_OUT, Protocol
 from evaluation.ranking.metrics import PerQuery, Scores, chance, per_query

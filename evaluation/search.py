@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from evaluation.ranking.distances import minus_cosines, nearest_columns
 from evaluation.results.external_rows import vectors_of
 from storage.errors import DataError
 from storage.tables.parquet import read_table, stream_table
 from storage.tables.schema import EMBEDDINGS
 
 ROWS = 8192  # of a block: at 2,048 dimensions 64 MB
-ROUNDING = 1e-5  # more than float32 gets wrong in a squared distance: 1.2e-6 at most, of 128 to 4,096 dimensions
+ROUNDING = 5e-6  # more than float32 gets wrong in a cosine: 6e-7 at most, of 128 to 4,096 dimensions
 LABELS = ["tracklet_id", "pid", "camid"]
 
 ANSWERS = pa.schema(
@@ -53,9 +54,9 @@ def nearest(
     """
     found = [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
     for rows, vectors in gallery:
-        squared = 2 - 2 * (queries @ vectors.T)  # of unit vectors
-        for query, distances in enumerate(squared):
-            kept = _candidates(distances, top)
+        for query, distances in enumerate(minus_cosines(queries, vectors)):
+            # all that may be among the nearest: a matrix product rounds copies of a vector differently
+            kept = nearest_columns(distances, top, ROUNDING)
             positions = np.concatenate([found[query][0], rows[kept]])
             both = np.concatenate([found[query][1], _exact(queries[query], vectors[kept])])
             order = np.lexsort((positions, both))[:top]
@@ -64,16 +65,10 @@ def nearest(
     return positions, np.array([distances for _, distances in found], np.float32).reshape(positions.shape)
 
 
-def _candidates(squared: NDArray[np.float32], top: int) -> NDArray[np.intp]:
-    """Positions of all that may be among the nearest: a matrix product rounds copies of a vector differently."""
-    if len(squared) <= top:
-        return np.arange(len(squared))
-    return np.flatnonzero(squared <= np.partition(squared, top - 1)[top - 1] + ROUNDING)
-
-
 def _exact(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances, (n,), each of its row alone: the same for copies wherever they stand, 0 of the query itself."""
-    return np.linalg.norm(vectors.astype(np.float64) - query, axis=1).astype(np.float32)
+    distances: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64) - query, axis=1)
+    return distances.astype(np.float32)
 
 
 def search_files(

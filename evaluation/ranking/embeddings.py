@@ -20,6 +20,7 @@ from storage.wording import listed
 
 MOST_BYTES = 1 << 30  # of vectors kept in memory; more are kept in a file
 BATCH_ROWS = 4096
+NOWHERE = -1  # the position of what is not there
 GalleryKind = Literal["with_queries", "without_queries"]
 NUMBERS = ("pid", "camid", "clothes", "frames")
 LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
@@ -60,6 +61,12 @@ class Embeddings:
         labels = (self.splits[rows], self.pids[rows], self.camids[rows], self.clothes[rows], self.frames[rows])
         return Embeddings(self.ids[rows], *labels, vectors, self.blank[rows], self.alike[rows])
 
+    def find(self, ids: NDArray[np.str_]) -> NDArray[np.intp]:
+        """Positions of tracklets by their ids, (Q,); `NOWHERE` of those that are not here."""
+        by_id = np.argsort(self.ids, kind="stable")
+        at = by_id[np.minimum(np.searchsorted(self.ids, ids, sorter=by_id), len(self) - 1)]
+        return np.where(self.ids[at] == ids, at, NOWHERE)
+
 
 def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embeddings:
     """Read embedding shards and bring every vector to unit length; rows sorted by tracklet id.
@@ -76,7 +83,7 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
         DataError: vectors of different dimension, not finite or all zero, or a tracklet listed twice.
         StoreError: a file is damaged.
     """
-    table = read_table(list(paths), EMBEDDINGS, LABELS)
+    table = read_table(paths, EMBEDDINGS, LABELS)
     ids = np.array(table["tracklet_id"].to_pylist(), dtype=str)
     twice = sorted(name for name, count in Counter(ids.tolist()).items() if count > 1)
     if twice:
@@ -89,8 +96,7 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
     memory = np.zeros((0 if path else len(ids), width), np.float32)
     with path.open("wb") if path else nullcontext() as file:
         for rows, vectors in _batches(paths, width, ids):
-            lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-            norms[rows] = lengths
+            lengths = norms[rows] = np.linalg.norm(vectors.astype(np.float64), axis=1)
             with np.errstate(invalid="ignore"):
                 unit = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
             if file:
@@ -102,9 +108,8 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
         fix = "train again, with a lower learning rate"
         raise of_tracklets(f"{len(useless)} embeddings hold values that are not finite", useless, fix)
     if len(ids) and not norms.any():
-        raise of_tracklets(
-            "every embedding is zero", ids.tolist(), "check that the frames can be read, and train again"
-        )
+        fix = "check that the frames can be read, and train again"
+        raise of_tracklets("every embedding is zero", ids.tolist(), fix)
     splits = np.array(table["split"].to_pylist(), dtype=str)
     pids, camids, clothes, frames = (table[name].to_numpy().astype(np.int32)[order] for name in NUMBERS)
     kept = VectorFile(path, width, order) if path else memory
@@ -120,7 +125,7 @@ def _batches(paths: Sequence[Path], width: int, ids: NDArray[np.str_]) -> Iterat
     """
     start = 0
     for column in _columns(paths):
-        if (_lengths(column) != width).any():
+        if (np.diff(column.offsets) != width).any():
             raise _of_other_widths(paths, ids)
         flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         yield slice(start, start + len(column)), flat.reshape(len(column), width)
@@ -128,16 +133,12 @@ def _batches(paths: Sequence[Path], width: int, ids: NDArray[np.str_]) -> Iterat
 
 
 def _of_other_widths(paths: Sequence[Path], ids: NDArray[np.str_]) -> DataError:
-    lengths = np.concatenate([_lengths(column) for column in _columns(paths)])
-    usual = Counter(lengths.tolist()).most_common(1)[0][0]
-    others = sorted(ids[lengths != usual].tolist())
+    widths = np.concatenate([np.diff(column.offsets) for column in _columns(paths)])
+    usual = Counter(widths.tolist()).most_common(1)[0][0]
+    others = sorted(ids[widths != usual].tolist())
     return of_tracklets(
         f"{len(others)} embeddings are not of {usual} values like the others", others, "embed them again"
     )
-
-
-def _lengths(column: pa.ListArray) -> NDArray[np.integer]:
-    return np.diff(column.offsets.to_numpy())
 
 
 def _columns(paths: Sequence[Path]) -> Iterator[pa.ListArray]:
@@ -161,9 +162,8 @@ def queries_and_gallery(embeddings: Embeddings, kind: GalleryKind) -> tuple[Embe
     in_gallery = embeddings.splits == "gallery"
     for name, rows in (("query", is_query), ("gallery", in_gallery)):
         if not rows.any():
-            raise DataError(
-                f"there is no {name} tracklet among the embeddings", fix="give the shards of the test split"
-            )
+            what = f"there is no {name} tracklet among the embeddings"
+            raise DataError(what, fix="give the shards of the test split")
     if kind == "with_queries":
         in_gallery = in_gallery | is_query
     queries = embeddings.take(np.flatnonzero(is_query))

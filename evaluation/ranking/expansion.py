@@ -7,10 +7,11 @@ average query expansion.
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from evaluation.ranking.embeddings import Embeddings
+from evaluation.ranking.distances import minus_cosines, nearest_columns
+from evaluation.ranking.embeddings import NOWHERE, Embeddings
+from evaluation.ranking.vectors import row_blocks
 from storage.settings import Settings
 
 BLOCK_VALUES = 1 << 23  # similarities in memory at once: 32 MB
@@ -30,38 +31,20 @@ def expand(queries: Embeddings, gallery: Embeddings, settings: ExpansionSettings
 
     A query's own tracklet is none of its neighbours. Of equally similar tracklets the first are taken; where there are
     fewer than asked for, all. What is not similar (0 or less, as tracklets without an embedding are) has no weight,
-    whatever alpha; so a query without an embedding keeps its zeros.
-
-    Args:
-        queries: Q tracklets.
-        gallery: G tracklets; may hold the queries.
-        settings: the defaults if not given.
-
-    Returns:
-        Q tracklets, in the same order.
+    whatever alpha; so a query without an embedding keeps its zeros. The gallery may hold the queries; settings are the
+    defaults if not given.
     """
     settings = settings or ExpansionSettings()
-    own = {name: position for position, name in enumerate(gallery.ids)}
-    asked, answers = queries.vectors[:], gallery.vectors[:]
+    own, asked, answers = gallery.find(queries.ids), queries.vectors[:], gallery.vectors[:]
     vectors = np.zeros_like(asked)
-    rows = max(1, BLOCK_VALUES // len(gallery))
-    for start in range(0, len(queries), rows):
-        similarities = asked[start : start + rows] @ answers.T
-        for query, row in enumerate(similarities, start):
-            if queries.ids[query] in own:
-                row[own[queries.ids[query]]] = 0
-            near = _most_similar(row, settings.neighbours)
-            weights = np.where(row[near] > 0, np.maximum(row[near], 0) ** settings.alpha, 0)
-            vectors[query] = _unit(asked[query] + weights @ answers[near])
+    for rows in row_blocks(len(queries), len(gallery), BLOCK_VALUES):
+        for query, distances in enumerate(minus_cosines(asked[rows], answers), rows.start):
+            if own[query] != NOWHERE:
+                distances[own[query]] = 0
+            near = nearest_columns(distances, settings.neighbours)
+            near = near[np.argsort(distances[near], kind="stable")][: settings.neighbours]
+            similarities = -distances[near]
+            weights = np.where(similarities > 0, np.maximum(similarities, 0) ** settings.alpha, 0)
+            vector = asked[query] + weights @ answers[near]
+            vectors[query] = vector / (np.linalg.norm(vector) or 1)
     return replace(queries, vectors=vectors)
-
-
-def _most_similar(similarities: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    count = min(count, len(similarities))
-    least = np.partition(similarities, -count)[-count]
-    near = np.flatnonzero(similarities >= least)
-    return near[np.argsort(-similarities[near], kind="stable")][:count]
-
-
-def _unit(vector: NDArray[np.floating]) -> NDArray[np.floating]:
-    return vector / (np.linalg.norm(vector) or 1)

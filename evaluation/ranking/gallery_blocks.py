@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ranking.embeddings import Embeddings
+from evaluation.ranking.embeddings import NOWHERE, Embeddings
 from evaluation.ranking.vectors import BLOCK_BYTES
-
-BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, few enough that their memory is used again and again
-NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,3 @@ def _block(gallery: Embeddings, members: NDArray[np.intp]) -> Block:
     if len(chosen) == len(columns):
         return Block(columns, np.argsort(columns), camids, parts, columns, None)
     return Block(columns, np.argsort(columns), camids, parts, columns[chosen], model_of)
-
-
-def rows_of(block: Block, queries: int, width: int) -> list[NDArray[np.intp]]:
-    """Positions of queries that are ranked together, in order.
-
-    Args:
-        block: of the gallery.
-        queries: Q.
-        width: of another table with a row a query that is in memory meanwhile.
-    """
-    at_once = max(1, BLOCK_VALUES // max(len(block.columns), width))
-    return [np.arange(start, min(start + at_once, queries)) for start in range(0, queries, at_once)]

@@ -59,7 +59,8 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     means = np.concatenate([(draws @ sums) / (draws @ sizes)[:, None] for draws in _draws(rng, resamples, len(sizes))])
     outside = (1 - level) / 2
-    return np.quantile(means, [outside, 1 - outside], axis=0).T / GRID
+    ends: NDArray[np.float64] = np.quantile(means, [outside, 1 - outside], axis=0)
+    return ends.T / GRID
 
 
 def paired(

@@ -6,8 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ranking.embeddings import Embeddings
-from evaluation.ranking.gallery_blocks import NOWHERE
+from evaluation.ranking.embeddings import NOWHERE, Embeddings
 from evaluation.schema import STATUS
 from storage.tables.tracklets import DISTRACTOR_PID
 
@@ -44,10 +43,3 @@ class Judge:
         place = np.arange(counts.max(initial=0))
         found = order[np.minimum(first[:, None] + place, len(order) - 1)]
         return np.where(place < counts[:, None], found, NOWHERE)
-
-    def own(self) -> NDArray[np.int64]:
-        """Position of each query's own tracklet in the gallery, (Q,); `NOWHERE` where it is not in it."""
-        by_id = np.argsort(self.gallery.ids, kind="stable")
-        ids = self.gallery.ids[by_id]
-        at = np.minimum(np.searchsorted(ids, self.queries.ids), len(ids) - 1)
-        return np.where(ids[at] == self.queries.ids, by_id[at], NOWHERE)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ranking.vectors import copies
+from evaluation.ranking.distances import BLOCK_VALUES, Floats, squared_distances
+from evaluation.ranking.vectors import copies, row_blocks
 
-BLOCK_VALUES = 1 << 22  # distances in memory at once: 16 MB, so that the processor's own memory holds most of them
 HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,6 @@ def find_neighbours(queries: Floats, gallery: Floats, count: int) -> tuple[Neigh
     )
     copied = _with_copies(found, group, min(count, len(group)))
     return copied, kept[np.ix_(group[: len(queries)], group[len(queries) :])]
-
-
-def squared_distances(a: Floats, b: Floats) -> Floats:
-    """Squared Euclidean distances of unit vectors, (M, D) and (N, D) -> (M, N) float32."""
-    distances = a @ b.T
-    distances *= -2
-    distances += 2
-    return np.maximum(distances, 0, out=distances)
 
 
 def _first_copies(queries: Floats, gallery: Floats) -> NDArray[np.int64]:
@@ -113,15 +104,13 @@ def distance_blocks(queries: Floats, gallery: Floats) -> Iterator[tuple[int, int
     Blocks come in order of their rows and then columns. Columns reach from the first row to the last query, or over the
     gallery, or from the first row to the end of it. An item is at distance 0 from itself, whatever float32 says.
     """
-    count = len(queries)
-    rows = max(1, BLOCK_VALUES // (count + len(gallery)))
-    for first, items in ((0, queries), (count, gallery)):
-        for start in range(0, len(items), rows):
-            block = squared_distances(items[start : start + rows], items[start:])
+    for first, items in ((0, queries), (len(queries), gallery)):
+        for rows in row_blocks(len(items), len(queries) + len(gallery), BLOCK_VALUES):
+            block = squared_distances(items[rows], items[rows.start :])
             np.fill_diagonal(block, 0)
-            yield first + start, first + start, block
+            yield first + rows.start, first + rows.start, block
             if items is queries and len(gallery):
-                yield start, count, squared_distances(items[start : start + rows], gallery)
+                yield rows.start, len(queries), squared_distances(items[rows], gallery)
 
 
 def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis: int, first: int) -> None:

@@ -6,21 +6,21 @@ gallery goes by in blocks, and may be larger than the memory.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ranking.embeddings import Embeddings
-from evaluation.ranking.gallery_blocks import NOWHERE, Block, gallery_blocks, rows_of
+from evaluation.ranking.distances import BLOCK_VALUES, Distances, nearest_columns
+from evaluation.ranking.embeddings import NOWHERE, Embeddings
+from evaluation.ranking.gallery_blocks import Block, gallery_blocks
 from evaluation.ranking.judgement import LEFT_OUT, MATCH, WRONG, Judge, Protocol
+from evaluation.ranking.vectors import row_blocks
 from storage.progress import Progress, silent
 
 MANY_CAMERAS = 64  # in a block
-Distances = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
-"""Positions of queries, in order, (A,) and of gallery items (B,) -> distances (A, B) float32, smaller is nearer."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,16 @@ def rank_gallery(
         protocol: which items of the query's identity are left out.
         progress: told of queries.
     """
-    judge = Judge(queries, gallery, protocol)
-    known = judge.known()
-    search = _Search.begin(judge, known, top)
+    search = _Search(Judge(queries, gallery, protocol), top)
+    known = search.known
     blocks, concerned = gallery_blocks(gallery, known)
     # the distances of all right answers must be known before the wrong ones are counted; one block knows its own
     passes = [(True, blocks)] if len(blocks) == 1 else [(False, blocks[:concerned]), (True, blocks)]
     parts = [
-        (counting, block, rows)
+        (counting, block, np.arange(rows.start, rows.stop))
         for counting, some in passes
         for block in some
-        for rows in rows_of(block, len(queries), known.shape[1])
+        for rows in row_blocks(len(queries), max(len(block.columns), known.shape[1]), BLOCK_VALUES)
     ]
     for number, (counting, block, rows) in enumerate(parts, start=1):
         values = block.spread(distances(rows, block.models))
@@ -106,15 +105,11 @@ def rank_gallery(
     return search.ranking()
 
 
-@dataclass(frozen=True)
 class _Search:
     """What is known of each query while the blocks go by.
 
     Attributes:
-        judge: see there.
-        known: gallery items of the query's identity, (Q, P).
-        known_status: what they are to it, (Q, P).
-        known_camids: their cameras, (Q, P).
+        known: gallery items of the query's identity, (Q, P); `known_status`: what they are to it; `known_camids`.
         own: the query's own tracklet in the gallery, (Q,).
         right: distances of the right answers, (Q, P) float32; infinite for what is none.
         as_near: wrong items as near as each or nearer, (Q, P).
@@ -123,37 +118,18 @@ class _Search:
         nearest: see `Ranking`, as `distances` and `status`.
     """
 
-    judge: Judge
-    known: NDArray[np.int64]
-    known_status: NDArray[np.int64]
-    known_camids: NDArray[np.int32]
-    own: NDArray[np.int64]
-    right: NDArray[np.float32]
-    as_near: NDArray[np.int64]
-    nearer: NDArray[np.int64]
-    camera_as_near: NDArray[np.int64]
-    nearest: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    status: NDArray[np.int64]
-
-    @classmethod
-    def begin(cls, judge: Judge, known: NDArray[np.int64], top: int) -> "_Search":
-        """Nothing found yet."""
-        queries, camids = len(judge.queries), judge.gallery.camids[known]
-        return cls(
-            judge=judge,
-            known=known,
-            known_status=judge.status(np.arange(queries), known),
-            known_camids=camids,
-            own=judge.own(),
-            right=np.full(known.shape, np.inf, np.float32),
-            as_near=np.zeros(known.shape, np.int64),
-            nearer=np.zeros(known.shape, np.int64),
-            camera_as_near=np.zeros(known.shape, np.int64),
-            nearest=np.full((queries, top), NOWHERE),
-            distances=np.full((queries, top), np.inf, np.float32),
-            status=np.full((queries, top), WRONG),
-        )
+    def __init__(self, judge: Judge, top: int) -> None:
+        queries = len(judge.queries)
+        self.judge = judge
+        self.known = judge.known()
+        self.known_status = judge.status(np.arange(queries), self.known)
+        self.known_camids = judge.gallery.camids[self.known]
+        self.own = judge.gallery.find(judge.queries.ids)
+        self.right = np.full(self.known.shape, np.inf, np.float32)
+        self.as_near, self.nearer, self.camera_as_near = (np.zeros(self.known.shape, np.int64) for _ in range(3))
+        self.nearest = np.full((queries, top), NOWHERE)
+        self.distances = np.full((queries, top), np.inf, np.float32)
+        self.status = np.full((queries, top), WRONG)
 
     def meet(self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
         """Learn the distances of the right answers among a block's.
@@ -200,21 +176,19 @@ class _Search:
             if mine != NOWHERE:
                 line = line.copy()
                 line[mine] = np.inf
-            near = (line <= np.partition(line, top - 1)[top - 1]).nonzero()[0]
+            near = nearest_columns(line, top)
             if len(near) > top:
                 # of several at the same distance those are kept that are ranked first
                 status = self.judge.status(rows[row : row + 1], block.columns[None, near])[0]
                 near = near[np.lexsort((block.columns[near], status, line[near]))]
             chosen[row], distances[row] = near[:top], line[near[:top]]
         positions = np.where(np.isinf(distances), NOWHERE, block.columns[chosen])
-        status = self.judge.status(rows, positions)
-        positions = np.concatenate([self.nearest[rows], positions], 1)
-        distances = np.concatenate([self.distances[rows], distances], 1)
-        status = np.concatenate([self.status[rows], status], 1)
-        order = np.lexsort((positions, status, distances), axis=1)[:, : self.nearest.shape[1]]
-        self.nearest[rows] = np.take_along_axis(positions, order, 1)
-        self.distances[rows] = np.take_along_axis(distances, order, 1)
-        self.status[rows] = np.take_along_axis(status, order, 1)
+        found = (positions, distances, self.judge.status(rows, positions))
+        kept = (self.nearest, self.distances, self.status)
+        both = [np.concatenate([old[rows], new], 1) for old, new in zip(kept, found, strict=True)]
+        order = np.lexsort((both[0], both[2], both[1]), axis=1)[:, : self.nearest.shape[1]]
+        for old, values in zip(kept, both, strict=True):
+            old[rows] = np.take_along_axis(values, order, 1)
 
     def ranking(self) -> Ranking:
         """What was found, when every block has gone by."""

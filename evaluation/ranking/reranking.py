@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from evaluation.ranking.neighbours import Floats, Neighbours, find_neighbours, squared_distances
+from evaluation.ranking.distances import Floats, squared_distances
+from evaluation.ranking.neighbours import Neighbours, find_neighbours
 from storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _distances_of(
     order = np.argsort(known)
     wanted = rows * count + columns
     at = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(order) - 1)]
-    distances = neighbours.distances.ravel()[at]
+    distances: Floats = neighbours.distances.ravel()[at]
     missing = np.flatnonzero(known[at] != wanted)
     bounds = np.flatnonzero(np.diff(rows[missing])) + 1
     for part in np.split(missing, bounds) if len(missing) else ():

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 BLOCK_BYTES = 128 << 20  # of vectors in memory at once
 GLANCE = 16  # values of a row that are compared first
-
-
 Rows = NDArray[np.intp] | slice
 
 
@@ -71,19 +69,20 @@ class VectorFile:
         return VectorFile(self.path, self.width, self.rows[rows])
 
 
-def blocks(vectors: Vectors) -> list[slice]:
-    """Positions of rows that are read together, in order."""
-    rows = max(1, BLOCK_BYTES // (4 * max(1, vectors.shape[1])))
-    return [slice(start, start + rows) for start in range(0, len(vectors), rows)]
+def row_blocks(count: int, width: int, most: int) -> list[slice]:
+    """Positions of rows that are worked on together, in order: at most `most` values of `width` a row, or one row."""
+    rows = max(1, most // max(1, width))
+    return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
 
 
 def copies(vectors: Vectors) -> NDArray[np.intp]:
     """Of each row, the position of the first row that holds exactly the same values, (N,); its own if none does."""
     first = np.arange(len(vectors))
-    glance = np.linspace(0, vectors.shape[1] - 1, min(GLANCE, vectors.shape[1])).astype(int)
-    hashes = [_hashes(vectors[rows][:, glance]) for rows in blocks(vectors)]
+    width = vectors.shape[1]
+    glance = np.linspace(0, width - 1, min(GLANCE, width)).astype(int)
+    hashes = [_hashes(vectors[rows][:, glance]) for rows in row_blocks(len(vectors), width, BLOCK_BYTES // 4)]
     for alike in _groups(first, np.concatenate([*hashes, np.zeros(0, np.uint64)])):
-        parts = np.array_split(alike, 1 + len(alike) * vectors.shape[1] * 4 // BLOCK_BYTES)
+        parts = [alike[rows] for rows in row_blocks(len(alike), width, BLOCK_BYTES // 4)]
         for rows in _groups(alike, np.concatenate([_hashes(vectors[part]) for part in parts])):
             _mark_copies(vectors, rows, first)
     return first
@@ -101,8 +100,8 @@ def _mark_copies(vectors: Vectors, rows: NDArray[np.intp], first: NDArray[np.int
     """Rows of one hash: those like the first one of them are its copies; the others are looked at in turn."""
     while len(rows) > 1:
         model = vectors[rows[:1]]
-        parts = np.array_split(rows, 1 + model.nbytes * len(rows) // BLOCK_BYTES)
-        same = np.concatenate([(vectors[part] == model).all(1) for part in parts])
+        parts = row_blocks(len(rows), vectors.shape[1], BLOCK_BYTES // 4)
+        same = np.concatenate([(vectors[rows[part]] == model).all(1) for part in parts])
         first[rows[same]] = rows[0]
         rows = rows[~same]
 
@@ -112,4 +111,5 @@ def _hashes(values: NDArray[np.float32]) -> NDArray[np.uint64]:
     # 0 and -0 are the same value in other bits
     bits = np.ascontiguousarray(values + np.float32(0)).view(np.uint32).astype(np.uint64)
     factors = np.random.default_rng(0).integers(1, 1 << 62, bits.shape[1], np.uint64) * 2 + 1
-    return bits @ factors
+    hashes: NDArray[np.uint64] = bits @ factors
+    return hashes

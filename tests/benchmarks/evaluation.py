@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
-from evaluation.ranking.distances import between, given
+from evaluation.ranking.distances import Distances, between, given
 from evaluation.ranking.embeddings import Embeddings
 from evaluation.ranking.metrics import Scores, per_query
-from evaluation.ranking.ranks import Distances, rank_gallery
+from evaluation.ranking.ranks import rank_gallery
 from storage.tables.parquet import table_writer
 from storage.tables.schema import EMBEDDINGS
 
@@ -72,7 +72,7 @@ class Remembered:
         self.measure, self.known = measure, dict[tuple[int, int], NDArray[np.float32]]()
 
     def __call__(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """See `evaluation.ranking.ranks.Distances`."""
+        """See `evaluation.ranking.distances.Distances`."""
         asked = int(rows[0]), int(columns[0])
         if asked not in self.known:
             self.known[asked] = self.measure(rows, columns)

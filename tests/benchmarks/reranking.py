@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 import evaluation.ranking.neighbours
-from evaluation.ranking.neighbours import Floats, distance_blocks
+from evaluation.ranking.distances import Floats
+from evaluation.ranking.neighbours import distance_blocks
 from evaluation.ranking.reranking import RerankSettings, rerank
 
 ITEMS = 11_310  # of MARS's test split, 1,980 of them queries

@@ -117,7 +117,7 @@ def test_a_gallery_in_blocks_is_ranked_as_a_whole_one(
     whole = rank(*case, protocol)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.ranking.gallery_blocks, "BLOCK_BYTES", block_bytes)
-        patch.setattr(evaluation.ranking.gallery_blocks, "BLOCK_VALUES", values)
+        patch.setattr(evaluation.ranking.ranks, "BLOCK_VALUES", values)
         parts = rank(*case, protocol)
     for name, value in vars(whole).items():
         np.testing.assert_array_equal(getattr(parts, name), value, err_msg=name)
@@ -149,7 +149,7 @@ def test_queries_in_a_gallery_of_several_blocks_lose_no_answer(
     held = replace(held, ids=np.concatenate([held.ids[: len(gallery)], embeddings(queries, "q").ids]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.ranking.gallery_blocks, "BLOCK_BYTES", 4 * block)
-        patch.setattr(evaluation.ranking.gallery_blocks, "BLOCK_VALUES", values)
+        patch.setattr(evaluation.ranking.ranks, "BLOCK_VALUES", values)
         ranking = rank_gallery(embeddings(queries, "q"), held, given_distances(distances), top)
     for row, query in enumerate(queries):
         everybody = [*gallery, *queries]

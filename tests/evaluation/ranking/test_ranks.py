@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.ranking.distances import between, euclidean
-from evaluation.ranking.embeddings import Embeddings
-from evaluation.ranking.gallery_blocks import NOWHERE
+from evaluation.ranking.embeddings import NOWHERE, Embeddings
 from evaluation.ranking.ranks import rank_gallery
 from evaluation.schema import STATUS
 from tests.evaluation.made import made
