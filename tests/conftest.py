@@ -1,13 +1,12 @@
 """What tests of several layers build on: small raw data sets in the MARS layout, and a Prefect server of their own."""
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
-os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")  # the server is gone before the last lines are sent
+from tests import environment
 
+# isort: split
 import cv2
 import fsspec
 import hypothesis
@@ -19,6 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import storage.frames.stamps
 from flows.watching.server import ServerSettings, ensure_server, stop_server
+from tests.ports import free_port
 
 # how long an example takes says nothing on a shared machine
 hypothesis.settings.register_profile("csip", deadline=None)
@@ -27,6 +27,10 @@ hypothesis.settings.load_profile("csip")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 Row = tuple[str, int, int, Sequence[int]]
 """pid as written in names (`0001`, `0000`, `00-1`), camera, tracklet, frame numbers."""
+
+
+def pytest_unconfigure() -> None:
+    environment.leave()
 
 
 def write_mars(root: Path, train: Sequence[Row], test: Sequence[Row], queries: Sequence[int]) -> Path:
@@ -93,7 +97,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSettings]:
-    settings = ServerSettings(port=4310, home=tmp_path_factory.mktemp("prefect"))
+    settings = ServerSettings(port=free_port(), home=tmp_path_factory.mktemp("prefect"))
     configured = os.environ.pop("PREFECT_API_URL", None)
     ensure_server(settings)
     yield settings
@@ -117,9 +121,7 @@ def api(server: ServerSettings) -> Iterator[str]:
 def s3_endpoint() -> Iterator[str]:
     from moto.server import ThreadedMotoServer  # slow to import, and few tests need it
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     yield f"http://127.0.0.1:{port}"

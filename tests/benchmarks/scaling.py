@@ -55,6 +55,7 @@ from storage.store.runs import COMPLETED, RunRecord
 from storage.tables.tracklets import Tracklet
 from tests.benchmarks import waiting as waiting
 from tests.benchmarks.store import SMALLEST
+from tests.ports import free_port
 
 FILES = {
     "skeletons": ("skeletons.parquet",),
@@ -239,7 +240,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="csip-scaling-"))
     config = config_of(folder, given.shards, given.workers)
     os.environ.pop("PREFECT_API_URL", None)
-    settings = ServerSettings(port=4500, home=folder / "prefect")
+    settings = ServerSettings(port=free_port(), home=folder / "prefect")
     api = ensure_server(settings)
     pid = int((settings.home / "server.pid").read_text())
     try:

@@ -52,6 +52,7 @@ from storage.store.artifacts import Artifact, Store
 from storage.store.runs import RunRecord
 from tests.benchmarks import mars_size
 from tests.benchmarks.filling import Walker
+from tests.ports import free_port
 
 SHARES = (0.01, 0.1, 1.0)
 FEWEST = 0.0
@@ -244,7 +245,7 @@ def main() -> None:
     said = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench((chosen.folder or Path(folder)).resolve(), chosen.protocol)
-        server = ServerSettings(home=Path(folder) / "prefect")
+        server = ServerSettings(port=free_port(), home=Path(folder) / "prefect")
         os.environ["PREFECT_API_URL"] = url = ensure_server(server)
         try:
             with temporary_settings({PREFECT_API_URL: url}):

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from flows.watching.server import ServerSettings, stop_server
+from tests.ports import free_port
 from tests.small_run import small_settings
 
 PLANTED = {
@@ -53,7 +54,7 @@ class Place:
     server: ServerSettings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = ServerSettings(port=4530, home=self.folder / "prefect")
+        self.server = ServerSettings(port=free_port(), home=self.folder / "prefect")
 
     def run(self, *overrides: str, **environment: str) -> int:
         """`csip run`; keeps all that it says."""

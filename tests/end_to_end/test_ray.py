@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from flows.deploying.machines import differences, machines_of
 from flows.rebuild import rebuild
 from storage.demo.dataset import DemoSettings
 from storage.store.artifacts import Artifact
+from tests.ports import free_port
 from tests.small_run import SETTINGS, small_settings
 from tests.storage.frames.test_remote import upload
 
@@ -30,9 +30,7 @@ def cluster(s3_address: str, tmp_path: Path) -> Iterator[str]:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
     from ray.cluster_utils import Cluster
 
-    with socket.socket() as probe:
-        probe.bind((NODES[0], 0))
-        port = probe.getsockname()[1]
+    port = free_port(NODES[0])
     for home in NODES:
         (tmp_path / home).mkdir()
     homes = [{"num_cpus": 1, "node_ip_address": name, "env_vars": {"HOME": str(tmp_path / name)}} for name in NODES]
@@ -44,10 +42,14 @@ def cluster(s3_address: str, tmp_path: Path) -> Iterator[str]:
 
 
 class Killer(Thread):
-    """Kills the first worker process that it finds at each of some stages, a moment after it began."""
+    """Kills the first worker of the cluster that it finds at each of some stages, a moment after it began.
 
-    def __init__(self, *stages: str) -> None:
+    The nodes' home folders lie in `folder`: by them its workers are told from those of other clusters.
+    """
+
+    def __init__(self, folder: Path, *stages: str) -> None:
         super().__init__(daemon=True)
+        self.folder = folder
         self.todo = list(stages)
         self.killed: list[tuple[str, int]] = []
         self.over = Event()
@@ -66,9 +68,10 @@ class Killer(Thread):
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 title = path.read_bytes().strip(b"\0").decode(errors="replace")
+                ours = f"HOME={self.folder}/".encode() in path.with_name("environ").read_bytes()
             except OSError:
                 continue
-            if title.startswith("ray::") and "IDLE" not in title:
+            if ours and title.startswith("ray::") and "IDLE" not in title:
                 yield title.removeprefix("ray::").partition("(")[0], int(path.parent.name)
 
 
@@ -96,7 +99,7 @@ def test_two_nodes_that_lose_workers_make_what_threads_make(
     assert [machine.problems for machine in machines] == [[], []]
     assert differences(machines) == []
 
-    killer = Killer("skeletons", "pretrained")
+    killer = Killer(tmp_path, "skeletons", "pretrained")
     killer.start()
     together = rebuild(spread)
     killer.over.set()

@@ -13,11 +13,12 @@ import yaml
 from flows.watching.server import ServerSettings, local_server, stop_server
 from storage.store.artifacts import Store
 from storage.store.runs import COMPLETED, records
+from tests.ports import free_port
 from tests.small_run import small_settings
 
 
 def start(folder: Path, configured: str = "") -> "subprocess.Popen[str]":
-    settings = small_settings(folder) | {"server": {"port": 4470, "home": str(folder / "prefect")}}
+    settings = small_settings(folder) | {"server": {"port": free_port(), "home": str(folder / "prefect")}}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return subprocess.Popen(
         [sys.executable, "-m", "flows.commands.app", "run", str(folder / "config.yaml")],
@@ -66,7 +67,7 @@ def test_a_local_server_that_was_killed_is_started_again_and_the_run_completes(t
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_without_a_configured_server_that_was_killed_the_run_goes_on_and_ends_soon(tmp_path: Path) -> None:
-    server = ServerSettings(port=4490, home=tmp_path / "prefect")
+    server = ServerSettings(port=free_port(), home=tmp_path / "prefect")
     process = start(tmp_path, local_server(server))
     try:
         wait_for(process, tmp_path / "store" / "artifacts" / "quality")

@@ -3,7 +3,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 import flows.watching.server
 from flows.watching.server import ServerSettings, ensure_server, healthy, ui_url, watched
 from storage.errors import EnvironmentProblem
+from tests.ports import free_port, listening
 
 
 def test_a_running_local_server_is_used_and_not_started_again(server: ServerSettings) -> None:
@@ -23,37 +23,11 @@ def test_a_running_local_server_is_used_and_not_started_again(server: ServerSett
 
 
 def test_a_configured_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/api"
-        monkeypatch.setenv("PREFECT_API_URL", url)
-        with pytest.raises(EnvironmentProblem, match="does not answer") as caught:
-            ensure_server(ServerSettings(home=tmp_path))
-        assert url in str(caught.value)
-
-
-def listening(pid: int) -> set[str]:
-    """Addresses on which a process listens, with its children's, as the kernel knows them."""
-    tree = {pid}
-    for status in Path("/proc").glob("[0-9]*/status"):  # parents have lower numbers, but for a wrap
-        with suppress(OSError):
-            words = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-            if int(words["PPid"]) in tree:
-                tree.add(int(words["Pid"]))
-    sockets = set()
-    for process in tree:
-        for descriptor in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(OSError):
-                sockets.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
-    found = set()
-    for table in ("tcp", "tcp6", "udp", "udp6"):
-        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *rest = row.split()
-            if rest[5] in sockets and (state == "0A" or table.startswith("udp")):
-                packed = bytes.fromhex(local.partition(":")[0])
-                words = [packed[i : i + 4][::-1] for i in range(0, len(packed), 4)]
-                found.add(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, b"".join(words)))
-    return found
+    url = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with pytest.raises(EnvironmentProblem, match="does not answer") as caught:
+        ensure_server(ServerSettings(home=tmp_path))
+    assert url in str(caught.value)
 
 
 def test_the_local_server_listens_on_this_machine_alone(server: ServerSettings) -> None:
@@ -87,9 +61,7 @@ def test_a_configured_server_that_falls_silent_is_not_waited_for_until_it_answer
 ) -> None:
     monkeypatch.setattr(flows.watching.server, "PATIENCE", 1)
     caplog.set_level("INFO", "csip")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 3}):
         with watched(ServerSettings(home=tmp_path), url, ours=False):

@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from storage.errors import DamagedError, StoreError
 from storage.store.artifacts import Artifact, Store
 from storage.store.object_store import ObjectStore
 from storage.store.runs import COMPLETED, DIED, RUNNING, RunRecord, records
+from tests.ports import free_port
 from tests.storage.store.small_store import original, rewrite
 
 Open = Callable[..., Store]
@@ -250,9 +250,7 @@ def test_a_service_that_cannot_be_reached_may_be_mended_by_another_try_and_one_t
         ObjectStore(f"{bucket}-that-nobody-made/store", tmp_path).prepare()
     assert not refused.value.passing
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that is kept would still know the service
     try:

@@ -1,7 +1,6 @@
 """Two processes train as one does: the same losses and the same weights, to rounding."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from storage.errors import CsipError
+from tests.ports import free_port
 from tests.training.stages import FIRM, QUIET, Stages
 from training.looping.distributed import gather, own_share, rank, world_size
 from training.model.files import load_tensors
@@ -59,10 +59,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(firm: St
 @pytest.mark.slow
 def test_two_nodes_train_together_by_the_variables_of_torchrun(firm: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     one = firm.run("pretrain", "one", FIRM["pretrain"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    meeting = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
     for name, value in (meeting | {"PET_NODE_RANK": "0"}).items():
         monkeypatch.setenv(name, value)
     job = firm.root / "pretrain" / "two nodes" / "work" / "job.json"
