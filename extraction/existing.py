@@ -5,18 +5,19 @@ sense spoils its own frame: short gaps are filled from the neighbours, and marke
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extraction.filling import fillable, interpolate
-from extraction.poses import NO_PERSON, OK, UNREADABLE
+from extraction.gaps import fillable, interpolate
+from extraction.skeletons import FILE_NAME, NO_PERSON, OK, UNREADABLE, Columns, skeleton_writer
 from storage.addresses import DataRoot
 from storage.datasets.skeleton_files import read_files
 from storage.errors import DataError
@@ -24,11 +25,8 @@ from storage.frames.files import DataFiles
 from storage.progress import Progress
 from storage.settings import Settings, neutral
 from storage.skeleton import JOINTS, NUM_JOINTS, centre_on_pelvis
-from storage.tables.parquet import ROWS_PER_GROUP, ragged_table, table_writer
-from storage.tables.schema import SKELETONS
-from storage.tables.tracklets import Tracklet, stream_index
+from storage.tables.tracklets import stream_index
 
-FILE_NAME = "skeletons.parquet"
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 HEAD, FEET = JOINTS.index("head"), [JOINTS.index("right_foot"), JOINTS.index("left_foot")]
 TALL = (0.8, 2.5)
@@ -71,24 +69,16 @@ def run(inputs: Inputs, settings: ExistingSettings, out_dir: Path, progress: Pro
     """
     files, data_files = read_files(inputs.files), DataFiles(inputs.data_root)
     total, done = sum(len(names) for names in files.values()), 0
-    heights: list[NDArray[np.float64]] = []
-    with (
-        ThreadPoolExecutor(settings.read_workers) as pool,
-        table_writer(out_dir / FILE_NAME, SKELETONS) as write,
-    ):
-        tracklets = data_files.ahead(stream_index(inputs.index), lambda tracklet: files[tracklet.tracklet_id])
-        for group in _groups(tracklets):
-            rows: dict[str, list[NDArray[Any]]] = {name: [] for name in SKELETONS.names[2:]}
-            for tracklet in group:
-                names = files[tracklet.tracklet_id]
-                read = list(pool.map(lambda name: read_skeleton(data_files, name), names))
-                heights.append(height(read))
-                for name, values in columns(read, settings).items():
-                    rows[name].append(values)
-                done += len(names)
-                progress(done, total, "frames")
-            write(ragged_table([tracklet.tracklet_id for tracklet in group], rows, SKELETONS), ROWS_PER_GROUP)
-    _check_unit(np.concatenate([np.zeros(0), *heights]), settings.unit, inputs.data_root)
+    heights = [np.zeros(0)]
+    with ThreadPoolExecutor(settings.read_workers) as pool, skeleton_writer(out_dir / FILE_NAME) as write:
+        for tracklet in data_files.ahead(stream_index(inputs.index), lambda tracklet: files[tracklet.tracklet_id]):
+            names = files[tracklet.tracklet_id]
+            read = list(pool.map(partial(read_skeleton, data_files), names))
+            heights.append(height(read))
+            write(tracklet.tracklet_id, columns(read, settings))
+            done += len(names)
+            progress(done, total, "frames")
+    _check_unit(np.concatenate(heights), settings.unit, inputs.data_root)
 
 
 def read_skeleton(files: DataFiles, name: str) -> NDArray[np.float64] | None:
@@ -105,7 +95,7 @@ def read_skeleton(files: DataFiles, name: str) -> NDArray[np.float64] | None:
     return skeleton if skeleton.shape == (NUM_JOINTS, 3) and np.isfinite(skeleton).all() else None
 
 
-def columns(read: Sequence[NDArray[np.float64] | None], settings: ExistingSettings) -> dict[str, NDArray[Any]]:
+def columns(read: Sequence[NDArray[np.float64] | None], settings: ExistingSettings) -> Columns:
     """A tracklet's columns of `SKELETONS` from what its files hold."""
     status = np.array([UNREADABLE if s is None else OK if s.any() else NO_PERSON for s in read], np.uint8)
     given = np.array([np.zeros((NUM_JOINTS, 3)) if s is None else s for s in read]).reshape(-1, NUM_JOINTS, 3)
@@ -142,14 +132,3 @@ def _check_unit(heights: NDArray[np.float64], unit: str, root: DataRoot) -> None
         where=root,
         fix=f"set existing.unit={fitting[0]}" if fitting else "give skeletons of 17 Human3.6M joints in m, cm or mm",
     )
-
-
-def _groups(tracklets: Iterator[Tracklet]) -> Iterator[list[Tracklet]]:
-    group: list[Tracklet] = []
-    for tracklet in tracklets:
-        group.append(tracklet)
-        if len(group) == ROWS_PER_GROUP:
-            yield group
-            group = []
-    if group:
-        yield group

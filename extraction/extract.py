@@ -12,24 +12,20 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from extraction.poses import UNREADABLE
+from extraction.skeletons import FILE_NAME, UNREADABLE, skeleton_writer
 from extraction.zoo.weights import DEFAULT_CACHE, PoseModelSettings, config_files, find_config, locate
 from storage.addresses import DataRoot
 from storage.devices import chosen_device
 from storage.frames.files import DataFiles
-from storage.frames.images import read_bytes
 from storage.progress import Progress
 from storage.settings import Settings, neutral
-from storage.tables.parquet import ROWS_PER_GROUP, ragged_table, table_writer
-from storage.tables.schema import SKELETONS
 from storage.tables.tracklets import Tracklet, stream_index
 
 if TYPE_CHECKING:  # imports torch and mmpose, which takes seconds; a plan of a run needs only the settings
-    from extraction.stream import Columns, Models, Stream
+    from extraction.stream import Models, Stream
 
 log = logging.getLogger("csip.extraction")
 
-FILE_NAME = "skeletons.parquet"
 LOADING = Lock()
 BATCH_ON_CPU, BATCH_ON_GPU = 16, 256
 """On a CPU the features of 16 frames still fit its caches: RTMPose-s and LiteHRNet are slower with 8 and with 32."""
@@ -137,9 +133,10 @@ def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
     """The loaded models, ready for the frames of a data set."""
     from extraction.poses import Thresholds
     from extraction.stream import Stream
+    from storage.frames.images import read_bytes
 
     models = load_models(settings)
-    on_cpu = models.estimator.device == "cpu"
+    on_cpu = models.estimator.device.type == "cpu"
     return Stream(
         models,
         partial(read_bytes, files),
@@ -152,37 +149,24 @@ def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
 def write_skeletons(
     stream: "Stream", tracklets: Iterable[Tracklet], total: int, path: Path, progress: Progress
 ) -> None:
-    """Write a `SKELETONS` file of tracklets as their skeletons come, a row group after another.
+    """Write a `SKELETONS` file of tracklets, in their order, as their skeletons come.
 
     Args:
         stream: the models, and where frames are read.
-        tracklets: in the order of the file.
-        total: how many frames they have in all, for the progress.
+        tracklets: whose frames, `total` in all, become skeletons.
+        total: for the progress.
         path: the file.
         progress: told frames done, and how many a second.
     """
     start, done = time.monotonic(), 0
-    group: list[tuple[Tracklet, Columns]] = []
-
-    def flush() -> None:
-        with stream.watch("write"):
-            columns = {name: [one[name] for _, one in group] for name in SKELETONS.names[2:]}
-            write(ragged_table([tracklet.tracklet_id for tracklet, _ in group], columns, SKELETONS), ROWS_PER_GROUP)
-        group.clear()
-
-    with table_writer(path, SKELETONS) as write:
+    with skeleton_writer(path) as write:
         for tracklet, columns in stream.skeletons(tracklets):
-            group.append((tracklet, columns))
-            unreadable = int((columns["status"] == UNREADABLE).sum())
-            if unreadable:
-                told = ("%d of %d frames of %s cannot be read", unreadable, len(tracklet.frames), tracklet.tracklet_id)
-                log.warning(*told, extra={"tracklet": tracklet.tracklet_id})
-            if len(group) == ROWS_PER_GROUP:
-                flush()
-            done += len(tracklet.frames)
+            write(tracklet.tracklet_id, columns)
+            name, frames = tracklet.tracklet_id, len(tracklet.frames)
+            if unreadable := int((columns["status"] == UNREADABLE).sum()):
+                log.warning("%d of %d frames of %s cannot be read", unreadable, frames, name, extra={"tracklet": name})
+            done += frames
             progress(done, total, f"frames, {done / max(time.monotonic() - start, 1e-9):.0f} a second")
-        if group:
-            flush()
 
 
 def load_models(settings: ExtractionSettings) -> "Models":
@@ -195,9 +179,9 @@ def load_models(settings: ExtractionSettings) -> "Models":
 @lru_cache(maxsize=2)
 def _load_models(settings: ExtractionSettings, _stamp: tuple[tuple[str, int], ...]) -> "Models":
     from extraction.lifting.lifter import Lifter
-    from extraction.parallel import compute_pool
     from extraction.pose2d.estimator import Estimator
     from extraction.stream import Models
+    from extraction.threads import compute_pool
     from extraction.zoo.pose_model import load
 
     device = chosen_device(settings.device, "extraction.device")

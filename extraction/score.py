@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from extraction.lifting.canonical import LIMBS
-from extraction.poses import NO_PERSON, UNREADABLE
-from extraction.quality.consistency import consistency, has_skeleton, mean, rounded
+from extraction.quality.consistency import consistency, mean, rounded
 from extraction.quality.pose_metrics import joint_errors, pck, procrustes_align
+from extraction.skeletons import NO_PERSON, UNREADABLE, has_skeleton
 from storage.addresses import DataRoot
 from storage.errors import DataError, StoreError
 from storage.frames.files import DataFiles

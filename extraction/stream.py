@@ -7,23 +7,20 @@ that of the tracklets, and their bytes depend neither on the batch size nor on t
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Crops, Estimator
-from extraction.poses import Estimates, Thresholds, skeletons_of
-from extraction.stopwatch import Stopwatch
-from storage.frames.images import Frame, decode_frame
+from extraction.pose2d.keypoints import Poses2D
+from extraction.poses import Thresholds, skeletons_of
+from extraction.skeletons import Columns
+from storage.frames.images import decode_frame
 from storage.tables.tracklets import Tracklet
 from storage.threads import in_order
-
-Columns = dict[str, NDArray[Any]]
-Read = Callable[[str], NDArray[np.uint8]]
 
 LIFTED_TOGETHER = 8192
 """Frames of whole tracklets that are gathered for a lifter which takes several tracklets at once."""
@@ -36,7 +33,7 @@ class Models:
     Attributes:
         estimator: of keypoints.
         lifter: of skeletons.
-        compute: threads whose torch operators use one thread each, see `parallel.compute_pool`.
+        compute: threads whose torch operators use one thread each, see `threads.compute_pool`.
         workers: how many.
     """
 
@@ -56,15 +53,13 @@ class Stream:
         thresholds: when a frame counts as what.
         batch_size: frames at once in the estimator.
         readers: threads that read and decode ahead of the models.
-        watch: where the time goes.
     """
 
     models: Models
-    read: Read
+    read: Callable[[str], NDArray[np.uint8]]
     thresholds: Thresholds
     batch_size: int
     readers: int
-    watch: Stopwatch = field(default_factory=Stopwatch)
 
     def skeletons(self, tracklets: Iterable[Tracklet]) -> Iterator[tuple[Tracklet, Columns]]:
         """Each tracklet with its columns of `SKELETONS`, in the order given."""
@@ -72,89 +67,62 @@ class Stream:
             yield from done
 
     def _lifts(self, tracklets: Iterable[Tracklet]) -> Iterator[Future[list[tuple[Tracklet, Columns]]]]:
-        """A lifting job for each whole tracklet, or for several."""
+        """A lifting job for each tracklet, or for several where the lifter takes them together."""
+        wanted = LIFTED_TOGETHER if self.models.lifter.together else 1
+        waiting: list[tuple[Tracklet, Poses2D]] = []
+        for found in self._whole(tracklets):
+            waiting.append(found)
+            if sum(len(poses) for _, poses in waiting) >= wanted:
+                yield self.models.compute.submit(self._lift, waiting)
+                waiting = []
+        if waiting:
+            yield self.models.compute.submit(self._lift, waiting)
+
+    def _lift(self, found: Sequence[tuple[Tracklet, Poses2D]]) -> list[tuple[Tracklet, Columns]]:
+        columns = skeletons_of([poses for _, poses in found], self.models.lifter, self.thresholds)
+        return [(tracklet, one) for (tracklet, _), one in zip(found, columns, strict=True)]
+
+    def _whole(self, tracklets: Iterable[Tracklet]) -> Iterator[tuple[Tracklet, Poses2D]]:
+        """Each tracklet with what the estimator finds in its frames, once all of them are done."""
         begun: deque[Tracklet] = deque()
-        gathered = _Gathered(self.models.lifter.together)
-        found = Estimates.empty(0)
-        for estimates in self.estimates(_names(tracklets, begun)):
-            found = found.followed_by(estimates)
-            while begun and len(begun[0].frames) <= len(found):
-                tracklet = begun.popleft()
-                gathered.add(tracklet, found.rows(0, len(tracklet.frames)))
-                found = found.rows(len(tracklet.frames))
-                if gathered.full:
-                    yield self._lift(gathered.take())
+
+        def names() -> Iterator[str]:
+            for tracklet in tracklets:
+                begun.append(tracklet)
+                yield from tracklet.frames
+
+        found = Poses2D.empty(0)
+        for poses in self.estimates(names()):
+            found = found.followed_by(poses)
+            while begun and (frames := len(begun[0].frames)) <= len(found):
+                yield begun.popleft(), found[:frames]
+                found = found[frames:]
         for tracklet in begun:  # nothing is left but tracklets without a frame
-            gathered.add(tracklet, found)
-        if gathered.waiting:
-            yield self._lift(gathered.take())
+            yield tracklet, found
 
-    def _lift(self, waiting: Sequence[tuple[Tracklet, Estimates]]) -> Future[list[tuple[Tracklet, Columns]]]:
-        return self.models.compute.submit(self._lift_now, waiting)
-
-    def _lift_now(self, waiting: Sequence[tuple[Tracklet, Estimates]]) -> list[tuple[Tracklet, Columns]]:
-        with self.watch("lift"):
-            columns = skeletons_of([found for _, found in waiting], self.models.lifter, self.thresholds)
-        return [(tracklet, one) for (tracklet, _), one in zip(waiting, columns, strict=True)]
-
-    def estimates(self, names: Iterator[str]) -> Iterator[Estimates]:
+    def estimates(self, names: Iterator[str]) -> Iterator[Poses2D]:
         """What the estimator finds in frames, a batch after another."""
         with ThreadPoolExecutor(self.readers, thread_name_prefix="frames") as readers:
 
-            def jobs() -> Iterator[Future[Estimates]]:
+            def jobs() -> Iterator[Future[Poses2D]]:
                 while batch := list(islice(names, self.batch_size)):
                     yield self.models.compute.submit(self._estimate, readers.submit(self._prepare, batch))
 
             # enough that neither the models nor the readers ever wait, and no more
             yield from in_order(jobs(), 2 * self.models.workers + 1)
 
-    def _prepare(self, names: Sequence[str]) -> tuple[Estimates, Crops | None]:
-        with self.watch("read"):
-            files = [self.read(name) for name in names]
-        with self.watch("decode"):
-            frames = [decode_frame(file) for file in files]
-        with self.watch("preprocess"):
-            estimates = Estimates.empty(len(frames))
-            readable: list[Frame] = []
-            for row, frame in enumerate(frames):
-                if frame is not None:
-                    estimates.sizes[row] = (frame.shape[1], frame.shape[0])
-                    readable.append(frame)
-            return estimates, self.models.estimator.crops(readable) if readable else None
+    def _prepare(self, names: Sequence[str]) -> tuple[Poses2D, Crops | None]:
+        frames = [decode_frame(self.read(name)) for name in names]
+        poses = Poses2D.empty(len(frames))
+        poses.sizes[:] = [(0, 0) if frame is None else frame.shape[1::-1] for frame in frames]
+        readable = [frame for frame in frames if frame is not None]
+        return poses, self.models.estimator.crops(readable) if readable else None
 
-    def _estimate(self, prepared: Future[tuple[Estimates, Crops | None]]) -> Estimates:
-        estimates, crops = prepared.result()
+    def _estimate(self, prepared: Future[tuple[Poses2D, Crops | None]]) -> Poses2D:
+        poses, crops = prepared.result()
         if crops is not None:
-            with self.watch("2D"):
-                keypoints, scores = self.models.estimator.answer(crops)
-                joints = self.models.estimator.joints
-                rows = estimates.sizes[:, 0] > 0
-                estimates.keypoints[rows] = joints.keypoints(keypoints)
-                estimates.scores[rows] = joints.scores(scores)
-        return estimates
-
-
-def _names(tracklets: Iterable[Tracklet], begun: deque[Tracklet]) -> Iterator[str]:
-    """Frames of one tracklet after another; a tracklet joins `begun` before its first frame is given."""
-    for tracklet in tracklets:
-        begun.append(tracklet)
-        yield from tracklet.frames
-
-
-class _Gathered:
-    """Whole tracklets that wait to be lifted: one, or several where the lifter takes them together."""
-
-    def __init__(self, together: bool) -> None:
-        self.wanted = LIFTED_TOGETHER if together else 1
-        self.waiting: list[tuple[Tracklet, Estimates]] = []
-
-    def add(self, tracklet: Tracklet, found: Estimates) -> None:
-        self.waiting.append((tracklet, found))
-
-    @property
-    def full(self) -> bool:
-        return sum(len(found) for _, found in self.waiting) >= self.wanted
-
-    def take(self) -> list[tuple[Tracklet, Estimates]]:
-        taken, self.waiting = self.waiting, []
-        return taken
+            keypoints, scores = self.models.estimator.answer(crops)
+            joints, rows = self.models.estimator.joints, poses.sizes[:, 0] > 0
+            poses.keypoints[rows] = joints.keypoints(keypoints)
+            poses.scores[rows] = joints.scores(scores)
+        return poses

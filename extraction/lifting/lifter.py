@@ -10,7 +10,7 @@ turned here; the pelvis is subtracted. (mmpose's `Pose3DInferencer` turns its an
 on the floor, for drawing only.)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from extraction.lifting.canonical import CANVAS, canonical
 from extraction.lifting.windows import batches, blended, frame_windows, window_offsets, window_starts
+from extraction.pose2d.keypoints import Poses2D
 from extraction.zoo.mmpose_compat import mmpose_scope
 from extraction.zoo.pose_model import PoseModel
 from storage.errors import SettingsError
@@ -33,18 +34,18 @@ H36M_IMAGE = (1000, 1000)
 
 
 @dataclass(frozen=True)
-class Poses2D:
-    """A tracklet's estimated joints, with no gaps.
+class Encoded:
+    """Some windows as the codec gives them.
 
     Attributes:
-        keypoints: (T, 17, 2) Human3.6M joints, pixels of each frame.
-        scores: (T, 17).
-        sizes: (T, 2) width and height of each frame, pixels.
+        labels: the codec's answer, frames of all windows one after another.
+        shape: windows and frames of each, (B, L).
+        size: width and height of the image that the windows lie in, pixels.
     """
 
-    keypoints: Array
-    scores: Array
-    sizes: Array
+    labels: dict[str, Any]
+    shape: tuple[int, ...]
+    size: tuple[float, float]
 
 
 class Lifter:
@@ -104,35 +105,27 @@ class Lifter:
     @torch.inference_mode()
     def lift(self, tracklets: Sequence[Poses2D]) -> list[Array]:
         """(T, 17, 3) of each tracklet: metres, pelvis-centred, camera axes."""
-        windows = [self._windows(poses) for poses in tracklets]
-        if self.answers_windows:
-            answers = self._through(windows, self._window_answers)
-            skeletons = [blended(found, window.rows) for found, window in zip(answers, windows, strict=True)]
-        else:
-            skeletons = self._through(windows, self._frame_answers)
-        return [centre_on_pelvis(skeleton).astype(np.float32) for skeleton in skeletons]
-
-    def _windows(self, poses: Poses2D) -> "Windows":
-        """A tracklet as the network's inputs."""
-        frames = len(poses.keypoints)
-        if self.answers_windows:
-            starts = np.array(window_starts(frames, self.window, self.overlap))
-            rows = starts[:, None] + np.arange(min(frames, self.window))
-        else:
-            rows = frame_windows(frames, self.offsets)
-        return Windows(rows, lambda chosen: self._encode(poses, chosen))
-
-    def _through(self, windows: Sequence["Windows"], answer: Callable[..., Array]) -> list[Array]:
-        """The answers for each tracklet's windows, (W, ...), in batches of `FRAMES_AT_ONCE`."""
-        answers: list[list[Array]] = [[] for _ in windows]
-        for batch in batches([w.rows.shape for w in windows], self.together):
-            encoded = [windows[i].encode(windows[i].rows[start:end]) for i, start, end in batch]
-            parts = np.split(answer(encoded), np.cumsum([end - start for _, start, end in batch])[:-1])
+        windows = [self._windows(len(poses)) for poses in tracklets]
+        answers: list[list[Array]] = [[] for _ in tracklets]
+        for batch in batches([rows.shape for rows in windows], self.together):
+            encoded = [self._encode(tracklets[i], windows[i][start:end]) for i, start, end in batch]
+            found = self._window_answers(encoded) if self.answers_windows else self._frame_answers(encoded)
+            parts = np.split(found, np.cumsum([end - start for _, start, end in batch])[:-1])
             for (i, _, _), part in zip(batch, parts, strict=True):
                 answers[i].append(part)
-        return [np.concatenate(parts) for parts in answers]
+        skeletons = [np.concatenate(parts) for parts in answers]
+        if self.answers_windows:
+            skeletons = [blended(found, rows) for found, rows in zip(skeletons, windows, strict=True)]
+        return [centre_on_pelvis(skeleton).astype(np.float32) for skeleton in skeletons]
 
-    def _frame_answers(self, encoded: Sequence["Encoded"]) -> Array:
+    def _windows(self, frames: int) -> NDArray[np.int64]:
+        """The frames of each window of a tracklet, (W, L)."""
+        if not self.answers_windows:
+            return frame_windows(frames, self.offsets)
+        starts = np.array(window_starts(frames, self.window, self.overlap))
+        return starts[:, None] + np.arange(min(frames, self.window))
+
+    def _frame_answers(self, encoded: Sequence[Encoded]) -> Array:
         """(B, 17, 3), one a window."""
         inputs = np.concatenate(
             [part.labels["keypoint_labels"].reshape(-1, *part.shape).transpose(1, 0, 2) for part in encoded]
@@ -143,7 +136,7 @@ class Lifter:
         answers = self.model.head.decode((coordinates, root.expand(len(coordinates), *root.shape)))
         return np.concatenate([answer.keypoints for answer in answers])
 
-    def _window_answers(self, encoded: Sequence["Encoded"]) -> Array:
+    def _window_answers(self, encoded: Sequence[Encoded]) -> Array:
         """(B, L, 17, 3), all frames of each window."""
         windows = [part.labels["keypoint_labels"].reshape(*part.shape, NUM_JOINTS, 3) for part in encoded]
         inputs = torch.from_numpy(np.concatenate(windows)).float().to(self.device)  # (B, L, 17, 3)
@@ -156,7 +149,7 @@ class Lifter:
         skeletons, _ = self.codec.decode(answer.reshape(-1, NUM_JOINTS, 3), **sides, factor=factor)
         return skeletons.reshape(answer.shape)
 
-    def _encode(self, poses: Poses2D, rows: NDArray[np.int64]) -> "Encoded":
+    def _encode(self, poses: Poses2D, rows: NDArray[np.int64]) -> Encoded:
         """What the codec makes of the windows' frames, one after another, and the (width, height) they lie in."""
         placed, (width, height) = self._place(poses, rows)
         keypoints = placed.reshape(-1, NUM_JOINTS, 2).astype(np.float32)
@@ -199,34 +192,6 @@ class Lifter:
         indices = self.model.dataset_meta["flip_indices"]
         shift = self.model.test_cfg.get("shift_coords", True)
         return flip_coordinates(flat, indices, shift, input_size=(1, 1)).view_as(coordinates)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Some windows as the codec gives them.
-
-    Attributes:
-        labels: the codec's answer, frames of all windows one after another.
-        shape: windows and frames of each, (B, L).
-        size: width and height of the image that the windows lie in, pixels.
-    """
-
-    labels: dict[str, Any]
-    shape: tuple[int, ...]
-    size: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The windows of one tracklet.
-
-    Attributes:
-        rows: frames of each window, (W, L).
-        encode: some rows, as the codec encodes them.
-    """
-
-    rows: NDArray[np.int64]
-    encode: Callable[[NDArray[np.int64]], Encoded]
 
 
 def place(poses: Poses2D, centre: tuple[float, float], side: float) -> NDArray[np.float64]:

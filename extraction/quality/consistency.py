@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extraction.lifting.canonical import LIMBS
-from extraction.poses import LOW_CONFIDENCE, UNREADABLE
 from extraction.quality.pose_metrics import MILLIMETRES, joint_errors
+from extraction.skeletons import LOW_CONFIDENCE, UNREADABLE, has_skeleton
 from storage.skeleton import EDGES, MIRROR_ORDER, MIRROR_PAIRS
 from storage.tables.parquet import Ragged
 from storage.tables.schema import FRAME_STATUS
@@ -29,11 +29,6 @@ CLEARLY = 0.5
 
 ENDS = np.array(EDGES)
 PAIRED = np.array(MIRROR_PAIRS).ravel()
-
-
-def has_skeleton(status: NDArray[np.uint8], filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which frames have a pose, seen or interpolated: (F,) and (F,) -> (F,)."""
-    return (status <= LOW_CONFIDENCE) | filled
 
 
 def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Bench:
         path.write_text(json.dumps({"folder": str(self.folder), **job}))
         # mmpose's side must find the defaults that its users have
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MALLOC_"))}
-        command = [sys.executable, "-m", f"extraction.bench.{module}", str(path)]
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, env=clean | environment)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from extraction.extract import FILE_NAME
+from extraction.skeletons import FILE_NAME
 from flows.keys.steps import Step
 from storage.store.artifacts import Artifact, Store
 from storage.store.manifests import MANIFEST

@@ -5,19 +5,24 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+import extraction.skeletons
+import extraction.stream
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.stream import Stream
 from storage.frames.files import DataFiles
 from storage.progress import silent
 from storage.tables.tracklets import Tracklet
 from tests.benchmarks.extraction_cases import frames
+from tests.benchmarks.stopwatch import Stopwatch
 
 
 def repeated(tracklets: Sequence[Tracklet], count: int) -> Iterator[Tracklet]:
@@ -30,6 +35,8 @@ def repeated(tracklets: Sequence[Tracklet], count: int) -> Iterator[Tracklet]:
 def end_to_end(stream: Stream, tracklets: Sequence[Tracklet], count: int, folder: Path) -> dict[str, Any]:
     """From files to Parquet: seconds a frame, share of the processors' time by step, and peak memory."""
     warm_up(stream, tracklets)
+    watch = Stopwatch()
+    stream = watched(stream, watch)
     total = sum(len(tracklet.frames) for tracklet in repeated(tracklets, count))
     start = time.perf_counter()
     write_skeletons(stream, repeated(tracklets, count), total, folder / "skeletons.parquet", silent)
@@ -38,7 +45,7 @@ def end_to_end(stream: Stream, tracklets: Sequence[Tracklet], count: int, folder
     return {
         "frames": total,
         "wall": wall,
-        "steps": {step: seconds / (wall * cores) for step, seconds in stream.watch.seconds.items()},
+        "steps": {step: seconds / (wall * cores) for step, seconds in watch.seconds.items()},
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -57,12 +64,33 @@ def warm_up(stream: Stream, tracklets: Sequence[Tracklet]) -> None:
     """Let every thread do its first batches: libraries choose their kernels then."""
     for _ in stream.skeletons(repeated(tracklets, min(8, len(tracklets)))):
         pass
-    stream.watch.seconds.clear()
+
+
+def watched(stream: Stream, watch: Stopwatch) -> Stream:
+    """The same stream, whose steps are counted from now on, in this whole process."""
+    steps = (
+        (extraction.stream, "decode_frame", "decode"),
+        (stream.models.estimator, "crops", "preprocess"),
+        (stream.models.estimator, "answer", "2D"),
+        (extraction.stream, "skeletons_of", "lift"),
+        (extraction.skeletons, "ragged_table", "write"),
+    )
+    for owner, name, step in steps:
+        setattr(owner, name, watch(step)(getattr(owner, name)))
+    table_writer = extraction.skeletons.table_writer
+
+    @contextmanager
+    def watched_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table, int], None]]:
+        with table_writer(path, schema) as write:
+            yield watch("write")(write)
+
+    extraction.skeletons.table_writer = watched_writer
+    return replace(stream, read=watch("read")(stream.read))
 
 
 def lifting(stream: Stream, tracklets: Sequence[Tracklet]) -> float:
     """From keypoints to skeletons: wall seconds a frame, all threads at work."""
-    from extraction.lifting.lifter import Poses2D
+    from extraction.pose2d.keypoints import Poses2D
 
     rng = np.random.default_rng(0)
     poses = [

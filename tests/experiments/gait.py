@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 
-from extraction.extract import FILE_NAME
+from extraction.skeletons import FILE_NAME
 from flows.config import load_config
 from flows.keys.steps import Step
 from storage.store.artifacts import ArtifactFile, file_digest

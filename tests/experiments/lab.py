@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import storage.demo.dataset
-from extraction.extract import FILE_NAME
+from extraction.skeletons import FILE_NAME
 from flows.config import Config
 from flows.keys.steps import Step
 from flows.planning.scan import publish_index

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extraction.extract import FILE_NAME
+from extraction.skeletons import FILE_NAME
 from storage.progress import Progress
 from storage.settings import Settings
 from storage.tables.parquet import ragged_table, read_ragged, write_table

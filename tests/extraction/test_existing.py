@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from extraction.existing import ExistingSettings, Inputs, read_skeleton, run
-from extraction.poses import NO_PERSON, OK, UNREADABLE
+from extraction.skeletons import NO_PERSON, OK, UNREADABLE
 from storage.datasets.skeleton_files import files_table
 from storage.errors import DataError
 from storage.frames.files import DataFiles

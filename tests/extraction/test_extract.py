@@ -11,8 +11,8 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 
 from extraction.extract import ExtractionSettings, Inputs, load_models, make_stream, run, weight_files
-from extraction.lifting.lifter import Poses2D
-from extraction.poses import OK, UNREADABLE
+from extraction.pose2d.keypoints import Poses2D
+from extraction.skeletons import OK, UNREADABLE
 from extraction.zoo.pose_model import build
 from extraction.zoo.weights import find_config
 from storage.errors import WeightsError

@@ -1,15 +1,8 @@
 import numpy as np
 
-from extraction.poses import (
-    LOW_CONFIDENCE,
-    NO_PERSON,
-    OK,
-    UNREADABLE,
-    Estimates,
-    Thresholds,
-    frame_status,
-    skeletons_of,
-)
+from extraction.pose2d.keypoints import Poses2D
+from extraction.poses import Thresholds, frame_status, skeletons_of
+from extraction.skeletons import LOW_CONFIDENCE, NO_PERSON, OK, UNREADABLE
 
 THRESHOLDS = Thresholds(min_score=0.3, no_person_score=0.1, max_gap=0)
 
@@ -22,8 +15,8 @@ class Recorder:
         return [np.ones((len(poses.keypoints), 17, 3), np.float32) for poses in tracklets]
 
 
-def estimates(scores: list[float], readable: list[bool]) -> Estimates:
-    found = Estimates.empty(len(scores))
+def estimates(scores: list[float], readable: list[bool]) -> Poses2D:
+    found = Poses2D.empty(len(scores))
     found.scores[:] = np.array(scores)[:, None]
     found.keypoints[:] = np.arange(len(scores), dtype=np.float32)[:, None, None]
     found.sizes[readable] = (64, 128)
@@ -73,7 +66,7 @@ def test_what_is_filled_moves_evenly_within_crops_that_change_their_size():
 
 
 def test_a_tracklet_with_nobody_in_it_is_all_zeros():
-    nobody, empty = skeletons_of([estimates([0.0, 0.05], [False, True]), Estimates.empty(0)], Recorder(), THRESHOLDS)
+    nobody, empty = skeletons_of([estimates([0.0, 0.05], [False, True]), Poses2D.empty(0)], Recorder(), THRESHOLDS)
     assert nobody["status"].tolist() == [UNREADABLE, NO_PERSON]
     assert not nobody["keypoints_3d"].any()
     assert empty["keypoints_3d"].shape == (0, 17, 3)

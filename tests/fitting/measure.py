@@ -15,9 +15,10 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 from torch import nn
 
-from extraction.lifting.lifter import Lifter, Poses2D
+from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Estimator
 from extraction.pose2d.joints import joint_map
+from extraction.pose2d.keypoints import Poses2D
 from extraction.quality.pose_metrics import joint_errors, mpjpe, pa_mpjpe, pck, procrustes_align
 from extraction.zoo.checkpoint import load_weights
 from extraction.zoo.pose_model import build

@@ -5,7 +5,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from extraction.lifting.canonical import CANVAS, canonical
-from extraction.lifting.lifter import Lifter, Poses2D
+from extraction.lifting.lifter import Lifter
+from extraction.pose2d.keypoints import Poses2D
 from extraction.zoo.mmpose_compat import import_mmpose
 from extraction.zoo.pose_model import build
 from extraction.zoo.weights import find_config

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.filling import fillable, interpolate
+from extraction.gaps import fillable, interpolate
 
 
 def slow_fillable(good: list[bool], max_gap: int) -> list[bool]:

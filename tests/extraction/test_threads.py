@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from extraction.parallel import compute_pool
+from extraction.threads import compute_pool
 
 
 @pytest.fixture
