@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from evaluation.ranking.breakdown import by_length, camera_pairs
+from evaluation.ranking.breakdown import by_length, camera_pairs, oddities
 from evaluation.ranking.distances import between, euclidean, given
 from evaluation.ranking.embeddings import (
     NOWHERE,
@@ -27,7 +27,6 @@ from evaluation.ranking.expansion import ExpansionSettings, expand
 from evaluation.ranking.intervals import LEVEL, RESAMPLES, bootstrap
 from evaluation.ranking.judgement import LEFT_OUT, Protocol
 from evaluation.ranking.metrics import PerQuery, Scores, chance, per_query
-from evaluation.ranking.oddities import oddities
 from evaluation.ranking.ranks import Ranking, rank_gallery
 from evaluation.ranking.reranking import RerankSettings, rerank
 from evaluation.schema import CMC, QUERIES, RANKS, STATUS
@@ -109,7 +108,16 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     reached = found.mean(last)
     random = chance(found.matches, ranking.candidates, last)
     metrics = {
-        "protocol": _protocol(settings, sampling_of(inputs.embeddings)),
+        "protocol": {
+            "name": settings.protocol,
+            "gallery": settings.gallery,
+            "sampling": sampling_of(inputs.embeddings),
+            "left_out": LEAVES_OUT[settings.protocol],
+            "distance": "k-reciprocal, float32" if settings.rerank else "Euclidean between unit vectors, float32",
+            "ties": "wrong answers first",
+            "reranking": settings.rerank and settings.rerank.model_dump(),
+            "expansion": settings.expansion and settings.expansion.model_dump(),
+        },
         "queries": len(queries),
         "counted_queries": int(np.count_nonzero(found.matches)),
         "queries_without_match": int(np.count_nonzero(found.matches == 0)),
@@ -125,13 +133,14 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
         **odd,
     }
     (out_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    write_table(_cmc_table(reached.cmc[:CURVE], random.cmc[:CURVE]), out_dir / "cmc.parquet")
+    curve = {"rank": np.arange(1, CURVE + 1, dtype=np.int32), "cmc": reached.cmc[:CURVE], "chance": random.cmc[:CURVE]}
+    write_table(pa.table(curve, schema=CMC), out_dir / "cmc.parquet")
     write_table(_queries_table(queries, ranking, found), out_dir / "queries.parquet", ROWS_PER_GROUP)
     write_table(_ranks_table(queries, gallery, ranking), out_dir / "ranks.parquet", ROWS_PER_GROUP)
 
 
 def _ranked(queries: Embeddings, gallery: Embeddings, settings: EvaluationSettings, progress: Progress) -> Ranking:
-    """The ranking, with Euclidean distances of what is nearest, or the new ones of a re-ranking."""
+    """The ranking; distances of what is nearest are Euclidean, or the new ones of a re-ranking."""
     if settings.expansion:
         queries = expand(queries, gallery, settings.expansion)
     if settings.rerank:
@@ -156,19 +165,6 @@ def _need_clothes(queries: Embeddings, gallery: Embeddings) -> None:
         )
 
 
-def _protocol(settings: EvaluationSettings, sampling: str | None) -> dict[str, Any]:
-    return {
-        "name": settings.protocol,
-        "gallery": settings.gallery,
-        "sampling": sampling,
-        "left_out": LEAVES_OUT[settings.protocol],
-        "distance": "k-reciprocal, float32" if settings.rerank else "Euclidean between unit vectors, float32",
-        "ties": "wrong answers first",
-        "reranking": settings.rerank.model_dump() if settings.rerank else None,
-        "expansion": settings.expansion.model_dump() if settings.expansion else None,
-    }
-
-
 def _named(values: Scores, ranks: Sequence[int]) -> dict[str, Any]:
     return {
         "mAP": values.mean_average_precision,
@@ -180,17 +176,16 @@ def _named(values: Scores, ranks: Sequence[int]) -> dict[str, Any]:
 def _intervals(found: PerQuery, pids: NDArray[np.int32], settings: EvaluationSettings) -> dict[str, Any] | None:
     """Intervals of the metrics, named as they are; None if all counted queries show one identity."""
     counted = found.matches > 0
-    pids, first = pids[counted], found.first_match[counted, None]
-    means = np.stack([found.average_precision[counted], found.inverse_negative_penalty[counted]], axis=1)
-    values = np.concatenate([means, first <= np.array(settings.ranks)], axis=1)
-    ends = bootstrap(pids, values, settings.resamples, settings.seed, LEVEL)
+    hits = [found.first_match <= rank for rank in settings.ranks]
+    values = np.stack([found.average_precision, found.inverse_negative_penalty, *hits], axis=1)[counted]
+    ends = bootstrap(pids[counted], values, settings.resamples, settings.seed, LEVEL)
     if ends is None:
         return None
     precision, penalty, *ranks = ends.tolist()
     return {
         "level": LEVEL,
         "resamples": settings.resamples,
-        "identities": len(np.unique(pids)),
+        "identities": len(np.unique(pids[counted])),
         "mAP": precision,
         "mINP": penalty,
         "cmc": {str(k): interval for k, interval in zip(settings.ranks, ranks, strict=True)},
@@ -206,10 +201,6 @@ def _ties(ranking: Ranking) -> dict[str, Any]:
         "matches": int(np.count_nonzero(tied)),
         "mAP_right_first": kindly.mean(1).mean_average_precision,
     }
-
-
-def _cmc_table(cmc: NDArray[np.float64], random: NDArray[np.float64]) -> pa.Table:
-    return pa.table({"rank": np.arange(1, len(cmc) + 1, dtype=np.int32), "cmc": cmc, "chance": random}, schema=CMC)
 
 
 def _queries_table(queries: Embeddings, ranking: Ranking, found: PerQuery) -> pa.Table:

@@ -2,23 +2,20 @@
 
 import pyarrow as pa
 
+from storage.tables.schema import table_schema
+
 STATUS = ("wrong", "same_camera", "same_clothes", "match")
 """What an answer is to its query; among equal distances they are ranked in this order, so that ties never flatter."""
 
 
-def _schema(name: str, version: int, units: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
-    metadata = {"csip.schema": name, "csip.version": str(version), "csip.units": units}
-    return pa.schema([pa.field(column, kind, nullable=False) for column, kind in fields], metadata=metadata)
-
-
-CMC = _schema(
+CMC = table_schema(
     "cmc",
     1,
     "cmc, chance: share of the counted queries with a match at this rank or before, 0 to 1",
     [("rank", pa.int32()), ("cmc", pa.float64()), ("chance", pa.float64())],
 )
 
-QUERIES = _schema(
+QUERIES = table_schema(
     "queries",
     2,
     "frames: of the tracklet, 0 where that is not known; matches: right answers that count; candidates: gallery items "
@@ -38,7 +35,7 @@ QUERIES = _schema(
     ],
 )
 
-RANKS = _schema(
+RANKS = table_schema(
     "ranks",
     2,
     "the nearest gallery items of each query, nearest first, the query itself left out; rank: from 1 among the items "

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.ranking.distances import minus_cosines, nearest_columns
-from evaluation.results.external_rows import vectors_of
+from evaluation.results.external import vectors_of
 from storage.errors import DataError
 from storage.tables.parquet import read_table, stream_table
 from storage.tables.schema import EMBEDDINGS

@@ -47,33 +47,25 @@ class PerQuery:
         Raises:
             ValueError: no query has a match.
         """
-        counted = self.matches > 0
-        if not counted.any():
-            raise ValueError("no query has a match: nothing can be measured")
+        counted = _counted(self.matches)
         cmc = (self.first_match[counted, None] <= np.arange(1, up_to + 1)).mean(0)
         precision, penalty = self.average_precision[counted].mean(), self.inverse_negative_penalty[counted].mean()
         return Scores(float(precision), float(penalty), cmc)
 
 
 def per_query(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> PerQuery:
-    """Scores of each query.
-
-    Args:
-        ranks: of all right answers, from 1, each query's ascending, one query after another, (M,).
-        starts: where each query's start, and M at the end, (Q + 1,).
-    """
+    """Scores of each query, from the ranks of its right answers as `Ranking` has them: ranks (M,), starts (Q + 1,)."""
     matches = np.diff(starts)
     counted = matches > 0
     first, last = starts[:-1][counted], starts[1:][counted] - 1
     nth = np.arange(len(ranks)) - np.repeat(starts[:-1], matches) + 1
-    values = {name: np.zeros(len(matches)) for name in ("ap", "inp")}
-    first_match = np.zeros(len(matches), np.int64)
+    precision, penalty, first_match = np.zeros(len(matches)), np.zeros(len(matches)), np.zeros(len(matches), np.int64)
     if counted.any():
         # reduceat sums from each start to the next; queries without matches have none of their own
-        values["ap"][counted] = np.add.reduceat(nth / ranks, first) / matches[counted]
-        values["inp"][counted] = matches[counted] / ranks[last]
+        precision[counted] = np.add.reduceat(nth / ranks, first) / matches[counted]
+        penalty[counted] = matches[counted] / ranks[last]
         first_match[counted] = ranks[first]
-    return PerQuery(matches, values["ap"], values["inp"], first_match)
+    return PerQuery(matches, precision, penalty, first_match)
 
 
 def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int) -> Scores:
@@ -90,13 +82,11 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
         up_to: last rank of the CMC curve.
 
     Raises:
-        ValueError: no query has a match.
+        ValueError: as `PerQuery.mean`.
     """
-    counted = matches > 0
-    if not counted.any():
-        raise ValueError("no query has a match: nothing can be measured")
+    counted = _counted(matches)
     # many queries are alike
-    (kinds, times) = np.unique(np.stack([matches[counted], candidates[counted]]), axis=1, return_counts=True)
+    kinds, times = np.unique(np.stack([matches[counted], candidates[counted]]), axis=1, return_counts=True)
     r, n = kinds.astype(np.float64)
     place = np.arange(up_to)
     misses = np.clip(n[:, None] - r[:, None] - place, 0, None) / np.clip(n[:, None] - place, 1, None)
@@ -107,6 +97,12 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
     cmc = 1 - np.cumprod(misses, axis=1)
     precision, penalty, curve = (np.average(values, axis=0, weights=times) for values in (precision, penalty, cmc))
     return Scores(float(precision), float(penalty), curve)
+
+
+def _counted(matches: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not matches.any():
+        raise ValueError("no query has a match: nothing can be measured")
+    return matches > 0
 
 
 def _expected_inverse_negative_penalty(matches: int, candidates: int) -> float:

@@ -6,13 +6,14 @@ part of what is compared, not of the rules, and is only named.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.ranking.intervals import FLIPS, LEVEL, RESAMPLES, bootstrap, holm, paired
-from evaluation.results.files import PENALTY, Result
+from evaluation.results.files import PENALTY, Columns, Result
 from storage.errors import DataError
 from storage.wording import be
 
@@ -53,8 +54,9 @@ def compare(results: Sequence[Result], *, force: bool = False) -> dict[str, Any]
             where=", ".join(result.name for result in results),
             fix="compare results on one data set",
         )
-    rows = [np.array([found[query] for query in common]) for found in every]
-    rules = _other_rules(results, rows)
+    left_out = {r.name: len(found) - len(common) for r, found in zip(results, every, strict=True)}
+    results = [r.at([found[query] for query in common]) for r, found in zip(results, every, strict=True)]
+    rules = _other_rules(results)
     if rules and not force:
         raise DataError(
             "the results were measured by other rules, so their difference is not that of the models: "
@@ -62,19 +64,17 @@ def compare(results: Sequence[Result], *, force: bool = False) -> dict[str, Any]
             fix="evaluate them alike, or compare all the same with --force",
         )
     pids = np.array([pid for _, pid, _ in common])
+    people = len(np.unique(pids))
     ranks = sorted({int(rank) for result in results for rank in result.metrics["cmc"]})
     penalty = all(PENALTY in result.queries for result in results)
     names = ["mAP", *(["mINP"] if penalty else []), *(f"Rank-{rank}" for rank in ranks)]
-    values = [r.values(found, ranks, penalty=penalty) for r, found in zip(results, rows, strict=True)]
-    left_out = {r.name: len(found) - len(common) for r, found in zip(results, every, strict=True)}
-    people = len(np.unique(pids))
+    values = [result.values(ranks, penalty=penalty) for result in results]
     curve = np.arange(1, min(len(result.chance) for result in results) + 1)
-    firsts = [r.queries["first_match"][found] for r, found in zip(results, rows, strict=True)]
     described = [{"name": r.name, "metrics": _metrics(names, pids, v)} for r, v in zip(results, values, strict=True)]
-    for number in range(1, len(results)):
-        described[number] |= _changes(results, rows, number)
-        # what metrics.json says of a part is over all queries of a result
-        described[number] |= {} if any(left_out.values()) else _parts(results[0].metrics, results[number].metrics)
+    for result, about in zip(results[1:], described[1:], strict=True):
+        about["changed"] = _changes(results[0].queries, result.queries)
+        if not any(left_out.values()):  # what metrics.json says of a part is over all queries of a result
+            about |= _parts(results[0].metrics, result.metrics)
     _add_differences(described, names, pids, values)
     return {
         "reference": results[0].name,
@@ -82,30 +82,31 @@ def compare(results: Sequence[Result], *, force: bool = False) -> dict[str, Any]
         "resamples": RESAMPLES,
         "flips": FLIPS,
         "queries": {"compared": len(common), "identities": people, "left_out": left_out},
-        "notices": [*rules, *_other_ways(results), *_left_out(results, left_out, len(common)), *_few(people, results)],
+        "notices": [
+            *rules,
+            *(f"They answer in other ways, which is part of the difference: {way}" for way in _other(results, WAYS)),
+            *_left_out(results, left_out, len(common)),
+            *_few(people, results),
+        ],
         "metrics": names,
         "results": described,
         "cmc": {
             "ranks": curve.tolist(),
-            "curves": {
-                r.name: (first[:, None] <= curve).mean(0).tolist() for r, first in zip(results, firsts, strict=True)
-            },
+            "curves": {r.name: (r.queries["first_match"][:, None] <= curve).mean(0).tolist() for r in results},
             "chance": results[0].chance[: len(curve)].tolist(),
         },
     }
 
 
 def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean and deviation of the metrics of results that differ in seeds only: metric -> `mean`, `deviation`.
+    """Mean and deviation (of a sample, divided by N - 1) of the metrics of two or more results of `compare`.
 
-    Args:
-        results: of `compare`, two or more. The deviation is that of a sample (divided by N - 1).
+    Returns:
+        Metric -> `mean`, `deviation`.
     """
-    found = {}
-    for metric in results[0]["metrics"]:
-        values = [result["metrics"][metric]["value"] for result in results]
-        found[metric] = {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
-    return found
+    names = results[0]["metrics"]
+    values = {metric: [result["metrics"][metric]["value"] for result in results] for metric in names}
+    return {m: {"mean": float(np.mean(v)), "deviation": float(np.std(v, ddof=1))} for m, v in values.items()}
 
 
 def _metrics(names: Sequence[str], pids: NDArray[Any], values: NDArray[np.float64]) -> dict[str, Any]:
@@ -149,37 +150,36 @@ def _verdict(difference: float, p: float | None, *, same: bool) -> str:
     return "better" if difference > 0 else "worse"
 
 
-def _changes(results: Sequence[Result], rows: Sequence[NDArray[np.intp]], number: int) -> dict[str, Any]:
-    """How many queries gained and lost average precision against the reference, and which the most."""
-    before, after = (results[i].queries["average_precision"][rows[i]] for i in (0, number))
-    change = after - before
+def _changes(old: Columns, new: Columns) -> dict[str, Any]:
+    """How many queries gained and lost average precision, and which the most."""
+    change = new["average_precision"] - old["average_precision"]
     found: dict[str, Any] = {"equal": int((np.abs(change) <= EQUAL).sum())}
     for word, gains in (("gained", change), ("lost", -change)):
         order = np.argsort(-gains, kind="stable")  # queries come sorted by id
         order = order[gains[order] > EQUAL]
-        found[word] = {"count": len(order), "first": [_change(results, rows, number, i) for i in order[:CHANGED]]}
-    return {"changed": found}
-
-
-def _change(results: Sequence[Result], rows: Sequence[NDArray[np.intp]], number: int, which: int) -> dict[str, Any]:
-    old, new = ({name: column[rows[i][which]] for name, column in results[i].queries.items()} for i in (0, number))
-    return {
-        "query_id": str(new["query_id"]),
-        "pid": int(new["pid"]),
-        "camid": int(new["camid"]),
-        "before": float(old["average_precision"]),
-        "after": float(new["average_precision"]),
-        "first_match_before": int(old["first_match"]),
-        "first_match_after": int(new["first_match"]),
-    }
+        first = [
+            {
+                "query_id": str(new["query_id"][row]),
+                "pid": int(new["pid"][row]),
+                "camid": int(new["camid"][row]),
+                "before": float(old["average_precision"][row]),
+                "after": float(new["average_precision"][row]),
+                "first_match_before": int(old["first_match"][row]),
+                "first_match_after": int(new["first_match"][row]),
+            }
+            for row in order[:CHANGED]
+        ]
+        found[word] = {"count": len(order), "first": first}
+    return found
 
 
 def _parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Differences by pair of cameras and by length, of the parts that both have with as many queries."""
     found = {}
     for part, keys in PARTS.items():
-        known = {tuple(row[key] for key in keys): row for row in before.get(part) or ()}
-        pairs = [(known.get(tuple(row[key] for key in keys)), row) for row in after.get(part) or ()]
+        of = itemgetter(*keys)
+        known = {of(row): row for row in before.get(part) or ()}
+        pairs = [(known.get(of(row)), row) for row in after.get(part) or ()]
         found[part] = [
             {key: now[key] for key in (*keys, "queries")}
             | {metric: {"before": old[metric], "after": now[metric]} for metric in ("mAP", "rank_1")}
@@ -208,24 +208,20 @@ def _said(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _other_rules(results: Sequence[Result], rows: Sequence[NDArray[np.intp]]) -> list[str]:
+def _other_rules(results: Sequence[Result]) -> list[str]:
     """In which rules the results differ; by the same ones, the same queries must have met the same gallery."""
     told = _other(results, RULES)
     if told:
         return told
-    for result, found in zip(results[1:], rows[1:], strict=True):
-        pairs = [(results[0].queries[name][rows[0]], result.queries[name][found]) for name in ("matches", "candidates")]
-        other = int(np.any([old != new for old, new in pairs], axis=0).sum())
+    for result in results[1:]:
+        met = [results[0].queries[name] != result.queries[name] for name in ("matches", "candidates")]
+        other = int(np.any(met, axis=0).sum())
         if other:
             told.append(
-                f"gallery: {other:,} of {len(found):,} common queries met other numbers of right answers or of "
+                f"gallery: {other:,} of {len(met[0]):,} common queries met other numbers of right answers or of "
                 f"candidates in {result.name} than in {results[0].name}"
             )
     return told
-
-
-def _other_ways(results: Sequence[Result]) -> list[str]:
-    return [f"They answer in other ways, which is part of the difference: {told}" for told in _other(results, WAYS)]
 
 
 def _left_out(results: Sequence[Result], left_out: Mapping[str, int], common: int) -> list[str]:

@@ -15,8 +15,7 @@ from evaluation.evaluate import EvaluationSettings, Inputs, run
 from evaluation.page.breakdown_rows import Oddity, oddities
 from evaluation.page.findings import by_name, percent
 from evaluation.page.ranking_rows import interval_text, protocol
-from evaluation.results.external import read_external
-from evaluation.results.external_rows import External
+from evaluation.results.external import External, read_external
 from flows.commands.given.outputs import check_folder
 from flows.commands.given.store_choice import table
 from flows.config import make_config

@@ -8,12 +8,13 @@ FRAME_STATUS = ("ok", "low_confidence", "no_person", "unreadable")
 """What extraction says of each frame; stored as the position in this tuple (uint8)."""
 
 
-def _schema(name: str, version: int, units: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+def table_schema(name: str, version: int, units: str, fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    """A schema without empty values, that says its own name, version and units."""
     metadata = {"csip.schema": name, "csip.version": str(version), "csip.units": units}
     return pa.schema([pa.field(column, kind, nullable=False) for column, kind in fields], metadata=metadata)
 
 
-INDEX = _schema(
+INDEX = table_schema(
     "index",
     2,
     "frames: paths relative to the data root; fingerprint: blake2b-128 of the frames' bytes; clothes: from 1 within an "
@@ -29,14 +30,14 @@ INDEX = _schema(
     ],
 )
 
-FRAME_DIGESTS = _schema(
+FRAME_DIGESTS = table_schema(
     "frame_digests",
     1,
     "digests: blake2b-128 of each frame's bytes, 16 bytes a frame of the index's tracklet; zeros for a missing frame",
     [("tracklet_id", pa.string()), ("digests", pa.binary())],
 )
 
-SKELETONS = _schema(
+SKELETONS = table_schema(
     "skeletons",
     2,
     "keypoints_3d: metres, pelvis-centred, x right y down z away; keypoints_2d: pixels of the source frame; "
@@ -62,7 +63,7 @@ SKELETON_SHAPES = {
     "filled": (),
 }
 
-SEQUENCES = _schema(
+SEQUENCES = table_schema(
     "sequences",
     1,
     "keypoints_3d: metres, centred on the root, x right y down z away, T x J x 3, frame by frame, joint by joint; "
@@ -78,7 +79,7 @@ SEQUENCES = _schema(
 )
 SKELETON_KEY = b"csip.skeleton"
 
-SKELETON_FILES = _schema(
+SKELETON_FILES = table_schema(
     "skeleton_files",
     1,
     "files: paths relative to the data root, one a frame of the index's tracklet, empty where there is none; "
@@ -86,7 +87,7 @@ SKELETON_FILES = _schema(
     [("tracklet_id", pa.string()), ("files", pa.list_(pa.string())), ("fingerprint", pa.string())],
 )
 
-FEATURES = _schema(
+FEATURES = table_schema(
     "features",
     1,
     "features: frozen projected CLS token of each frame, T x P, frame by frame",
@@ -97,7 +98,7 @@ FEATURES = _schema(
     ],
 )
 
-EMBEDDINGS = _schema(
+EMBEDDINGS = table_schema(
     "embeddings",
     3,
     "embedding: L2-normalised; clothes: as in the index; frames: of the tracklet, 0 where that is not known",

@@ -19,8 +19,7 @@ from evaluation.page.comparison_page import camera_matrix, difference_rows, p_va
 from evaluation.page.ranking_rows import protocol as protocol_told
 from evaluation.ranking.intervals import bootstrap, holm, paired
 from evaluation.results.comparison import compare, over_seeds
-from evaluation.results.files import PENALTY, Result, read_result
-from evaluation.results.metrics_file import read_metrics
+from evaluation.results.files import PENALTY, Result, read_metrics, read_result
 from evaluation.schema import CMC, QUERIES
 from storage.errors import CsipError, DataError
 from storage.tables.parquet import read_table, write_table

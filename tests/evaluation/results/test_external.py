@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from evaluation.results import external_rows
-from evaluation.results.external import read_external
-from evaluation.results.external_rows import External, evaluated_rows, vectors_of
+from evaluation.results import external
+from evaluation.results.external import External, evaluated_rows, read_external, vectors_of
 from storage.errors import DataError
 from storage.tables.schema import EMBEDDINGS
 
@@ -111,7 +110,7 @@ def test_several_files_are_one_table_in_their_order(write: Write, array):
 
 @pytest.mark.parametrize("most", [3, 4, 9, 20, 21])
 def test_more_values_than_one_list_array_holds_are_several(write: Write, array, monkeypatch, most: int):
-    monkeypatch.setattr(external_rows, "MOST_VALUES", most)
+    monkeypatch.setattr(external, "MOST_VALUES", most)
     found = read_external([array(VECTORS)], write(LABELS, "l.csv"))
     np.testing.assert_array_equal(held(found), VECTORS[:5])
     column = found.table["embedding"]
