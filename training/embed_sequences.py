@@ -17,7 +17,7 @@ from torch import Tensor
 
 from storage.devices import chosen_device
 from storage.progress import Progress
-from storage.skeleton_types import SKELETON_TYPES
+from storage.skeleton import SKELETON_TYPES
 from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
 from training.batches.sampling import whole_clips

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from storage.errors import DataError, WeightsError
 from storage.progress import Progress
-from storage.skeleton_types import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SKELETON_TYPES, SkeletonType
 from training.batches.augment import draw_signs
 from training.batches.loader import Batch, Steps
 from training.batches.sampling import identity_batches

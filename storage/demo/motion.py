@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.skeleton import MIRROR_ORDER, NUM_JOINTS
+from storage.skeleton import NUM_JOINTS
 
 Floats = NDArray[np.float64]
 
@@ -120,8 +120,3 @@ def random_poses(rng: np.random.Generator, count: int) -> Floats:
     wild = random_angles(rng, count)
     share = np.choose(rng.integers(0, 4, count), [0.0, 0.15, 0.6, 1.0])[:, None, None]
     return (1 - share) * walking + share * wild + rng.normal(0, 0.03, walking.shape)
-
-
-def mirrored(angles: Floats) -> Floats:
-    """The angles of the mirror image: sides swapped, turns about y and z reversed."""
-    return angles[:, MIRROR_ORDER] * [1, -1, -1]

@@ -67,7 +67,7 @@ SEQUENCES = table_schema(
     "sequences",
     1,
     "keypoints_3d: metres, centred on the root, x right y down z away, T x J x 3, frame by frame, joint by joint; "
-    "frames that were not tracked are left out; skeleton: kind of the skeletons, see storage.skeleton_types",
+    "frames that were not tracked are left out; skeleton: kind of the skeletons, see storage.skeleton",
     [
         ("tracklet_id", pa.string()),
         ("split", pa.string()),

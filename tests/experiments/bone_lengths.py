@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from storage.progress import Progress
 from storage.settings import Settings
-from storage.skeleton_types import SkeletonType
+from storage.skeleton import SkeletonType
 from training.batches.sampling import whole_clips
 from training.batches.sequences import read_recordings
 from training.embed_sequences import RECORDINGS_FILE, SEQUENCES_FILE, write_embeddings

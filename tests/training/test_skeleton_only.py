@@ -20,7 +20,7 @@ from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceSettin
 from storage.errors import DataError, SettingsError, WeightsError
 from storage.frames.files import DataFiles
 from storage.progress import silent
-from storage.skeleton_types import COCO17, H36M17, KINECT20
+from storage.skeleton import COCO17, H36M17, KINECT20
 from storage.tables.parquet import write_table
 from storage.tables.tracklets import index_table
 from tests.storage.datasets.recordings.skeleton_trees import write_biwi, write_ias

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.errors import SettingsError, StoreError
-from storage.skeleton_types import SKELETON_TYPES, SkeletonType, converted
+from storage.skeleton import SKELETON_TYPES, SkeletonType, converted
 from storage.tables.parquet import read_ragged, read_table
 from storage.tables.schema import SEQUENCES, SKELETON_KEY
 from training.batches.clips import PerFrame
@@ -46,7 +46,7 @@ class Recordings:
             raise SettingsError(
                 f"an encoder of {kind.name} skeletons cannot be used on {self.kind.name}",
                 where="skeleton_only.start_from",
-                fix="start from an encoder of the same kind; storage/skeleton_types.py lists the maps of joints",
+                fix="start from an encoder of the same kind; storage/skeleton.py lists the maps of joints",
             )
         skeletons = PerFrame(found, self.skeletons.starts, self.skeletons.lengths)
         return Recordings(kind, self.ids, self.splits, self.pids, self.camids, skeletons)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from storage.skeleton_types import H36M17, SkeletonType
+from storage.skeleton import H36M17, SkeletonType
 from training.settings import SkeletonSettings
 
 SCORE_LIMIT = 5.0

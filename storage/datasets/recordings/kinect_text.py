@@ -20,7 +20,7 @@ from storage.datasets.lists import checked, need, printable
 from storage.datasets.names import natural
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton_types import KINECT20, SkeletonType
+from storage.skeleton import KINECT20, SkeletonType
 from storage.tables.tracklets import Tracklet
 from storage.wording import below
 

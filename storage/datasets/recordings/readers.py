@@ -16,7 +16,7 @@ from storage.datasets.recordings import kinect_text, skeleton_tables, utd_mhad
 from storage.errors import SettingsError
 from storage.frames.files import DataFiles
 from storage.settings import Settings
-from storage.skeleton_types import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SKELETON_TYPES, SkeletonType
 from storage.tables.tracklets import Tracklet
 
 

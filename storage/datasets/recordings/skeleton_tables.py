@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storage.datasets.lists import checked, refuse
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton_types import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SKELETON_TYPES, SkeletonType
 from storage.tables.tracklets import SPLITS, Tracklet
 
 SUFFIX = ".parquet"

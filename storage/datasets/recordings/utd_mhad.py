@@ -16,7 +16,7 @@ from storage.datasets.lists import RESTORE, checked, matrix_of
 from storage.datasets.recordings.kinect_text import TO_CAMERA
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton_types import SkeletonType
+from storage.skeleton import SkeletonType
 from storage.tables.tracklets import Tracklet
 
 NAME = re.compile(r"(a(?P<action>\d+)_s(?P<person>\d+)_t(?P<trial>\d+))_skeleton\.mat")

@@ -2,8 +2,9 @@ import numpy as np
 
 from storage.demo.body import pose, rotations, sample_bodies
 from storage.demo.camera import Camera, project, seen, turned
-from storage.demo.motion import gait, mirrored, random_poses, sample_styles
-from storage.skeleton import EDGES, JOINTS, mirror
+from storage.demo.motion import gait, random_poses, sample_styles
+from storage.skeleton import EDGES, JOINTS
+from tests.storage.mirrors import mirror, mirrored_angles
 
 
 def walk(seed: int = 0, frames: int = 40) -> np.ndarray:
@@ -58,7 +59,7 @@ def test_legs_and_arms_swing_in_opposition() -> None:
 def test_mirrored_angles_pose_the_mirrored_skeleton() -> None:
     rng = np.random.default_rng(0)
     body, angles = sample_bodies(rng, 20), random_poses(rng, 20)
-    np.testing.assert_allclose(pose(body, mirrored(angles)), mirror(pose(body, angles)), atol=1e-9)
+    np.testing.assert_allclose(pose(body, mirrored_angles(angles)), mirror(pose(body, angles)), atol=1e-9)
 
 
 def test_a_camera_sees_feet_below_the_head_and_near_people_larger() -> None:

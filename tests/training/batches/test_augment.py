@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from storage.skeleton import mirror
+from tests.storage.mirrors import mirror
 from training.batches.augment import augmented, draw, mirror_skeletons, mirrored
 from training.settings import AugmentSettings
 

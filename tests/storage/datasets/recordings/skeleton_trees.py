@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from storage.demo.body import pose, rotations, sample_bodies
 from storage.demo.motion import gait, sample_styles
-from storage.skeleton import JOINTS
-from storage.skeleton_types import KINECT20
+from storage.skeleton import JOINTS, KINECT20
 
 RATE = 10.0  # frames a second, BIWI's
 STANDING = 0.15  # share of the gait that is left where people stand "still"

@@ -13,7 +13,7 @@ import pytest
 
 from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceSettings, skeleton_type
 from storage.errors import CsipError
-from storage.skeleton_types import SKELETON_TYPES
+from storage.skeleton import SKELETON_TYPES
 from storage.tables.tracklets import SPLITS
 from tests.storage.datasets.mutations import damaged_trees
 from tests.storage.datasets.recordings.skeleton_trees import write_biwi, write_ias

@@ -16,7 +16,7 @@ from storage.datasets.recordings.kinect_text import parse
 from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceSettings, skeleton_type
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
-from storage.skeleton_types import KINECT20
+from storage.skeleton import KINECT20
 from storage.tables.tracklets import Tracklet
 from tests.storage.datasets.recordings.skeleton_trees import (
     kinect_recording,
