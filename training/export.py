@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from storage.disk import whole
 from storage.errors import CsipError, EnvironmentProblem, SettingsError
 from training.embed import load_embedder
 from training.inference_model import ABOUT, About, Embed, InferenceModel, load_exported, load_inference_model
@@ -105,25 +106,20 @@ def write_checked(model: InferenceModel, about: About, way: Format, expected: Em
         EnvironmentProblem: the file cannot be written.
         CsipError: the difference is above `TOLERANCE`.
     """
-    fresh = out.with_name(out.name + ".part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        way.write(model, about, fresh)
-        found = largest_difference(way.read(fresh), expected, about)
-        if not found <= TOLERANCE:  # so written, it refuses what is not a number
-            raise CsipError(
-                f"the exported model differs from PyTorch by up to {found:.3g}, more than {TOLERANCE:g}; not kept",
-                where=out,
-                fix="try another --format; if only one fails, its library and this torch do not fit (csip doctor)",
-            )
-        fresh.replace(out)
+        with whole(out) as fresh:
+            way.write(model, about, fresh)
+            found = largest_difference(way.read(fresh), expected, about)
+            if not found <= TOLERANCE:  # so written, it refuses what is not a number
+                raise CsipError(
+                    f"the exported model differs from PyTorch by up to {found:.3g}, more than {TOLERANCE:g}; not kept",
+                    where=out,
+                    fix="try another --format; if only one fails, its library and this torch do not fit (csip doctor)",
+                )
     except OSError as error:
         raise EnvironmentProblem(
             f"cannot write the exported model: {error.strerror or error}", where=out, fix="check the disk and the path"
         ) from error
-    finally:
-        with suppress(OSError):  # where nothing could be written, there may be no folder to look in
-            fresh.unlink()
     return found
 
 

@@ -4,20 +4,17 @@ Beside the target, while it is not whole, lie `<name>.part` (the bytes so far), 
 of the file that they belong to) and `<name>.lock`. Which file a model needs, and where it belongs: see `weights`.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from storage.disk import locked
 from storage.errors import WeightsError
 from storage.progress import Progress, silent
 
@@ -72,13 +69,13 @@ def fetch(address: str, target: Path, digest: str = "", progress: Progress = sil
     """
     demand_safe(address, digest)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target, progress):
+        lock = _beside(target, ".lock")
+        with locked(lock, stays=False, waiting=lambda holder: progress(0, 0, WAITING)):
             if not target.is_file():
                 part = _beside(target, ".part")
                 _download(address, part, digest, progress)
                 _check_fetched(part, digest, address)
-                os.replace(part, target)
+                part.replace(target)
                 _discard(part)
     except (OSError, HTTPException) as error:  # urllib's errors are OSErrors
         raise WeightsError(
@@ -107,33 +104,6 @@ def sha256_of(path: Path) -> str:
     """Digest of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold a target's lock, which goes away with its holder even if that one is killed."""
-    lock = _beside(target, ".lock")
-    while True:
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress(0, 0, WAITING)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(lock, file):
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                return
-
-
-def _is_at(lock: Path, file: IO[str]) -> bool:
-    """Whether the next process would open this very lock: the holder waited for has removed it."""
-    try:
-        return os.path.samestat(lock.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
 
 
 def _download(address: str, part: Path, digest: str, progress: Progress) -> None:

@@ -10,12 +10,13 @@ from rich.markup import escape
 
 from flows.commands.export import sound_folder
 from flows.commands.given.outputs import check_file
-from flows.commands.given.sources import Source, frames_file, part_file, source_frames
+from flows.commands.given.sources import Source, frames_file, source_frames
 from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot
 from storage.datasets.crops import NOBODY
 from storage.datasets.readers import READERS
 from storage.devices import chosen_device
+from storage.disk import whole
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
 from storage.tables.parquet import write_table
@@ -76,7 +77,7 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
     """
     if out.suffix != ".parquet":
         raise DataError("embeddings are written as Parquet", where=out, fix="name a file that ends in .parquet")
-    for file in (out, part_file(out), frames_file(out)):
+    for file in (out, frames_file(out)):
         check_file(file)
     with tempfile.TemporaryDirectory() as temporary:
         if layout:
@@ -91,10 +92,8 @@ def embed(model: Model, source: Source, layout: str | None, camid: int | None, o
         with progress_bar(console, "embeddings") as progress:
             rows = embed_tracklets(root, tracklets, model.embed, model.about.encoder, model.settings, progress)
     about = {SAMPLING_KEY: model.settings.sampling, MODEL_KEY: model.about.weights_sha256}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = part_file(out)
-    write_table(embeddings_table(tracklets, rows, model.about.embedding_width, about), fresh, ROWS_PER_GROUP)
-    fresh.replace(out)
+    with whole(out) as fresh:
+        write_table(embeddings_table(tracklets, rows, model.about.embedding_width, about), fresh, ROWS_PER_GROUP)
     write_table(index_table(tracklets), frames_file(out))
     blank = without_readable_frame(tracklets, rows)
     if blank:

@@ -15,10 +15,11 @@ from evaluation.page.pictures import PosedFrames, pose_sheet
 from extraction.extract import ExtractionSettings, make_stream, write_skeletons
 from extraction.zoo.weights import PROJECT
 from flows.commands.given.outputs import check_file
-from flows.commands.given.sources import Source, frames_file, part_file, source_frames
+from flows.commands.given.sources import Source, frames_file, source_frames
 from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot
 from storage.datasets.videos import Boxes
+from storage.disk import whole
 from storage.errors import DataError
 from storage.frames.files import DataFiles
 from storage.frames.images import read_frame
@@ -40,25 +41,23 @@ def extract(source: Source, settings: ExtractionSettings, out: Path, pictures: P
     """
     if out.suffix != ".parquet":
         raise DataError("skeletons are written as Parquet", where=out, fix="name a file that ends in .parquet")
-    for file in (out, part_file(out), frames_file(out)):
+    for file in (out, frames_file(out)):
         check_file(file)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         root, tracklets, boxes = source_frames(source, Path(temporary), console)
         with console.status("loading the models"):
             stream = make_stream(settings, DataFiles(root))
         total = sum(len(tracklet.frames) for tracklet in tracklets)
-        fresh = part_file(out)
-        start = time.monotonic()
-        with progress_bar(console, "skeletons") as progress:
-            write_skeletons(stream, tracklets, total, fresh, progress)
-        seconds = time.monotonic() - start
-        if pictures:
-            with progress_bar(console, "pictures") as progress:
-                draw_all(fresh, tracklets, root, pictures, progress)
-        if boxes is not None:
-            _move_into_video(fresh, boxes)
-        fresh.replace(out)
+        with whole(out) as fresh:
+            start = time.monotonic()
+            with progress_bar(console, "skeletons") as progress:
+                write_skeletons(stream, tracklets, total, fresh, progress)
+            seconds = time.monotonic() - start
+            if pictures:
+                with progress_bar(console, "pictures") as progress:
+                    draw_all(fresh, tracklets, root, pictures, progress)
+            if boxes is not None:
+                _move_into_video(fresh, boxes)
         write_table(index_table(tracklets), frames_file(out))
     console.print(_summary(out, seconds))
     if settings.estimator.weights.startswith(PROJECT):

@@ -7,17 +7,16 @@ still hold, the tracklets are not read, fingerprinted or compared. In any doubt 
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from flows.config import Config
 from flows.keys.code import code_digests
 from flows.keys.libraries import installed_versions, library_versions
 from flows.keys.steps import KEY_LENGTH
+from storage.disk import write_whole
 from storage.frames.files import DataFiles
 from storage.frames.fingerprints import unchanged
 from storage.index import Scan, reader_of, scan, write_index
@@ -149,10 +148,8 @@ def _content(files: DataFiles, name: str) -> str | None:
 def _remember(store: Store, config: Config, before: str | None, found: Scan, key: str) -> None:
     if before is None or before != origin(config, DataFiles(config.data.place)):
         return  # the lists changed while they were read: which of the two contents was it?
-    path = _memory_path(store, config)
-    fresh = path.with_name(f"{path.name}.{uuid4().hex}.new")
-    fresh.write_text(json.dumps({"origin": before, "stamps": found.cache_digest, "key": key}) + "\n")
-    os.replace(fresh, path)
+    memory = json.dumps({"origin": before, "stamps": found.cache_digest, "key": key}) + "\n"
+    write_whole(_memory_path(store, config), memory.encode())
 
 
 def _memory(store: Store, config: Config) -> dict[str, str] | None:

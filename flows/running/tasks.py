@@ -7,7 +7,6 @@ deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied 
 import json
 import logging
 import time
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from flows.running.stops import REQUEST
 from flows.watching.failures import told_first
 from flows.watching.log_fields import lines_of
 from flows.watching.telling import LOG_SECONDS, Told
+from storage.disk import write_whole
 from storage.errors import CsipError, DamagedError
 from storage.store.artifacts import Artifact, ArtifactFile, Store
 from storage.store.object_store import open_store
@@ -76,10 +76,7 @@ def _refer(path: Path, reference: dict[str, str]) -> None:
     with suppress(OSError, ValueError):
         if json.loads(path.read_text()) == reference:
             return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-    fresh.write_text(json.dumps(reference))
-    fresh.replace(path)
+    write_whole(path, json.dumps(reference).encode())
 
 
 def tag(*tags: str) -> None:

@@ -1,6 +1,5 @@
 """The Prefect server that a run reports to: the one that is configured, or a local one started in the background."""
 
-import fcntl
 import logging
 import os
 import socket
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from storage.disk import locked
 from storage.errors import EnvironmentProblem
 from storage.settings import Settings, neutral
 
@@ -75,9 +75,7 @@ def local_server(settings: ServerSettings) -> str:
         EnvironmentProblem: it does not start.
     """
     home = settings.home.expanduser()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "start.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs that start at once share one server
+    with locked(home / "start.lock"):  # two runs that start at once share one server
         remembered = home / "api_url"
         if remembered.exists() and healthy(remembered.read_text()):
             return remembered.read_text()

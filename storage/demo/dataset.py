@@ -1,8 +1,6 @@
 """The demo data set on disk: MARS's folders and lists, the true joints beside them; the same bytes for a seed."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,8 +17,8 @@ from storage.demo.body import Body, pose, sample_bodies
 from storage.demo.camera import Camera, seen, turned
 from storage.demo.crops import Crop, sample_bar, shoot, windows
 from storage.demo.motion import Style, gait, sample_styles
+from storage.disk import locked, whole
 from storage.errors import DataError
-from storage.locks import held
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
 from storage.skeleton import centre_on_pelvis
@@ -166,10 +164,11 @@ def make(settings: DemoSettings, root: Path, progress: Progress = silent) -> Non
     wanted = json.dumps({**settings.key_fields(), "truth_version": version}, indent=2) + "\n"
     if _is_there(root, wanted):
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with held(root.with_name(f".{root.name}.lock"), f"the demo data set in {root.name}"):
+    with locked(root.with_name(f".{root.name}.lock"), f"the demo data set in {root.name}"):
         if not _is_there(root, wanted):
-            _make(settings, root, wanted, progress)
+            with whole(root) as fresh:
+                _write(settings, fresh, progress)
+                (fresh / SETTINGS_FILE).write_text(wanted)
 
 
 def _is_there(root: Path, wanted: str) -> bool:
@@ -182,18 +181,6 @@ def _is_there(root: Path, wanted: str) -> bool:
         what = demo if marker.is_file() else "something that is not the demo data set"
         raise DataError(f"the folder holds {what}", where=root, fix="delete it, or set another data.root")
     return False
-
-
-def _make(settings: DemoSettings, root: Path, wanted: str, progress: Progress) -> None:
-    staging = root.with_name(f".{root.name}.{os.getpid()}.new")
-    try:
-        _write(settings, staging, progress)
-        (staging / SETTINGS_FILE).write_text(wanted)
-        if root.exists():
-            root.rmdir()
-        staging.rename(root)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 Rendered = tuple[list[bytes], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

@@ -4,14 +4,13 @@ A copy is known by a key that holds all that the service says of the original, s
 folder may be deleted at any time; where nothing can be kept, files are fetched again.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
+from storage.disk import locked, whole, write_whole
 from storage.frames.local import read_whole
 
 log = logging.getLogger("csip")
@@ -50,23 +49,15 @@ class FileCache:
     def keep(self, key: str, content: bytes) -> None:
         """Make a copy, if the disk lets us."""
         try:
-            with self.fresh(key) as file:
-                file.write_bytes(content)
+            write_whole(self.path(key), content)
         except OSError as error:
             if not self._warned:
                 log.warning("fetched frames cannot be kept, and are fetched again each time: %s", error)
             self._warned = True
 
-    @contextmanager
-    def fresh(self, key: str) -> Iterator[Path]:
+    def fresh(self, key: str) -> AbstractContextManager[Path]:
         """A file to write that becomes the copy once all of it was written."""
-        file = self.path(f"{key}.{uuid4().hex}.new")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield file
-            file.replace(self.path(key))
-        finally:
-            file.unlink(missing_ok=True)
+        return whole(self.path(key))
 
     @contextmanager
     def claimed(self, key: str, *, wait: bool) -> Iterator[bool]:
@@ -74,23 +65,9 @@ class FileCache:
 
         Who waited looks first whether the copy is there now. A holder that dies loses his claim.
         """
-        lock = self.path(f"{key}.lock")
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            stream = lock.open("a")
-        except OSError:  # nothing can be kept here: everybody fetches for himself
-            yield True
-            return
-        with stream:
+        with ExitStack() as claim:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                mine = claim.enter_context(locked(self.path(f"{key}.lock"), wait=wait, stays=False))
+            except OSError:  # nothing can be kept here: everybody fetches for himself
                 mine = True
-            except BlockingIOError:
-                mine = False
-            try:
-                yield mine
-            finally:
-                if mine:
-                    # who opened it before and waits gets a lock of a file that is gone, and finds the copy
-                    with suppress(OSError):
-                        lock.unlink()
+            yield mine

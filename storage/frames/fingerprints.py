@@ -4,14 +4,12 @@ All is columns: a million frames are a few arrays, compared at once, and never a
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from storage.disk import write_whole
 from storage.frames.archives import OUTSIDE
 from storage.frames.files import DataFiles, check_name
 from storage.frames.stamps import MISSING, WIDTH, Stamps
@@ -190,13 +189,7 @@ def _write_cache(cache: Path, seen: Seen) -> str:
         write_page_checksum=True,
     )
     content = stream.getvalue()
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    fresh = cache.with_name(f"{cache.name}.{uuid4().hex}.new")  # two runs at once may scan: each writes its own
-    try:
-        fresh.write_bytes(content)
-        os.replace(fresh, cache)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(cache, content)
     return _name(content)
 
 

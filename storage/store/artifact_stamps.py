@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from storage.disk import write_whole
+
 Stamp = tuple[int, int, int]
 """Size in bytes, time of the last change in ns, inode."""
 
@@ -51,7 +53,4 @@ def read_stamps(path: Path) -> dict[str, Stamp]:
 def write_stamps(path: Path, stamps: Mapping[str, Stamp]) -> None:
     """Remember stamps; where that is impossible (a read-only store), bytes are read again the next time."""
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}.new")
-        fresh.write_text(json.dumps(stamps))
-        fresh.replace(path)
+        write_whole(path, json.dumps(stamps).encode())

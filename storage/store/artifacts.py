@@ -16,12 +16,12 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from storage import locks
+from storage.disk import is_locked, locked, sync
 from storage.errors import DISK_ERRORS, StoreError, as_store_error
 from storage.store import manifests
 from storage.store.artifact import Artifact
@@ -219,17 +219,16 @@ class Store(SmallFiles):
             StoreError: the store cannot be written.
         """
         path = self._lock(stage, key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        except OSError as error:
-            raise as_store_error(error, path) from error
-        with locks.held(path, purpose or f"{stage} {key}"):
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(path, purpose or f"{stage} {key}"))
+            except OSError as error:
+                raise as_store_error(error, path) from error
             yield
 
     def is_locked(self, stage: str, key: str) -> bool:
         """Whether somebody holds the key's lock."""
-        return self._lock(stage, key).exists() and locks.is_held(self._lock(stage, key))
+        return is_locked(self._lock(stage, key))
 
     def locked(self, names: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """Those of these keys whose lock somebody holds."""
@@ -322,11 +321,11 @@ class Store(SmallFiles):
         try:
             (staged / MANIFEST).write_text(text)
             for name in (*manifest["files"], MANIFEST):
-                _sync(staged / name)
+                sync(staged / name)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.discard(stage, key)  # what lies here is damaged or forced anew: the holder of the lock decides
             staged.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise as_store_error(error, target) from error
         write_stamps(self._stamps(stage, key), {name: stamp(target / name) for name in manifest["files"]})
@@ -381,11 +380,3 @@ def _read_manifest(folder: Path, key: str) -> tuple[dict[str, Any] | None, str]:
     if manifest is None or manifest.get("key") != key:
         return None, f"{MANIFEST} is not what was written"
     return manifest, ""
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

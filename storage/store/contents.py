@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from storage.disk import NEW
 from storage.store import manifests
 from storage.store.artifact_stamps import Listing, files_below
 from storage.store.artifacts import DISCARDED, Store
@@ -61,7 +62,7 @@ def traces(store: Store) -> dict[Path, Name]:
 def temporary(store: Store) -> list[str]:
     """Files of this machine that were being written when their writer was killed, as paths below the store."""
     found = []
-    for path in sorted(path for folder in WRITTEN for path in (store.root / folder).glob("*.new")):
+    for path in sorted(path for folder in WRITTEN for path in (store.root / folder).glob(f"*{NEW}")):
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - AT_ONCE:
                 found.append(path.relative_to(store.root).as_posix())

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from storage.locks import about, holder
+from storage.disk import about, holder
 
 log = logging.getLogger("csip")
 SECONDS = 30.0

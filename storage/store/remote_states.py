@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 
+from storage.disk import whole
 from storage.errors import CsipError
 from storage.store import manifests
 from storage.store.artifact_stamps import Listing
@@ -94,17 +95,12 @@ class RemoteStates(RemoteFiles, ABC):
         return delete
 
     def _fetch(self, source: str, digest: str, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name("state.fetched")
-        try:
+        with whole(target) as fresh:
             with self._told():
                 self.files.get_file(self._at(source), str(fresh))
             if file_digest(fresh) != digest:
                 raise FileNotFoundError(f"{source} does not hold what was sent")
-            fresh.rename(target)
-            log.info("found a newer state of this training, of another machine: %s", target.name)
-        finally:
-            fresh.unlink(missing_ok=True)
+        log.info("found a newer state of this training, of another machine: %s", target.name)
 
     def _send(self, stage: str, lineage: str, state: Path) -> None:
         folder = f"{FOLDER}/{stage}/{lineage}"

@@ -1,9 +1,9 @@
 """Small files of a store in a folder, such as records of runs and manifests: each is written whole or not at all."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.disk import write_whole
 from storage.errors import as_store_error
 from storage.store.artifact_stamps import Listing, files_below
 
@@ -30,10 +30,7 @@ class SmallFiles:
         """
         path = self.root / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-            fresh.write_text(text)
-            fresh.replace(path)
+            write_whole(path, text.encode())
         except OSError as error:
             raise as_store_error(error, path) from error
 

@@ -108,7 +108,7 @@ def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
 ) -> None:
     whole = rebuild(config)
     other = config.model_copy(update={"store": str(tmp_path / "store")})
-    sync, calls = storage.store.artifacts._sync, []
+    sync, calls = storage.store.artifacts.sync, []
 
     def failing(path: Path) -> None:
         calls.append(path)
@@ -116,7 +116,7 @@ def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         sync(path)
 
-    monkeypatch.setattr(storage.store.artifacts, "_sync", failing)
+    monkeypatch.setattr(storage.store.artifacts, "sync", failing)
     with pytest.raises(StoreError, match="Input/output error") as told:
         rebuild(other)
     assert str(tmp_path / "store") in str(told.value)

@@ -15,7 +15,7 @@ import pytest
 from flows.config import Config, make_config
 from flows.pipeline import STAGES
 from flows.rebuild import rebuild
-from storage.locks import is_held
+from storage.disk import is_locked
 from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
@@ -35,7 +35,7 @@ def _work(config: Config) -> None:
 def working_on(store: Path) -> set[str]:
     """Stages of which some process is making an artifact."""
     locks = [path for path in (store / "locks").glob("*.lock") if not path.name.startswith("run.")]
-    return {path.name.split(".")[0] for path in locks if is_held(path)}
+    return {path.name.split(".")[0] for path in locks if is_locked(path)}
 
 
 def kill(process: BaseProcess) -> None:

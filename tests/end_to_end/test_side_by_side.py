@@ -15,7 +15,7 @@ import pytest
 
 from flows.config import Config, make_config
 from flows.rebuild import rebuild
-from storage.locks import is_held
+from storage.disk import is_locked
 from storage.store.artifacts import Store
 from storage.store.runs import COMPLETED, DIED, records
 from tests.small_run import small_settings
@@ -73,7 +73,7 @@ def test_the_work_of_a_run_that_was_killed_is_taken_over_by_the_one_that_waits(
 ) -> None:
     config = make_config(small_settings(tmp_path), ["visual.epochs=40"])
     first, _ = start(config)
-    while not any(is_held(path) for path in (tmp_path / "store" / "locks").glob("visual.*.lock")):
+    while not any(is_locked(path) for path in (tmp_path / "store" / "locks").glob("visual.*.lock")):
         assert first.is_alive()
         time.sleep(0.01)
     second, answers = start(config)

@@ -5,10 +5,10 @@ and the one before it is taken.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from storage.disk import sync
 from storage.store.artifacts import file_digest
 from storage.store.trainings import Done, saved_states, state_name
 
@@ -22,8 +22,7 @@ def keep_state(work: Path, done: Done, keep: int) -> None:
     Those of later moments go as well: they are of another course that the training did not take.
     """
     new = work / NEW
-    with new.open("rb") as stream:
-        os.fsync(stream.fileno())
+    sync(new)
     new.rename(work / state_name(done, file_digest(new)))
     states = saved_states(work)
     kept = [state for state in states if state[0] <= done][:keep]

@@ -57,8 +57,3 @@ def source_frames(source: Source, temporary: Path, console: Console) -> tuple[Pa
 def frames_file(out: Path) -> Path:
     """Where the names of the frames are written that a file of skeletons or embeddings was made of."""
     return out.with_suffix(".frames.parquet")
-
-
-def part_file(out: Path) -> Path:
-    """What such a file is called while it is written."""
-    return out.with_suffix(".part")

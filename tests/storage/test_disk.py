@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.locks import held, holder, is_held
+from storage.disk import holder, is_locked, locked
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def _hold(path: Path, ready: Path) -> None:
-    with held(path, "skeletons train-003"):
+    with locked(path, "skeletons train-003"):
         ready.touch()
         time.sleep(60)
 
@@ -35,11 +35,11 @@ def other(tmp_path: Path) -> BaseProcess:
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path, other: BaseProcess) -> None:
-    assert is_held(tmp_path / "lock")
+    assert is_locked(tmp_path / "lock")
     os.kill(other.pid or 0, signal.SIGKILL)
     other.join()
-    assert not is_held(tmp_path / "lock")
-    with held(tmp_path / "lock", "mine"):
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock", "mine"):
         pass
 
 
@@ -49,7 +49,7 @@ def test_who_waits_says_for_whom_and_gets_the_lock_when_the_holder_dies(
     got = threading.Event()
 
     def wait() -> None:
-        with held(tmp_path / "lock", "mine"):
+        with locked(tmp_path / "lock", "mine"):
             got.set()
 
     with caplog.at_level(logging.INFO, logger="csip"):
@@ -68,7 +68,7 @@ def test_threads_of_one_process_exclude_each_other_too(tmp_path: Path) -> None:
 
     def work() -> None:
         nonlocal inside, most
-        with held(tmp_path / "lock", "work"):
+        with locked(tmp_path / "lock", "work"):
             inside += 1
             most = max(most, inside)
             time.sleep(0.02)
