@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from evaluation.page import findings
 from evaluation.page.breakdown_rows import camera_matrices, length_rows, oddities
 from evaluation.page.check_rows import section
 from evaluation.page.curves import cmc_curve, loss_curve
 from evaluation.page.embedding_map import drawn, embedding_map
 from evaluation.page.html import template
 from evaluation.page.left_out import left_out
+from evaluation.page.numbers import duration
 from evaluation.page.published import probe_of, published_results
+from evaluation.page.quality_rows import STATUS_KINDS, accuracy_rows, joint_table, status_rows
 from evaluation.page.ranking_rows import (
     against_chance,
     headline,
@@ -145,15 +146,15 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         answers=answered,
         pictures=pictures,
         answers_shown=settings.answers,
-        status=findings.status_rows(quality),
-        status_names=findings.STATUS_KINDS,
-        accuracy=findings.accuracy_rows(quality),
-        joints=findings.joint_table(quality),
+        status=status_rows(quality),
+        status_names=STATUS_KINDS,
+        accuracy=accuracy_rows(quality),
+        joints=joint_table(quality),
         sheets=sheets,
         training=training,
         left_out=left_out(check, quality, last, queries, inputs.not_run, inputs.settings, shown),
         lineage=lineage_rows(inputs.lineage),
-        total_time=findings.duration(sum(made.get("seconds") or 0.0 for made in inputs.lineage)),
+        total_time=duration(sum(made.get("seconds") or 0.0 for made in inputs.lineage)),
         settings=setting_rows(inputs.settings),
         versions=version_rows(inputs.lineage),
         machine=inputs.machine,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.page.findings import by_name
 from evaluation.page.html import FOLDER, template
+from evaluation.page.numbers import by_name
 from evaluation.report import ReportSettings
 from storage.errors import DataError
 from storage.progress import Progress, silent

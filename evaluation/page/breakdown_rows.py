@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.page.findings import frames_told, percent
+from evaluation.page.numbers import frames_told, percent
 from storage.wording import be, have, many
 
 WIDE = 8  # gallery cameras; a matrix of more takes the whole width
-MEASURES = (("mAP", "mAP"), ("rank_1", "Rank-1"))
+MEASURES = {"mAP": "mAP", "rank_1": "Rank-1"}
+Row = Mapping[str, Any]
 
 
-def camera_grid(
-    pairs: Sequence[Mapping[str, Any]], cell: Callable[[Mapping[str, Any]], dict[str, Any]]
-) -> dict[str, Any]:
+def camera_grid(pairs: Sequence[Row], cell: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
     """Query cameras down, gallery cameras across.
 
     Returns:
@@ -24,36 +23,27 @@ def camera_grid(
     """
     found = {(pair["query_camid"], pair["gallery_camid"]): cell(pair) for pair in pairs}
     asking, answering = (sorted({pair[side] for pair in found}) for side in (0, 1))
-    return {
-        "cameras": answering,
-        "wide": len(answering) > WIDE,
-        "rows": [
-            {"camera": query, "cells": [found.get((query, gallery)) for gallery in answering]} for query in asking
-        ],
-    }
+    rows = [{"camera": query, "cells": [found.get((query, gallery)) for gallery in answering]} for query in asking]
+    return {"cameras": answering, "wide": len(answering) > WIDE, "rows": rows}
 
 
-def camera_matrices(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One heat map a measure: query cameras down, gallery cameras across; none where there is no pair.
+def camera_matrices(pairs: Sequence[Row]) -> list[dict[str, Any]]:
+    """One heat map a measure, a `camera_grid` with its `name`; none where there is no pair.
 
-    Returns:
-        Of each its `name`, gallery `cameras`, whether it is `wide`, and `rows` of `camera` and `cells`: `text` in
-        percent, `heat` 0 to 1 and the number of `queries`; None for a pair without a counted query.
+    Cells are of `text` in percent, `heat` 0 to 1 and the number of `queries`.
     """
-    if not pairs:
-        return []
 
-    def cells(key: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    def cells(key: str) -> Callable[[Row], dict[str, Any]]:
         return lambda pair: {
             "text": percent(pair[key]),
             "heat": f"{pair[key]:.3f}",
             "queries": f"{pair['queries']:,}",
         }
 
-    return [{"name": name, **camera_grid(pairs, cells(key))} for key, name in MEASURES]
+    return [{"name": name, **camera_grid(pairs, cells(key))} for key, name in MEASURES.items()] if pairs else []
 
 
-def length_rows(lengths: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def length_rows(lengths: Sequence[Row]) -> list[dict[str, Any]]:
     """Accuracy by frames of the query's tracklet: `frames` such as `8 to 15`, `queries`, `mAP` and `rank_1`."""
     return [
         {
@@ -84,53 +74,30 @@ class Oddity:
     more: int = 0
 
 
-def oddities(metrics: Mapping[str, Any]) -> list[Oddity]:
+def oddities(metrics: Row) -> list[Oddity]:
     """Ties, equal embeddings, identities that nobody answers, tracklets without an embedding: each, if there is any."""
-    return [
-        odd for odd in (_ties(metrics), _duplicates(metrics["duplicates"]), _missing(metrics), _blank(metrics)) if odd
-    ]
+    found, ties = [], metrics["ties"]
+    if ties["queries"]:
+        says = (
+            f"{many(ties['matches'], 'right answer')} of {ties['queries']:,} of the {metrics['counted_queries']:,} "
+            f"counted queries {be(ties['matches'])} exactly as near as a wrong one. Wrong ones are ranked first: mAP "
+            f"{percent(metrics['mAP'])} %; the other way round it would be {percent(ties['mAP_right_first'])} %."
+        )
+        found.append(Oddity("Ties", says))
+    equal, missing, blank = (metrics[key] for key in ("duplicates", "missing_identities", "without_embedding"))
+    if count := equal["count"]:
+        says = "exactly the embedding of another: the same frames under two names?"
+        pairs = [" = ".join(pair) for pair in equal["first"]]
+        found.append(_named("Equal embeddings", f"{many(count, 'tracklet')} {have(count)} {says}", pairs, count))
+    if count := missing["count"]:
+        people = "1 identity" if count == 1 else f"{count:,} identities"
+        says = f"{people} of queries {be(count)} shown by no gallery tracklet, but for query tracklets."
+        found.append(_named("Missing identities", says, [f"person {pid}" for pid in missing["first"]], count))
+    if count := blank["count"]:
+        says = "zeros for an embedding, as those without a readable frame: ranked as like nobody."
+        found.append(_named("No embedding", f"{many(count, 'tracklet')} {have(count)} {says}", blank["first"], count))
+    return found
 
 
-def _ties(metrics: Mapping[str, Any]) -> Oddity | None:
-    ties = metrics["ties"]
-    if not ties["queries"]:
-        return None
-    right, wrong = percent(ties["mAP_right_first"]), percent(metrics["mAP"])
-    queries = f"{ties['queries']:,} of the {metrics['counted_queries']:,} counted queries"
-    says = (
-        f"{many(ties['matches'], 'right answer')} of {queries} {be(ties['matches'])} exactly as near as a wrong one. "
-        f"Wrong ones are ranked first: mAP {wrong} %; the other way round it would be {right} %."
-    )
-    return Oddity("Ties", says)
-
-
-def _duplicates(found: Mapping[str, Any]) -> Oddity | None:
-    count, items = found["count"], tuple(" = ".join(pair) for pair in found["first"])
-    if not count:
-        return None
-    says = f"{many(count, 'tracklet')} {have(count)} exactly the embedding of another: the same frames under two names?"
-    return Oddity("Equal embeddings", says, items, count - len(items))
-
-
-def _missing(metrics: Mapping[str, Any]) -> Oddity | None:
-    found = metrics["missing_identities"]
-    if not found["count"]:
-        return None
-    count, items = found["count"], tuple(f"person {pid}" for pid in found["first"])
-    says = (
-        f"{count:,} {'identity' if count == 1 else 'identities'} of queries {be(count)} shown by no gallery tracklet, "
-        "but for query tracklets."
-    )
-    return Oddity("Missing identities", says, items, count - len(items))
-
-
-def _blank(metrics: Mapping[str, Any]) -> Oddity | None:
-    found = metrics["without_embedding"]
-    if not found["count"]:
-        return None
-    count, items = found["count"], tuple(found["first"])
-    says = (
-        f"{many(count, 'tracklet')} {have(count)} zeros for an embedding, as those without a readable frame: ranked as "
-        "like nobody."
-    )
-    return Oddity("No embedding", says, items, count - len(items))
+def _named(name: str, says: str, items: Sequence[str], count: int) -> Oddity:
+    return Oddity(name, says, tuple(items), count - len(items))

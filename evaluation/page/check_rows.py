@@ -6,7 +6,7 @@ Of `storage.datasets.check.counts.DataCheck.as_json`, which is also what an inde
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.page.findings import frames_told
+from evaluation.page.numbers import frames_told
 from storage.wording import many
 
 COLUMNS = ("identities", "tracklets", "frames", "cameras", "distractors")
@@ -45,9 +45,8 @@ def published(check: Mapping[str, Any]) -> str:
     total, name = len(compared["figures"]), compared["name"]
     if not compared["claimed"]:
         return f"Not the published {name}, so its figures are no measure here."
-    if compared["same"] == total:
-        return f"All {total} published figures of {name} are as counted ({compared['source']})."
-    return f"{compared['same']} of {total} published figures of {name} are as counted ({compared['source']})."
+    how_many = f"All {total}" if compared["same"] == total else f"{compared['same']} of {total}"
+    return f"{how_many} published figures of {name} are as counted ({compared['source']})."
 
 
 def count_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,15 +73,10 @@ def count_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def length_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Tracklets by length: `frames` such as `8 to 15`, `tracklets`, and `share` of the most frequent length, 0 to 1."""
-    steps = check["lengths"]
-    most = max((step["tracklets"] for step in steps), default=0)
+    most = max((step["tracklets"] for step in check["lengths"]), default=0) or 1
     return [
-        {
-            "frames": frames_told(step),
-            "tracklets": f"{step['tracklets']:,}",
-            "share": step["tracklets"] / most if most else 0.0,
-        }
-        for step in steps
+        {"frames": frames_told(step), "tracklets": f"{step['tracklets']:,}", "share": step["tracklets"] / most}
+        for step in check["lengths"]
     ]
 
 
@@ -96,13 +90,8 @@ def extent(check: Mapping[str, Any]) -> str:
 def finding_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Findings, problems first: `says`, `problem`, `items` as texts, and how many `more` there are than these."""
     return [
-        {
-            "kind": finding["kind"],
-            "says": finding["says"],
-            "problem": finding["problem"],
-            "items": [_text(item) for item in finding["items"]],
-            "more": finding["count"] - len(finding["items"]),
-        }
+        {key: finding[key] for key in ("kind", "says", "problem")}
+        | {"items": [_text(item) for item in finding["items"]], "more": finding["count"] - len(finding["items"])}
         for finding in check["findings"]
     ]
 

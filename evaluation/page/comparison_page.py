@@ -5,8 +5,8 @@ from typing import Any
 
 from evaluation.page.breakdown_rows import camera_grid
 from evaluation.page.curves import cmc_curve
-from evaluation.page.findings import ends, frames_told, level, percent, points
 from evaluation.page.html import template
+from evaluation.page.numbers import ends, frames_told, level, percent, points
 from evaluation.page.ranking_rows import protocol
 from evaluation.results.comparison import RISK
 
@@ -20,14 +20,11 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     told = []
     for result in found["results"][1:]:
         row = result["metrics"]["mAP"]
-        sure = ""
+        verdict, sure = IS[row["verdict"]].format(found["reference"]), ""
         if row["difference_interval"]:
             low, high = map(points, row["difference_interval"])
             sure = f" ({level(found['level'])} interval {low} to {high}, p\u00a0{p_value(row['p_corrected'])})"
-        told.append(
-            f"{result['name']} is {IS[row['verdict']].format(found['reference'])} in mAP: {points(row['difference'])} "
-            f"points{sure}."
-        )
+        told.append(f"{result['name']} is {verdict} in mAP: {points(row['difference'])} points{sure}.")
     return told
 
 
@@ -100,18 +97,18 @@ def render(
         seeds: groups that differ in seeds only: `results` (names) and `metrics` (of `over_seeds`).
         metrics: metrics.json of the reference.
     """
-    cmc = found["cmc"]
+    cmc, others = found["cmc"], found["results"][1:]
     return template("compare.html").render(
         found=found,
         lead=sentences(found),
         abouts=abouts,
-        settings={name: [setting(value) for value in values] for name, values in settings.items()},
+        settings={k: ["none" if value is None else str(value) for value in values] for k, values in settings.items()},
         seeds=seeds,
         differences=difference_rows(found),
-        several=len(found["results"]) > 2,
+        several=len(others) > 1,
         curve=cmc_curve(cmc["ranks"], cmc["curves"], cmc["chance"], "CMC curves"),
-        cameras=[(r["name"], camera_matrix(r["camera_pairs"])) for r in found["results"][1:] if r.get("camera_pairs")],
-        lengths=[(r["name"], [_length(row) for row in r["lengths"]]) for r in found["results"][1:] if r.get("lengths")],
+        cameras=[(r["name"], camera_matrix(r["camera_pairs"])) for r in others if r.get("camera_pairs")],
+        lengths=[(r["name"], [_length(row) for row in r["lengths"]]) for r in others if r.get("lengths")],
         protocol=protocol(metrics),
         interval=interval,
         level=level(found["level"]).replace(" ", "\u00a0"),
@@ -120,38 +117,27 @@ def render(
     )
 
 
-def setting(value: Any) -> str:
-    """A setting's value for a person to read."""
-    return "none" if value is None else str(value)
-
-
 def camera_matrix(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Differences of mAP by camera of the query and of the gallery: cameras, and a row of cells for each.
 
     A cell's strength is its difference as a part of the largest one, 0 to 1.
     """
-    largest = max((abs(_gain(pair)) for pair in pairs), default=0) or 1
+    largest = max((abs(_gain(pair["mAP"])) for pair in pairs), default=0) or 1
 
     def cell(pair: Mapping[str, Any]) -> dict[str, Any]:
-        gain = _gain(pair)
-        strength = round(abs(gain) / largest, 2)
-        return {
-            "text": points(gain),
-            "queries": pair["queries"],
-            "kind": "right" if gain > 0 else "wrong",
-            "strength": strength,
-        }
+        gain = _gain(pair["mAP"])
+        kind, strength = "right" if gain > 0 else "wrong", round(abs(gain) / largest, 2)
+        return {"text": points(gain), "queries": pair["queries"], "kind": kind, "strength": strength}
 
     return camera_grid(pairs, cell)
 
 
-def _gain(pair: Mapping[str, Any]) -> float:
-    return pair["mAP"]["after"] - pair["mAP"]["before"]
+def _gain(shares: Mapping[str, float]) -> float:
+    return shares["after"] - shares["before"]
 
 
 def _length(row: Mapping[str, Any]) -> dict[str, Any]:
-    def shown(metric: str) -> dict[str, str]:
-        before, after = row[metric]["before"], row[metric]["after"]
-        return {"before": percent(before), "after": percent(after), "change": points(after - before)}
+    def shown(shares: Mapping[str, float]) -> dict[str, str]:
+        return {word: percent(share) for word, share in shares.items()} | {"change": points(_gain(shares))}
 
-    return {"frames": frames_told(row), "queries": row["queries"], "mAP": shown("mAP"), "rank_1": shown("rank_1")}
+    return {"frames": frames_told(row), "queries": row["queries"]} | {k: shown(row[k]) for k in ("mAP", "rank_1")}

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from evaluation.page.check_rows import section
-from evaluation.page.findings import percent
+from evaluation.page.numbers import percent
 
 FOLDER = Path(__file__).parent / "templates"
 PARTS = ("report.html", "breakdown.html", "beside.html", "run.html", "data_check.html", "style.css")
@@ -29,11 +29,5 @@ def template(name: str) -> jinja2.Template:
 
 
 def write_check(check: Mapping[str, Any], title: str, path: Path) -> None:
-    """Write what a check of a data set found as a page of its own.
-
-    Args:
-        check: see `storage.datasets.check.counts.DataCheck.as_json`.
-        title: headline of the page.
-        path: file to write.
-    """
+    """Write what a check of a data set found (`DataCheck.as_json`) as a page of its own."""
     path.write_text(template("data_page.html").render(title=title, check=section(check)))

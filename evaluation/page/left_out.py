@@ -28,7 +28,7 @@ def left_out(
         metrics: metrics.json of the last model.
         queries: its `QUERIES`.
         not_run: stages of the pipeline that this run had no use for.
-        settings: as `evaluation.page.run_rows.setting_rows` takes them.
+        settings: as `setting_rows` takes them.
         shown: the embedding map, if there is one.
     """
     lines = [*_data(check), *_frames(quality), *_ranking(metrics, queries)]
@@ -42,28 +42,18 @@ def left_out(
 
 
 def _data(check: Mapping[str, Any]) -> list[str]:
-    problems = sum(finding["problem"] for finding in check["findings"])
-    lines = (
-        [f"{many(problems, 'problem')} of the data set {have(problems)} not been mended: see Data set."]
-        if problems
-        else []
-    )
-    missing = check["missing_frames"]["count"]
-    if missing:
+    lines = []
+    if problems := sum(finding["problem"] for finding in check["findings"]):
+        lines.append(f"{many(problems, 'problem')} of the data set {have(problems)} not been mended: see Data set.")
+    if missing := check["missing_frames"]["count"]:
         lines.append(f"{many(missing, 'listed frame')} {be(missing)} not on disk.")
     return lines
 
 
 def _frames(quality: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for key, says in (
-        ("unreadable", "cannot be read"),
-        ("no_person", "show nobody that the pose estimator would find"),
-    ):
-        count = (quality.get(key) or {"count": 0})["count"]
-        if count:
-            lines.append(f"{many(count, 'frame')} of {quality['frames']:,}: {says}.")
-    return lines
+    told = {"unreadable": "cannot be read", "no_person": "show nobody that the pose estimator would find"}
+    counts = {says: (quality.get(key) or {"count": 0})["count"] for key, says in told.items()}
+    return [f"{many(count, 'frame')} of {quality['frames']:,}: {says}." for says, count in counts.items() if count]
 
 
 def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -71,14 +61,11 @@ def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -
     ignored = sum(metrics["gallery"] - row["candidates"] - (kept and row["pid"] != DISTRACTOR_PID) for row in queries)
     mean = f" ({ignored / len(queries):.1f} for each query)" if queries else ""
     lines = [f"Answers that do not count: {metrics['protocol']['left_out']}{mean}."]
-    blank, unmatched = metrics["without_embedding"]["count"], metrics["queries_without_match"]
-    if blank:
+    if blank := metrics["without_embedding"]["count"]:
         lines.append(f"{many(blank, 'tracklet')} of the test {have(blank)} no embedding.")
-    if unmatched:
-        asked = "1 query" if unmatched == 1 else f"{unmatched:,} queries"
-        lines.append(
-            f"{asked} of {metrics['queries']:,} {have(unmatched)} no match that counts, and no part in any mean."
-        )
+    if unmatched := metrics["queries_without_match"]:
+        asked = f"{'1 query' if unmatched == 1 else f'{unmatched:,} queries'} of {metrics['queries']:,}"
+        lines.append(f"{asked} {have(unmatched)} no match that counts, and no part in any mean.")
     return lines
 
 
@@ -86,14 +73,12 @@ def _statistics(
     check: Mapping[str, Any], metrics: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     lines = []
-    splits = check.get("split_count", 1)
-    if splits > 1:
+    if (splits := check.get("split_count", 1)) > 1:
         lines.append(f"This is one split of {splits}; published results on such data sets are means over all of them.")
-    seeds, intervals = {setting(settings, f"{name}.seed") for name in TRAININGS} - {None}, metrics["intervals"]
-    if seeds:
+    if seeds := {setting(settings, f"{name}.seed") for name in TRAININGS} - {None}:
         named = " and ".join(f"{seed}" for seed in sorted(seeds))
         lines.append(f"One training, with seed {named}: how much another seed would change is not known from this run.")
-    if intervals:
+    if intervals := metrics["intervals"]:
         lines.append(
             f"The intervals say how much other people like the {intervals['identities']:,} of the test would change "
             "the numbers, and nothing of other cameras, other trainings or other data sets."

@@ -7,7 +7,7 @@ compared is for the reader, who is told the protocol of each.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evaluation.page.findings import by_name, percent
+from evaluation.page.numbers import by_name, percent
 from evaluation.page.ranking_rows import GALLERY_KINDS
 from evaluation.page.run_rows import setting
 
@@ -23,14 +23,7 @@ CLIMB = ("CLIMB-ReID", "AAAI 2025", "from images, pretrained CLIP; gallery and s
 
 
 class Result(NamedTuple):
-    """A published result.
-
-    Attributes:
-        method: its name.
-        source: where it was published.
-        protocol: what is known of how it was measured.
-        figures: metric -> percent.
-    """
+    """A published result: the method, where it was published, what is known of how it was measured, in percent."""
 
     method: str
     source: str
@@ -44,27 +37,22 @@ class Benchmark(NamedTuple):
     Attributes:
         name: of the data set.
         metrics: columns.
-        results: rows.
+        figures: (method, source, protocol) -> percent of each metric.
         note: what holds for all of them.
         people: identities that ask, where `storage.datasets.published` has no counts to know the data set by.
     """
 
     name: str
     metrics: tuple[str, ...]
-    results: tuple[Result, ...]
+    figures: Mapping[tuple[str, str, str], tuple[float, ...]]
     note: str = ""
     people: int | None = None
 
-
-def _probes(
-    name: str,
-    people: int,
-    probes: tuple[str, str],
-    figures: Mapping[tuple[str, str, str], tuple[float, float]],
-) -> Benchmark:
-    columns = tuple(map(asks, probes))
-    rows = tuple(Result(*method, dict(zip(columns, values, strict=True))) for method, values in figures.items())
-    return Benchmark(name, columns, rows, "What asks is named, the other part of the test answers.", people)
+    @property
+    def results(self) -> list[Result]:
+        """A row a method."""
+        rows = self.figures.items()
+        return [Result(*method, dict(zip(self.metrics, figures, strict=True))) for method, figures in rows]
 
 
 def asks(probe: str) -> str:
@@ -72,39 +60,26 @@ def asks(probe: str) -> str:
     return f"Rank-1, {probe} asks"
 
 
-BENCHMARKS: dict[str, Benchmark] = {
-    "mars": Benchmark(
-        "MARS",
-        ("mAP", "Rank-1"),
-        (
-            Result(*TCVIT, {"mAP": 87.6, "Rank-1": 91.7}),
-            Result(*TF_CLIP, {"mAP": 89.4, "Rank-1": 93.0}),
-            Result(*CLIMB, {"mAP": 89.7, "Rank-1": 93.3}),
-        ),
+BOTH, TEN_SPLITS = ("mAP", "Rank-1"), "Usually the mean of ten splits."
+PARTS = "What asks is named, the other part of the test answers."
+BENCHMARKS = {
+    "mars": Benchmark("MARS", BOTH, {TCVIT: (87.6, 91.7), TF_CLIP: (89.4, 93.0), CLIMB: (89.7, 93.3)}),
+    "lsvid": Benchmark("LS-VID", BOTH, {TCVIT: (83.1, 90.1), TF_CLIP: (83.8, 90.4), CLIMB: (85.0, 91.3)}),
+    "ilidsvid": Benchmark("iLIDS-VID", ("Rank-1",), {TCVIT: (94.3,), TF_CLIP: (94.5,), CLIMB: (96.7,)}, TEN_SPLITS),
+    "biwi": Benchmark(
+        "BIWI",
+        (asks("Still"), asks("Walking")),
+        {TRANSG: (68.7, 32.7), MOCOS: (72.0, 36.0), HI_MPC: (47.5, 27.3)},
+        PARTS,
+        28,
     ),
-    "lsvid": Benchmark(
-        "LS-VID",
-        ("mAP", "Rank-1"),
-        (
-            Result(*TCVIT, {"mAP": 83.1, "Rank-1": 90.1}),
-            Result(*TF_CLIP, {"mAP": 83.8, "Rank-1": 90.4}),
-            Result(*CLIMB, {"mAP": 85.0, "Rank-1": 91.3}),
-        ),
+    "ias": Benchmark(
+        "IAS-Lab",
+        (asks("A"), asks("B")),
+        {TRANSG: (49.2, 59.1), MOCOS: (51.9, 61.5), HI_MPC: (45.6, 48.2)},
+        PARTS,
+        11,
     ),
-    "ilidsvid": Benchmark(
-        "iLIDS-VID",
-        ("Rank-1",),
-        (
-            Result(*TCVIT, {"Rank-1": 94.3}),
-            Result(*TF_CLIP, {"Rank-1": 94.5}),
-            Result(*CLIMB, {"Rank-1": 96.7}),
-        ),
-        "Usually the mean of ten splits.",
-    ),
-    "biwi": _probes(
-        "BIWI", 28, ("Still", "Walking"), {TRANSG: (68.7, 32.7), MOCOS: (72.0, 36.0), HI_MPC: (47.5, 27.3)}
-    ),
-    "ias": _probes("IAS-Lab", 11, ("A", "B"), {TRANSG: (49.2, 59.1), MOCOS: (51.9, 61.5), HI_MPC: (45.6, 48.2)}),
 }
 """Layout -> what is published on the data set that is usually laid out so."""
 
@@ -135,6 +110,7 @@ def published_results(
     benchmark, compared = BENCHMARKS.get(check["layout"]), check["published"]
     if benchmark is None:
         return {"says": "No published results are known here for this data set.", "rows": []}
+    name, columns = benchmark.name, benchmark.metrics
     asking = check["splits"].get("query", {}).get("identities", 0)
     beside = compared["claimed"] if compared else asking == benchmark.people
     rows = [
@@ -142,7 +118,7 @@ def published_results(
             "name": result.method,
             "source": result.source,
             "protocol": result.protocol,
-            "cells": [f"{result.figures[c]:.1f}" if c in result.figures else MISSING for c in benchmark.metrics],
+            "cells": [f"{result.figures[c]:.1f}" if c in result.figures else MISSING for c in columns],
             "ours": False,
         }
         for result in benchmark.results
@@ -155,32 +131,28 @@ def published_results(
                 "name": f"Ours, {model.lower()}",
                 "source": "this run",
                 "protocol": "; ".join([*_protocol(metrics), *remarks]),
-                "cells": [percent(figures[c]) if c in figures else MISSING for c in benchmark.metrics],
+                "cells": [percent(figures.get(c)) for c in columns],
                 "ours": True,
             }
         )
         says = (
-            f"As published on {benchmark.name}, in percent, each with what is known here of how it was measured. Where "
-            "protocols differ, or are not known, numbers stand side by side and are not compared."
+            f"As published on {name}, in percent, each with what is known here of how it was measured. Where protocols "
+            "differ, or are not known, numbers stand side by side and are not compared."
         )
     else:
-        of_figures = f"{compared['same']} of {len(compared['figures'])} published counts" if compared else ""
-        differs = f"{of_figures} are the same" if compared else f"{asking} people ask, not {benchmark.people}"
+        differs = f"{asking} people ask, not {benchmark.people}"
+        if compared:
+            differs = f"{compared['same']} of {len(compared['figures'])} published counts are the same"
         says = (
-            f"The data are laid out as those of {benchmark.name}, but are not that data set ({differs}): what is "
-            f"published on {benchmark.name} is no measure here."
+            f"The data are laid out as those of {name}, but are not that data set ({differs}): what is published on "
+            f"{name} is no measure here."
         )
-    columns, note = benchmark.metrics, benchmark.note
-    return {"says": says, "name": benchmark.name, "columns": columns, "note": note, "rows": rows, "beside": beside}
+    return {"says": says, "name": name, "columns": columns, "note": benchmark.note, "rows": rows, "beside": beside}
 
 
 def _protocol(metrics: Mapping[str, Any]) -> list[str]:
     named = metrics["protocol"]
-    sampling = {"dense": "every frame (dense)", "rrs": "eight frames of a tracklet (rrs)", None: None}
+    sampling = {"dense": "every frame (dense)", "rrs": "eight frames of a tracklet (rrs)"}
     said = [GALLERY_KINDS[named["gallery"]], sampling.get(named["sampling"], named["sampling"])]
-    done = [
-        word
-        for word, settings in (("query expansion", named["expansion"]), ("re-ranking", named["reranking"]))
-        if settings
-    ]
-    return [part for part in [*said, *done] if part]
+    done = {"query expansion": named["expansion"], "re-ranking": named["reranking"]}
+    return [part for part in [*said, *(word for word, settings in done.items() if settings)] if part]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.page.findings import by_name, ends, level, percent, points
+from evaluation.page.numbers import by_name, ends, level, percent, points
 from storage.wording import have, many
 
 Metrics = Mapping[str, Any]
@@ -29,13 +29,10 @@ def model_name(title: str, metrics: Metrics) -> str:
     return f"{title}, {' and '.join(done)}" if done else title
 
 
-def interval(metrics: Metrics, name: str) -> tuple[float, float] | None:
+def interval(metrics: Metrics, name: str) -> list[float] | None:
     """The interval of a metric by its name (`mAP`, `Rank-1`), shares 0 to 1; None where there is none."""
-    found = metrics["intervals"]
-    if not found:
-        return None
-    limits: Mapping[str, Any] = by_name(found)
-    return limits[name][0], limits[name][1]
+    limits: Mapping[str, Any] = by_name(metrics["intervals"]) if metrics["intervals"] else {}
+    return limits.get(name)
 
 
 def interval_text(metrics: Metrics, name: str) -> str:
@@ -54,10 +51,7 @@ def intervals_told(metrics: Metrics) -> str:
 
 
 def score_table(results: Mapping[str, Metrics]) -> dict[str, Any]:
-    """MAP, mINP and CMC of each model with their intervals, chance last: columns and rows of percent.
-
-    Args:
-        results: model -> its metrics.json; all of one protocol.
+    """MAP, mINP and CMC of each model, name -> metrics.json, with their intervals, chance last: rows of percent.
 
     Returns:
         `columns`, and `rows` of `name`, `kind` and `cells` of (value, interval or nothing).
@@ -66,23 +60,15 @@ def score_table(results: Mapping[str, Metrics]) -> dict[str, Any]:
     columns = list(by_name(last))
     alike = all(m["chance"] == last["chance"] for m in results.values())
     chances = {"Chance": last} if alike else {f"Chance, {name.lower()}": m for name, m in results.items()}
-    rows = [
-        {
-            "name": name,
-            "kind": "strong" if m is last else "",
-            "cells": [(percent(by_name(m).get(column)), interval_text(m, column)) for column in columns],
-        }
-        for name, m in results.items()
-    ]
-    random = [
-        {
-            "name": name,
-            "kind": "faint",
-            "cells": [(percent(by_name(m["chance"]).get(column)), "") for column in columns],
-        }
-        for name, m in chances.items()
-    ]
-    return {"columns": columns, "rows": [*rows, *random]}
+
+    def row(name: str, kind: str, values: Metrics, limits: Metrics | None) -> dict[str, Any]:
+        texts = [interval_text(limits, column) if limits else "" for column in columns]
+        cells = [(percent(by_name(values).get(column)), text) for column, text in zip(columns, texts, strict=True)]
+        return {"name": name, "kind": kind, "cells": cells}
+
+    rows = [row(name, "strong" if m is last else "", m, m) for name, m in results.items()]
+    rows += [row(name, "faint", m["chance"], None) for name, m in chances.items()]
+    return {"columns": columns, "rows": rows}
 
 
 def headline(results: Mapping[str, Metrics]) -> list[dict[str, Any]]:
@@ -116,10 +102,10 @@ def headline(results: Mapping[str, Metrics]) -> list[dict[str, Any]]:
     return found
 
 
-def _bar(name: str, value: float, limits: tuple[float, float] | None, colour: str) -> dict[str, str]:
-    low, high = limits or (value, value)
-    whisker = {"left": percent(low, 2), "width": percent(high - low, 2)} if limits else {"left": "", "width": ""}
-    return {"name": name, "value": percent(value), "share": percent(value, 2), "colour": colour, **whisker}
+def _bar(name: str, value: float, limits: Sequence[float] | None, colour: str) -> dict[str, str]:
+    left, width = (percent(limits[0], 2), percent(limits[1] - limits[0], 2)) if limits else ("", "")
+    bar = {"name": name, "value": percent(value), "share": percent(value, 2), "colour": colour}
+    return {**bar, "left": left, "width": width}
 
 
 def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
@@ -133,12 +119,8 @@ def verdict(tiles: Sequence[Mapping[str, Any]]) -> str:
     before += f" ({done_before})" if done_before != done else ""
     after += f" ({done})" if done else ""
     better = [t["better"] for t in compared]
-    if all(better):
-        said = f"The ranking {after} is better than with the {before}: {changes}."
-    elif not any(better):
-        said = f"The ranking {after} is not better than with the {before}: {changes}."
-    else:
-        said = f"The ranking {after} is better in one measure and not in the other than with the {before}: {changes}."
+    how = "better" if all(better) else "better in one measure and not in the other" if any(better) else "not better"
+    said = f"The ranking {after} is {how} than with the {before}: {changes}."
     if all(t["overlap"] for t in compared):
         said += " Their intervals overlap: it may be chance, which csip compare tests."
     return said

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.page.findings import duration
+from evaluation.page.numbers import duration
 
 
 def lineage_rows(lineage: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

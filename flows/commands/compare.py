@@ -233,7 +233,7 @@ def _label(record: Record, model: str | None, split: int) -> str:
 
 def _tell(console: Console, found: Mapping[str, Any]) -> None:
     from evaluation.page.comparison_page import difference_rows, interval
-    from evaluation.page.findings import level, percent
+    from evaluation.page.numbers import level, percent
 
     for notice in found["notices"]:
         console.print(f"[yellow]note:[/] {escape(notice)}\n", soft_wrap=True)

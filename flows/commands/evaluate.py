@@ -13,7 +13,7 @@ from rich.table import Table
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
 from evaluation.page.breakdown_rows import Oddity, oddities
-from evaluation.page.findings import by_name, percent
+from evaluation.page.numbers import by_name, percent
 from evaluation.page.ranking_rows import interval_text, protocol
 from evaluation.results.external import External, read_external
 from flows.commands.given.outputs import check_folder
