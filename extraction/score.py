@@ -1,7 +1,6 @@
 """The stage `quality`: how good the skeletons of a data set are, from themselves and, where there is truth, against it.
 
-What they say of themselves is measured in `extraction.quality.consistency`; here are the errors against true joints,
-the tracklets and frames worth a look, and the file that holds it all.
+Here are the errors against true joints, the tracklets and frames worth a look, and the file that holds it all.
 """
 
 import json
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from extraction.lifting.canonical import LIMBS
-from extraction.quality.consistency import consistency, mean, rounded
+from extraction.quality.consistency import average, consistency, gathered, rounded
 from extraction.quality.pose_metrics import joint_errors, pck, procrustes_align
 from extraction.skeletons import NO_PERSON, UNREADABLE, has_skeleton
 from storage.addresses import DataRoot
@@ -168,23 +166,18 @@ def errors(found: Ragged, truth: Ragged, pairs: Sequence[tuple[int, int]]) -> di
     """MPJPE, PA-MPJPE (mm) and PCK, overall and by joint, of tracklets paired with their truth."""
     if not pairs:
         return None
-
-    def gather(source: Ragged, column: str, positions: Sequence[int]) -> NDArray[Any]:
-        return np.concatenate([source.of(position, column) for position in positions])
-
-    ours, theirs = [i for i, _ in pairs], [j for _, j in pairs]
-    status = gather(found, "status", ours)
-    filled = gather(found, "filled", ours)
+    ours = {name: gathered(found, name, [i for i, _ in pairs]) for name in SKELETON_SHAPES}
+    theirs = {name: gathered(truth, name, [j for _, j in pairs]) for name in SKELETON_SHAPES}
+    status, filled = ours["status"], ours["filled"]
     lifted, readable = has_skeleton(status, filled), status != UNREADABLE
-    skeletons = gather(found, "keypoints_3d", ours)[lifted]
-    true = gather(truth, "keypoints_3d", theirs)[lifted]
+    skeletons, true = ours["keypoints_3d"][lifted], theirs["keypoints_3d"][lifted]
     measured = {
         "mpjpe_mm": joint_errors(skeletons, true),
         "pa_mpjpe_mm": joint_errors(procrustes_align(skeletons, true), true),
         "pck": pck(
-            gather(found, "keypoints_2d", ours)[readable],
-            gather(truth, "keypoints_2d", theirs)[readable],
-            gather(truth, "scores", theirs)[readable] > 0,
+            ours["keypoints_2d"][readable],
+            theirs["keypoints_2d"][readable],
+            theirs["scores"][readable] > 0,
             PCK_THRESHOLD,
         ),
     }
@@ -193,10 +186,9 @@ def errors(found: Ragged, truth: Ragged, pairs: Sequence[tuple[int, int]]) -> di
         "frames_lifted": int(lifted.sum()),
         "frames_filled": int(filled.sum()),
         "pck_threshold": PCK_THRESHOLD,
-        **{name: rounded(mean([values.ravel()])) for name, values in measured.items()},
-        "mpjpe_filled_mm": rounded(mean([measured["mpjpe_mm"][filled[lifted]].ravel()])),
+        **{name: average(values) for name, values in measured.items()},
+        "mpjpe_filled_mm": average(measured["mpjpe_mm"][filled[lifted]]),
         "by_joint": {
-            joint: {name: rounded(mean([values[:, j]])) for name, values in measured.items()}
-            for j, joint in enumerate(JOINTS)
+            joint: {name: average(values[:, j]) for name, values in measured.items()} for j, joint in enumerate(JOINTS)
         },
     }

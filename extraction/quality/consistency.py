@@ -39,11 +39,6 @@ def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:
         mean_score and score_histogram: of the limbs' joints in readable frames. limb_variation_mm, jitter_mm (a frame)
         and swaps (a hundred neighbouring frames that could be judged): of poses that were seen, not interpolated.
     """
-
-    def gather(column: str) -> NDArray[Any]:
-        parts = [found.of(i, column) for i in positions]
-        return np.concatenate(parts) if parts else found.values[column][:0]
-
     shaking, stretching, swapping = [], [], []
     zeros = 0
     for i in positions:
@@ -53,19 +48,19 @@ def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:
         shaking.append(jitter(skeletons)[seen[:-2] & seen[1:-1] & seen[2:]])
         stretching.append(limb_variation(skeletons[seen]))
         swapping.append(side_swaps(found.of(i, "keypoints_2d"), found.of(i, "scores"), seen))
-    status = gather("status")
-    scores = gather("scores")[status != UNREADABLE][:, LIMBS]
+    status = gathered(found, "status", positions)
+    scores = gathered(found, "scores", positions)[status != UNREADABLE][:, LIMBS]
     return {
         "tracklets": len(positions),
         "frames": len(status),
-        "status": {name: rounded(mean([status == code])) for code, name in enumerate(FRAME_STATUS)},
-        "filled": rounded(mean([gather("filled")])),
+        "status": {name: average(status == code) for code, name in enumerate(FRAME_STATUS)},
+        "filled": average(gathered(found, "filled", positions)),
         "zero_skeletons": zeros,
-        "mean_score": rounded(mean([scores.ravel()])),
+        "mean_score": average(scores),
         "score_histogram": score_histogram(scores),
-        "limb_variation_mm": rounded(mean(stretching)),
-        "jitter_mm": rounded(mean(shaking)),
-        "swaps": rounded(100 * mean(swapping)),
+        "limb_variation_mm": average(*stretching),
+        "jitter_mm": average(*shaking),
+        "swaps": average(*swapping, scale=100),
     }
 
 
@@ -119,13 +114,18 @@ def side_swaps(
     return np.where(judged, swapped, np.nan)
 
 
-def mean(parts: Sequence[NDArray[Any]]) -> float:
-    """Mean of all values that are numbers, nan if there are none."""
-    values = np.concatenate([np.zeros(0), *parts])
+def gathered(found: Ragged, column: str, positions: Sequence[int]) -> NDArray[Any]:
+    """The values of some tracklets, one behind another."""
+    return np.concatenate([found.values[column][:0], *(found.of(i, column) for i in positions)])
+
+
+def average(*parts: NDArray[Any], scale: float = 1.0) -> float | None:
+    """Mean of all values that are not nan, times `scale`, as JSON holds it; None where there is none."""
+    values = np.concatenate([np.zeros(0), *(part.ravel() for part in parts)])
     values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
+    return rounded(scale * float(values.mean())) if values.size else None
 
 
 def rounded(value: float) -> float | None:
     """A number as JSON holds it: four digits after the point, None for nan."""
-    return None if np.isnan(value) else round(float(value), 4)
+    return None if np.isnan(value) else round(value, 4)

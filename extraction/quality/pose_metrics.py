@@ -1,4 +1,4 @@
-"""How far an estimated pose is from the true one: MPJPE and PA-MPJPE in 3D, PCK in 2D. Numpy, batched, nothing read.
+"""How far an estimated pose is from the true one: joint errors in 3D, before and after alignment, and PCK in 2D.
 
 Every function takes any leading axes (B, T, ...) before the J joints. Skeletons are metres; 3D errors are millimetres.
 """
@@ -15,14 +15,6 @@ def joint_errors(pred: Array, true: Array) -> NDArray[np.float64]:
     """Distance of each joint from the truth in mm: (..., J, 3) and (..., J, 3) in metres -> (..., J)."""
     difference = np.asarray(pred, np.float64) - np.asarray(true, np.float64)
     return np.linalg.norm(difference, axis=-1) * MILLIMETRES
-
-
-def mpjpe(pred: Array, true: Array) -> NDArray[np.float64]:
-    """Mean per-joint position error of each frame in mm, (..., J, 3) -> (...).
-
-    The two are compared as they stand: centre both on the pelvis first.
-    """
-    return joint_errors(pred, true).mean(-1)
 
 
 def procrustes_align(pred: Array, true: Array) -> NDArray[np.float64]:
@@ -53,11 +45,6 @@ def procrustes_align(pred: Array, true: Array) -> NDArray[np.float64]:
     size = (a**2).sum((-1, -2))
     scale = np.divide(s.sum(-1), size, out=np.ones_like(size), where=size > 0)
     return scale[..., None, None] * (a @ (u @ vt)) + true_mean
-
-
-def pa_mpjpe(pred: Array, true: Array) -> NDArray[np.float64]:
-    """MPJPE of each frame after `procrustes_align`, mm, (..., J, 3) -> (...): the shape of the pose alone."""
-    return mpjpe(procrustes_align(pred, true), true)
 
 
 def pck(pred: Array, true: Array, visible: NDArray | None = None, threshold: float = 0.1) -> NDArray[np.float64]:

@@ -2,9 +2,11 @@
 
 Beside the target, while it is not whole, lie `<name>.part` (the bytes so far), `<name>.part.json` (what the server said
 of the file that they belong to) and `<name>.lock`. Which file a model needs, and where it belongs: see `weights`.
+
+Libraries have no such downloader: torch's begins anew; the Hugging Face hub's goes on behind whatever bytes lie there,
+without asking whether the file is still the same.
 """
 
-import hashlib
 import json
 import re
 import urllib.error
@@ -17,6 +19,7 @@ from typing import Any
 from storage.disk import locked
 from storage.errors import WeightsError
 from storage.progress import Progress, silent
+from storage.store.manifests import file_digest
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
@@ -27,19 +30,19 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a server said of a file, by which one sees whether it is still the same.
+    """What a server said of a file, by which one sees whether it is still the same; None where it says nothing.
 
     Attributes:
         address: where it was asked for.
         etag: its version, as the server names it.
         last_modified: when it changed, as the server writes it.
-        length: of the whole file, bytes; None if the server does not say.
+        length: of the whole file, bytes.
     """
 
     address: str
-    etag: str | None = None
-    last_modified: str | None = None
-    length: int | None = None
+    etag: str | None
+    last_modified: str | None
+    length: int | None
 
     @property
     def validator(self) -> str | None:
@@ -68,15 +71,21 @@ def fetch(address: str, target: Path, digest: str = "", progress: Progress = sil
             sha256, and is gone.
     """
     demand_safe(address, digest)
+    part, note, lock = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json", ".lock"))
     try:
-        lock = _beside(target, ".lock")
-        with locked(lock, stays=False, waiting=lambda holder: progress(0, 0, WAITING)):
+        with locked(lock, stays=False, waiting=lambda _: progress(0, 0, WAITING)):
             if not target.is_file():
-                part = _beside(target, ".part")
-                _download(address, part, digest, progress)
-                _check_fetched(part, digest, address)
+                _download(address, part, note, digest, progress)
+                actual = file_digest(part)
+                if not actual.startswith(digest):
+                    _discard(part, note)
+                    raise WeightsError(
+                        f"weights have sha256 {actual}, expected {digest}",
+                        where=address,
+                        fix="try again; if it stays so, the address or the sha256 is wrong",
+                    )
                 part.replace(target)
-                _discard(part)
+                _discard(note)
     except (OSError, HTTPException) as error:  # urllib's errors are OSErrors
         raise WeightsError(
             f"weights cannot be fetched: {error}",
@@ -100,41 +109,44 @@ def demand_safe(address: str, digest: str) -> None:
     )
 
 
-def sha256_of(path: Path) -> str:
-    """Digest of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _download(address: str, part: Path, digest: str, progress: Progress) -> None:
-    known = _recall(part, address)
+def _download(address: str, part: Path, note: Path, digest: str, progress: Progress) -> None:
+    known = _recall(part, note, address)
     done = part.stat().st_size if known else 0
     with _ask(address, known, done) as answer:
         demand_safe(answer.url, digest)  # it may have led elsewhere
         start, now = _stamp(answer, address)
         if answer.status == 200:
             part.write_bytes(b"")  # before the stamp: old bytes must never pass for this file's
-            _stamp_file(part).write_text(json.dumps(asdict(now)))
+            note.write_text(json.dumps(asdict(now)))
             _receive(answer, part, now.length, progress)
             return
         if known and answer.status == 206 and start == done and known.agrees(now):
-            _receive(answer, part, now.length if known.length is None else known.length, progress)
+            _receive(answer, part, known.length or now.length, progress)
             return
-        if answer.status == 416 and digest and sha256_of(part).startswith(digest):
+        if answer.status == 416 and digest and file_digest(part).startswith(digest):
             return  # it was whole already
     if not done:
         raise HTTPException(f"the server answered {answer.status} to a plain request")
-    _discard(part)
-    _download(address, part, digest, progress)
+    _discard(part, note)
+    _download(address, part, note, digest, progress)
 
 
-def _ask(address: str, known: Stamp | None, done: int) -> Any:
+def _recall(part: Path, note: Path, address: str) -> Stamp | None:
+    """What the server said of a part's file; None where it cannot be continued."""
+    try:
+        stamp = Stamp(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return stamp if part.is_file() and stamp.address == address and stamp.validator else None
+
+
+def _ask(address: str, known: Stamp | None, done: int) -> Any:  # urllib's answer, or its error, which is one as well
     headers = {"Range": f"bytes={done}-", "If-Range": known.validator or ""} if known and done else {}
     try:
         return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 (`demand_safe`)
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:
-            return error  # which is an answer as well
+            return error
         raise
 
 
@@ -149,54 +161,21 @@ def _stamp(answer: Any, address: str) -> tuple[int, Stamp]:
 
 
 def _receive(answer: Any, part: Path, total: int | None, progress: Progress) -> None:
+    """Append what comes, to the last byte."""
+    of = f" of {total / 1e6:.1f}" if total else ""
     with part.open("ab") as file:
-        done = file.tell()
-        _tell(progress, done, total)
-        while total is None or done < total:
+        while True:
+            done = file.tell()
+            progress(done, total or 0, f"{done / 1e6:.1f}{of} MB")
             # read1: what has come before a connection breaks is not lost
             chunk = answer.read1(CHUNK if total is None else min(CHUNK, total - done))
             if not chunk:
                 break
             file.write(chunk)
-            done += len(chunk)
-            _tell(progress, done, total)
     if total is not None and done != total:
         raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
 
 
-def _tell(progress: Progress, done: int, total: int | None) -> None:
-    of = f" of {total / 1e6:.1f}" if total else ""
-    progress(done, total or 0, f"{done / 1e6:.1f}{of} MB")
-
-
-def _recall(part: Path, address: str) -> Stamp | None:
-    """What the server said of a part's file; None where it cannot be continued."""
-    try:
-        stamp = Stamp(**json.loads(_stamp_file(part).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    return stamp if part.is_file() and stamp.address == address and stamp.validator else None
-
-
-def _check_fetched(part: Path, digest: str, address: str) -> None:
-    actual = sha256_of(part)
-    if not actual.startswith(digest):
-        _discard(part)
-        raise WeightsError(
-            f"weights have sha256 {actual}, expected {digest}",
-            where=address,
-            fix="try again; if it stays so, the address or the sha256 is wrong",
-        )
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _stamp_file(part).unlink(missing_ok=True)
-
-
-def _stamp_file(part: Path) -> Path:
-    return _beside(part, ".json")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

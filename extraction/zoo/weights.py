@@ -1,8 +1,7 @@
 """Pose-model configs and weights: where they are named, found, fetched once and checked.
 
-A model is a pair: an mmpose config (a Python file) and a file of weights. The config may ship with mmpose's wheel, the
-weights come from its model zoo; both may lie anywhere on this machine, or belong to this project (`extraction/models`).
-Neither torch nor mmpose is imported here, so that planning a run stays quick.
+A config may ship with mmpose's wheel, weights come from its model zoo; both may lie anywhere on this machine, or belong
+to this project (`extraction/models`). Neither torch nor mmpose is imported here, so that planning a run stays quick.
 """
 
 import ast
@@ -14,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from extraction.zoo.download import fetch, sha256_of
+from extraction.zoo.download import fetch
 from storage.errors import EnvironmentProblem, WeightsError
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
+from storage.store.manifests import file_digest
 
 DEFAULT_CACHE = Path("~/.cache/csip/weights")
 PROJECT_MODELS = Path(__file__).parents[1] / "models"
@@ -48,31 +48,27 @@ class PoseModelSettings(Settings):
     )
 
 
-def shipped_configs() -> Path:
-    """The folder of configs inside mmpose's wheel."""
-    spec = find_spec("mmpose")
-    if spec is None or spec.origin is None:
-        raise EnvironmentProblem("mmpose is not installed", fix="install the versions of requirements.lock")
-    return Path(spec.origin).parent / ".mim" / "configs"
-
-
 def find_config(name: str) -> Path:
     """The file behind `PoseModelSettings.config`.
 
     Raises:
         WeightsError: there is no such file; names the nearest shipped config.
+        EnvironmentProblem: mmpose, which may ship it, is not installed.
     """
     if name.startswith(PROJECT):
         return _project_file(name)
     local = Path(name).expanduser()
     if local.is_file():
         return local
-    shipped = shipped_configs() / name.removeprefix("configs/")
-    if shipped.is_file():
-        return shipped
-    known = {path.name: path for path in shipped_configs().rglob("*.py")}
+    mmpose = find_spec("mmpose")
+    if mmpose is None or mmpose.origin is None:
+        raise EnvironmentProblem("mmpose is not installed", fix="install the versions of requirements.lock")
+    shipped = Path(mmpose.origin).parent / ".mim" / "configs"
+    if (shipped / name.removeprefix("configs/")).is_file():
+        return shipped / name.removeprefix("configs/")
+    known = {path.name: path for path in shipped.rglob("*.py")}
     near = get_close_matches(Path(name).name, known, n=1)
-    hint = f"did you mean {known[near[0]].relative_to(shipped_configs())}?" if near else "check the setting `config`"
+    hint = f"did you mean {known[near[0]].relative_to(shipped)}?" if near else "check the setting `config`"
     raise WeightsError("no such pose-model config, neither here nor shipped with mmpose", where=name, fix=hint)
 
 
@@ -85,7 +81,7 @@ def config_files(path: Path) -> tuple[Path, ...]:
 
 
 def _bases(path: Path) -> list[str]:
-    """What a config assigns to `_base_`; read here, since mmengine would import torch for it."""
+    """What a config assigns to `_base_`; mmengine would import torch to say it."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
             bases = ast.literal_eval(node.value)
@@ -124,32 +120,20 @@ def place(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE) -> Path:
 
 def expected_digest(settings: PoseModelSettings) -> str:
     """The sha256 that the weights must have, or its first hex digits; empty where nothing tells."""
-    if settings.sha256:
-        return settings.sha256
-    match = ZOO_DIGEST.search(settings.weights)
-    return match.group(1) if match else ""
+    in_name = ZOO_DIGEST.search(settings.weights)
+    return settings.sha256 or (in_name[1] if in_name else "")
 
 
 def look(path: Path, digest: str = "") -> Found:
-    """What there is of a file of weights, read whole; fetches nothing.
-
-    Args:
-        path: where it is or would be, see `place`.
-        digest: the expected one, see `expected_digest`.
-    """
+    """What there is at a `place`, read whole and compared with the `expected_digest`; fetches nothing."""
     if not path.is_file():
         return Found("missing")
-    actual = sha256_of(path)
+    actual = file_digest(path)
     return Found("here" if actual.startswith(digest) else "damaged", path.stat().st_size, actual)
 
 
 def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, progress: Progress = silent) -> Path:
-    """The file of weights on this machine, fetched into `cache` if it is an address and not there yet.
-
-    Args:
-        settings: which weights.
-        cache: folder of fetched weights; a file of the right name in it is taken without network.
-        progress: told bytes done of the whole file while it is fetched.
+    """The file of weights on this machine, fetched into `cache` if no file there has its name yet.
 
     Raises:
         WeightsError: it is absent and cannot be fetched, or its sha256 is wrong.
@@ -159,7 +143,7 @@ def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, progress: P
         fetch(settings.weights, path, digest, progress)
     if not path.is_file():
         raise WeightsError("there are no weights at the place named", where=path, fix="check the setting `weights`")
-    if digest and not (actual := sha256_of(path)).startswith(digest):
+    if digest and not (actual := file_digest(path)).startswith(digest):
         raise WeightsError(
             f"weights have sha256 {actual}, expected {digest}",
             where=path,
@@ -175,8 +159,6 @@ def _is_address(name: str) -> bool:
 def _project_file(name: str) -> Path:
     path = PROJECT_MODELS / name.removeprefix(PROJECT)
     if path.parent != PROJECT_MODELS or not path.is_file():
-        known = sorted(p.name for p in PROJECT_MODELS.glob("*.*")) if PROJECT_MODELS.is_dir() else []
-        raise WeightsError(
-            "this project has no such model file", where=name, fix=f"choose from: {', '.join(known) or 'none'}"
-        )
+        known = ", ".join(sorted(file.name for file in PROJECT_MODELS.glob("*.*")))
+        raise WeightsError("this project has no such model file", where=name, fix=f"choose from: {known or 'none'}")
     return path

@@ -19,7 +19,7 @@ from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Estimator
 from extraction.pose2d.joints import joint_map
 from extraction.pose2d.keypoints import Poses2D
-from extraction.quality.pose_metrics import joint_errors, mpjpe, pa_mpjpe, pck, procrustes_align
+from extraction.quality.pose_metrics import joint_errors, pck, procrustes_align
 from extraction.zoo.checkpoint import load_weights
 from extraction.zoo.pose_model import build
 from storage.demo.dataset import DemoSettings, make_views, plan_walks, walk_crops
@@ -95,6 +95,16 @@ def lift(lifter: Lifter, keypoints: Array, scores: Array | None = None) -> Array
 def lift_each(lifter: Lifter, keypoints: Array) -> Array:
     """Skeletons of frames that have nothing to do with each other."""
     return np.concatenate([lift(lifter, frame[None]) for frame in keypoints])
+
+
+def mpjpe(pred: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean per-joint position error of each frame in mm, (..., J, 3) -> (...), as the two stand: centre both first."""
+    return joint_errors(pred, true).mean(-1)
+
+
+def pa_mpjpe(pred: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray[np.float64]:
+    """MPJPE of each frame after `procrustes_align`, mm, (..., J, 3) -> (...): the shape of the pose alone."""
+    return mpjpe(procrustes_align(pred, true), true)
 
 
 def on_demo(estimator: Estimator, lifter: Lifter, walkers: list[Walker]) -> dict[str, float]:

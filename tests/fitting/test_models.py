@@ -8,12 +8,11 @@ import torch
 
 from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Estimator
-from extraction.quality.pose_metrics import pa_mpjpe
 from storage.demo.dataset import DemoSettings
 from storage.errors import WeightsError
 from tests.fitting import estimator as estimator_fit
 from tests.fitting import lifter as lifter_fit
-from tests.fitting.measure import ESTIMATOR, LIFTER, held_out, lift, on_demo, on_pose3d, trained
+from tests.fitting.measure import ESTIMATOR, LIFTER, held_out, lift, on_demo, on_pose3d, pa_mpjpe, trained
 from tests.fitting.people import render
 from tests.fitting.weights import MODELS, RunningMean, save_half, untrained
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from extraction.quality.pose_metrics import joint_errors, mpjpe, pa_mpjpe, pck, procrustes_align
+from extraction.quality.pose_metrics import joint_errors, pck, procrustes_align
 from extraction.zoo.mmpose_compat import import_mmpose
+from tests.fitting.measure import mpjpe, pa_mpjpe
 
 
 @pytest.fixture
