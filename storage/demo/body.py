@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.skeleton import NUM_JOINTS, PARENTS
+from storage.skeleton import EDGES, PARENTS, Floating
 
 Floats = NDArray[np.float64]
 
@@ -100,13 +100,15 @@ def pose(body: Body, angles: Floats) -> Floats:
     Returns:
         (N, 17, 3) metres.
     """
-    local = rotations(angles)
-    turned = np.empty_like(local)
-    joints = np.zeros((len(angles), NUM_JOINTS, 3))
-    for joint, parent in enumerate(PARENTS):
-        if parent < 0:
-            turned[:, joint] = local[:, joint]
-            continue
-        joints[:, joint] = joints[:, parent] + np.einsum("nij,nj->ni", turned[:, parent], body.offsets[:, joint])
-        turned[:, joint] = turned[:, parent] @ local[:, joint]
+    turned = rotations(angles)
+    for parent, joint in EDGES:
+        turned[:, joint] = turned[:, parent] @ turned[:, joint]
+    return chained(np.einsum("nkij,nkj->nki", turned[:, PARENTS], body.offsets))
+
+
+def chained(bones: NDArray[Floating]) -> NDArray[Floating]:
+    """Joints from bones, (N, 17, 3) metres: each begins at its parent, and the pelvis is at the origin."""
+    joints = np.zeros_like(bones)
+    for parent, joint in EDGES:
+        joints[:, joint] = joints[:, parent] + bones[:, joint]
     return joints

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.demo.body import chained
+
 Array = NDArray[np.float32]
 
 ANGLES = (
@@ -84,7 +86,7 @@ def about(axis: int, angle: Array) -> Array:
     return matrix
 
 
-def _along(matrix: Array, x: Array | float, y: Array | float, z: Array | float) -> Array:
+def _along(matrix: Array, x: Array | float, y: Array | float, z: Array | float = 0) -> Array:
     """`matrix @ (x, y, z)`, (N, 3)."""
     vector = np.stack(np.broadcast_arrays(np.float32(x), np.float32(y), np.float32(z), matrix[..., 0, 0])[:3], -1)
     return (matrix @ vector[..., None])[..., 0]
@@ -109,19 +111,17 @@ def forward(build: Build, angles: Array) -> tuple[Array, Array]:
         yaw, pitch, roll = angle(f"{part}_yaw"), angle(f"{part}_pitch"), angle(f"{part}_roll")
         return about(1, yaw) @ about(0, pitch) @ about(2, roll)
 
-    joints = np.zeros((len(angles), 17, 3), np.float32)
+    bones = np.zeros((len(angles), 17, 3), np.float32)
     pelvis = turned("pelvis")
     waist = pelvis @ turned("waist")
     chest = waist @ turned("chest")
     neck = chest @ turned("neck")
     # the lower back follows half of the waist's bend: a back is a curve, and the two segments are its chords
-    joints[:, 7] = _along(0.5 * (pelvis + waist), 0, -build.belly, 0)
-    joints[:, 8] = joints[:, 7] + _along(chest, 0, -build.chest, 0)
+    bones[:, 7] = _along(0.5 * (pelvis + waist), 0, -build.belly)
+    bones[:, 8] = _along(chest, 0, -build.chest)
     # Human3.6M's neck base lies before the line from thorax to head, at the height of the nose
-    joints[:, 9] = joints[:, 8] + _along(neck, 0, -0.88 * build.neck, -0.47 * build.neck)
-    joints[:, 10] = joints[:, 9] + _along(neck, 0, -0.88 * build.head, 0.47 * build.head)
-    nose = joints[:, 9] + _along(neck, 0, -0.1 * build.head, -build.face)
-    eyes = nose + _along(neck, 0, -0.35 * build.head, 0.25 * build.face)
+    bones[:, 9] = _along(neck, 0, -0.88 * build.neck, -0.47 * build.neck)
+    bones[:, 10] = _along(neck, 0, -0.88 * build.head, 0.47 * build.head)
 
     for side, sign, hip, shoulder in (("right", -1, 1, 14), ("left", 1, 4, 11)):
         leg = pelvis @ (
@@ -129,19 +129,21 @@ def forward(build: Build, angles: Array) -> tuple[Array, Array]:
             @ about(0, -angle(f"{side}_hip_flex"))
             @ about(1, -sign * angle(f"{side}_hip_turn_out"))
         )
-        joints[:, hip] = _along(pelvis, sign * build.hip_width, 0, 0)
-        joints[:, hip + 1] = joints[:, hip] + _along(leg, 0, build.thigh, 0)
-        shank = leg @ about(0, angle(f"{side}_knee"))
-        joints[:, hip + 2] = joints[:, hip + 1] + _along(shank, 0, build.shank, 0)
+        bones[:, hip] = _along(pelvis, sign * build.hip_width, 0)
+        bones[:, hip + 1] = _along(leg, 0, build.thigh)
+        bones[:, hip + 2] = _along(leg @ about(0, angle(f"{side}_knee")), 0, build.shank)
 
         girdle = chest @ about(2, -sign * angle(f"{side}_shrug")) @ about(1, sign * angle(f"{side}_reach"))
-        joints[:, shoulder] = joints[:, 8] + _along(girdle, sign * build.shoulder_width, build.shoulder_drop, 0)
         arm = chest @ (
             about(2, -sign * angle(f"{side}_arm_abduct"))
             @ about(0, -angle(f"{side}_arm_flex"))
             @ about(1, sign * angle(f"{side}_arm_turn_in"))
         )
-        joints[:, shoulder + 1] = joints[:, shoulder] + _along(arm, 0, build.upper_arm, 0)
-        forearm = arm @ about(0, -angle(f"{side}_elbow"))
-        joints[:, shoulder + 2] = joints[:, shoulder + 1] + _along(forearm, 0, build.forearm, 0)
+        bones[:, shoulder] = _along(girdle, sign * build.shoulder_width, build.shoulder_drop)
+        bones[:, shoulder + 1] = _along(arm, 0, build.upper_arm)
+        bones[:, shoulder + 2] = _along(arm @ about(0, -angle(f"{side}_elbow")), 0, build.forearm)
+
+    joints = chained(bones)
+    nose = joints[:, 9] + _along(neck, 0, -0.1 * build.head, -build.face)
+    eyes = nose + _along(neck, 0, -0.35 * build.head, 0.25 * build.face)
     return joints, np.stack([nose, eyes], 1)
