@@ -86,7 +86,8 @@ def rotations(angles: Floats) -> Floats:
     zero = np.zeros_like(x)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*angles.shape[:-1], 3, 3)
     sine, cosine = np.sin(size)[..., None], np.cos(size)[..., None]
-    return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    turned: Floats = np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    return turned
 
 
 def pose(body: Body, angles: Floats) -> Floats:

@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.demo.body import rotations
-
-Floats = NDArray[np.float64]
+from storage.demo.body import Floats, rotations
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ def seen(joints: Floats, ground: Floats, camera: Camera) -> Floats:
     pelvis = np.stack([ground[:, 0], camera.height - lowest - 0.08, ground[:, 1]], axis=-1)
     world = joints + pelvis[:, None]
     # looking down turns the world up, towards the viewer
-    tilt = rotations(np.array([camera.pitch, 0.0, 0.0]))
-    roll = rotations(np.array([0.0, 0.0, camera.roll]))
-    return world @ (roll @ tilt).T
+    tilt, roll = rotations(np.array([[camera.pitch, 0.0, 0.0], [0.0, 0.0, camera.roll]]))
+    placed: Floats = world @ (roll @ tilt).T
+    return placed
 
 
 def project(points: Floats, focal: float) -> Floats:

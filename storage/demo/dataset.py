@@ -1,4 +1,4 @@
-"""The demo data set on disk: MARS's folders and lists, the true joints beside them; the same bytes for a seed."""
+"""The demo data set on disk: MARS's folders and lists, the true joints beside them; a seed makes the same bytes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from pydantic import Field
 from storage.demo.appearance import Light, Look, alike, sample_light, sample_look, scene
 from storage.demo.body import Body, pose, sample_bodies
 from storage.demo.camera import Camera, seen, turned
-from storage.demo.crops import Crop, sample_bar, shoot, windows
+from storage.demo.crops import Companion, Crop, sample_bar, shoot, windows
 from storage.demo.motion import Style, gait, sample_styles
 from storage.disk import locked, whole
 from storage.errors import DataError
@@ -23,7 +23,7 @@ from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
 from storage.skeleton import centre_on_pelvis
 from storage.tables.parquet import ragged_table, write_table
-from storage.tables.schema import SKELETONS
+from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 
 SETTINGS_FILE = "demo.json"
 FRAMES_A_SECOND = 12.5
@@ -87,8 +87,7 @@ def plan_walks(settings: DemoSettings) -> list[Walk]:
         camid = extra % settings.cameras + 1
         prefix, pid = ("00-1", -1) if extra == settings.distractors else ("0000", 0)
         walks.append(Walk(f"{prefix}C{camid}T{extra + 1:04d}", pid, camid, "test", False, people + extra, extra + 1))
-    order = {"train": 0, "test": 1}
-    return sorted(walks, key=lambda walk: (order[walk.part], walk.pid, walk.camid, walk.number))
+    return sorted(walks, key=lambda walk: (walk.part != "train", walk.pid, walk.camid, walk.number))
 
 
 def make_views(settings: DemoSettings) -> list[View]:
@@ -135,19 +134,13 @@ def walk_crops(settings: DemoSettings, walk: Walk, view: View) -> tuple[list[Cro
     shift, in_front = float(rng.choice([-1, 1]) * rng.uniform(0.45, 0.75)), bool(rng.random() < 0.3)
     crops = []
     for t in range(length):
-        other = None
-        if companion is not None:
-            passing = shift * (1 - 2 * t / max(length - 1, 1) * 0.35)
-            other = (
-                placed[(t + 5) % length] - placed[(t + 5) % length, :1] + placed[t, :1],
-                companion,
-                passing,
-                in_front,
-            )
+        beside = placed[(t + 5) % length]
+        moved, passing = beside - beside[:1] + placed[t, :1], shift * (1 - 2 * t / max(length - 1, 1) * 0.35)
         crops.append(
             shoot(
                 placed[t], look, (window.centre[t], float(window.height[t])), view.camera, view.light, view.picture,
-                float(np.clip(place[t], 0, 1)), (settings.width, settings.height), rng, other,
+                float(np.clip(place[t], 0, 1)), (settings.width, settings.height), rng,
+                Companion(moved, companion, passing, in_front) if companion else None,
                 bar if t < length // 2 else None,
             )
         )  # fmt: skip
@@ -177,34 +170,34 @@ def _is_there(root: Path, wanted: str) -> bool:
         marker = root / SETTINGS_FILE
         if marker.is_file() and marker.read_text() == wanted:
             return True
-        demo = "the demo data set of other settings or another version"
-        what = demo if marker.is_file() else "something that is not the demo data set"
+        other = "the demo data set of other settings or another version"
+        what = other if marker.is_file() else "something that is not the demo data set"
         raise DataError(f"the folder holds {what}", where=root, fix="delete it, or set another data.root")
     return False
 
 
-Rendered = tuple[list[bytes], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Rendered = tuple[list[bytes], dict[str, NDArray[np.generic]]]
+"""The JPEGs of a tracklet, and its true columns of `SKELETONS`."""
 
 
 def _render(job: tuple[DemoSettings, Sequence[Walk]]) -> list[Rendered]:
-    """JPEGs, 3D joints, 2D joints and visibility of some tracklets; runs in a worker process."""
+    """Some tracklets; runs in a worker process."""
     cv2.setNumThreads(1)
     settings, walks = job
     views = make_views(settings)
-    done = []
+    done: list[Rendered] = []
     for walk in walks:
         view = views[walk.camid - 1]
         crops, joints = walk_crops(settings, walk, view)
         quality = [cv2.IMWRITE_JPEG_QUALITY, view.light.quality]
-        jpegs = [cv2.imencode(".jpg", crop.image, quality)[1].tobytes() for crop in crops]
-        done.append(
-            (
-                jpegs,
-                centre_on_pelvis(joints).astype(np.float32),
-                np.stack([c.keypoints for c in crops]).astype(np.float32),
-                np.stack([c.visible for c in crops]).astype(np.float32),
-            )
-        )
+        truth: dict[str, NDArray[np.generic]] = {
+            "keypoints_3d": centre_on_pelvis(joints).astype(np.float32),
+            "keypoints_2d": np.stack([c.keypoints for c in crops]).astype(np.float32),
+            "scores": np.stack([c.visible for c in crops]).astype(np.float32),
+            "status": np.zeros(len(crops), np.uint8),
+            "filled": np.zeros(len(crops), np.bool_),
+        }
+        done.append(([cv2.imencode(".jpg", crop.image, quality)[1].tobytes() for crop in crops], truth))
     return done
 
 
@@ -219,11 +212,9 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
     walks = plan_walks(settings)
     names: dict[str, list[str]] = {"train": [], "test": []}
     rows: dict[str, list[list[int]]] = {"train": [], "test": []}
-    truth: dict[str, list[NDArray[np.generic]]] = {c: [] for c in SKELETONS.names[2:]}
+    truth: dict[str, list[NDArray[np.generic]]] = {column: [] for column in SKELETON_SHAPES}
     queries = []
-    for number, (walk, (jpegs, joints, keypoints, visible)) in enumerate(
-        zip(walks, _rendered(settings, walks), strict=True)
-    ):
+    for number, (walk, (jpegs, columns)) in enumerate(zip(walks, _rendered(settings, walks), strict=True), start=1):
         folder = root / f"bbox_{walk.part}" / walk.name.split("C")[0]
         folder.mkdir(parents=True, exist_ok=True)
         first = len(names[walk.part]) + 1
@@ -234,12 +225,9 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
         rows[walk.part].append([first, len(names[walk.part]), walk.pid, walk.camid])
         if walk.query:
             queries.append(len(rows["test"]))
-        truth["keypoints_3d"].append(joints)
-        truth["keypoints_2d"].append(keypoints)
-        truth["scores"].append(visible)
-        truth["status"].append(np.zeros(len(jpegs), np.uint8))
-        truth["filled"].append(np.zeros(len(jpegs), np.bool_))
-        progress(number + 1, len(walks), "tracklets")
+        for column, values in columns.items():
+            truth[column].append(values)
+        progress(number, len(walks), "tracklets")
     (root / "info").mkdir(parents=True)
     for part in names:
         (root / f"info/{part}_name.txt").write_text("\n".join(names[part]) + "\n")

@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.demo.appearance import Colour, Light, Look
+from storage.demo.body import Floats
 
-Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 SHIFT = 4  # cv2's sub-pixel bits
+LEGS, ARMS = ((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13))
+LEG_RADII, ARM_RADII = ((0.085, 0.06), (0.06, 0.042)), ((0.052, 0.042), (0.042, 0.032))
+"""Of upper and lower parts, metres, where each begins and where it ends."""
 
-# radii of limbs, metres: (joint, next joint, radius here, radius there)
-THIGH, SHANK, UPPER_ARM, FOREARM = (0.085, 0.06), (0.06, 0.042), (0.052, 0.042), (0.042, 0.032)
-LEGS = ((1, 2, 3), (4, 5, 6))
-ARMS = ((14, 15, 16), (11, 12, 13))
 HEAD_RADIUS = 0.105
 
 
@@ -41,24 +42,14 @@ class Pen:
         long, short = axes[0] * self.scale, axes[1] * self.scale
         for size, bright, move in ((1.0, 0.74, 0.0), (0.72, 1.04, 0.22)):
             at = centre + np.array(self.light) * short * move
-            cv2.ellipse(
-                self.canvas,
-                _fixed(at),
-                _fixed(np.array([long * size, short * size])),
-                angle,
-                0,
-                360,
-                shade(colour, bright),
-                -1,
-                cv2.LINE_AA,
-                SHIFT,
-            )
+            reach = _fixed(np.array([long * size, short * size]))
+            lit = shade(colour, bright)
+            cv2.ellipse(self.canvas, _fixed(at), reach, angle, 0, 360, lit, cv2.FILLED, cv2.LINE_AA, SHIFT)
 
     def polygon(self, points: Floats, colour: Colour) -> None:
         """A flat polygon (N, 2)."""
-        cv2.fillPoly(
-            self.canvas, [np.round(points * (1 << SHIFT)).astype(np.int32)], shade(colour, 1.0), cv2.LINE_AA, SHIFT
-        )
+        corners = np.round(points * (1 << SHIFT)).astype(np.int32)
+        cv2.fillPoly(self.canvas, [corners], shade(colour, 1.0), cv2.LINE_AA, SHIFT)
 
     def _capsule(self, a: Floats, b: Floats, ra: float, rb: float, colour: Colour) -> None:
         along = b - a
@@ -101,35 +92,27 @@ def draw_person(pen: Pen, points: Floats, joints: Floats, look: Look) -> None:
     forward = facing(joints)
     depth = joints[:, 2]
     parts: list[tuple[float, Callable[[], None]]] = []
-    for hip, knee, foot in LEGS:
-        parts.append((depth[[hip, knee]].mean(), lambda h=hip, k=knee: _leg_part(pen, points, look, h, k, THIGH, 0)))
-        parts.append((depth[[knee, foot]].mean(), lambda k=knee, f=foot: _leg_part(pen, points, look, k, f, SHANK, 1)))
-        parts.append((depth[foot] - 0.01, lambda f=foot: _shoe(pen, points[f], forward, look)))
-    for shoulder, elbow, wrist in ARMS:
-        parts.append(
-            (
-                depth[[shoulder, elbow]].mean() - 0.02,
-                lambda s=shoulder, e=elbow: _arm_part(pen, points, look, s, e, UPPER_ARM, 0),
-            )
-        )
-        parts.append(
-            (
-                depth[[elbow, wrist]].mean() - 0.02,
-                lambda e=elbow, w=wrist: _arm_part(pen, points, look, e, w, FOREARM, 1),
-            )
-        )
-        parts.append((depth[wrist] - 0.03, lambda w=wrist: pen.blob(points[w], (0.045, 0.04), 0, look.skin)))
-    parts.append((depth[[0, 7, 8]].mean(), lambda: _torso(pen, points, forward, look)))
-    parts.append((depth[[9, 10]].mean(), lambda: _head(pen, points, forward, look)))
+
+    def add(away: float, draw: Callable[..., None], *args: object) -> None:
+        parts.append((away, partial(draw, *args)))
+
+    for leg in LEGS:
+        for order, (a, b) in enumerate(pairwise(leg)):
+            share = look.trouser_length - order
+            add(depth[[a, b]].mean(), _limb, pen, points[a], points[b], LEG_RADII[order], look, share, look.trousers)
+        add(depth[leg[-1]] - 0.01, _shoe, pen, points[leg[-1]], forward, look)
+    for arm in ARMS:
+        for order, (a, b) in enumerate(pairwise(arm)):
+            away, share = depth[[a, b]].mean() - 0.02, look.sleeve - order
+            add(away, _limb, pen, points[a], points[b], ARM_RADII[order], look, share, look.shirt)
+        add(depth[arm[-1]] - 0.03, pen.blob, points[arm[-1]], (0.045, 0.04), 0, look.skin)
+    add(depth[[0, 7, 8]].mean(), _torso, pen, points, forward, look)
+    add(depth[[9, 10]].mean(), _head, pen, points, forward, look)
     if look.bag == "backpack":
-        parts.append((depth[[7, 8]].mean() + 0.16 * -forward[2], lambda: _backpack(pen, points, forward, look)))
+        add(depth[[7, 8]].mean() - 0.16 * forward[2], _backpack, pen, points, forward, look)
     elif look.bag == "shoulder bag":
-        parts.append(
-            (
-                depth[1] - 0.08,
-                lambda: pen.blob(points[1] + np.array([0, 0.05 * pen.scale]), (0.15, 0.11), 80, look.bag_colour),
-            )
-        )
+        place = points[1] + np.array([0, 0.05 * pen.scale])
+        add(depth[1] - 0.08, pen.blob, place, (0.15, 0.11), 80, look.bag_colour)
     for _, draw in sorted(parts, key=lambda part: -part[0]):
         draw()
 
@@ -138,9 +121,7 @@ def _split(a: Floats, b: Floats, share: float) -> Floats:
     return a + (b - a) * share
 
 
-def _covered(
-    pen: Pen, a: Floats, b: Floats, radii: tuple[float, float], look: Look, share: float, cloth: Colour
-) -> None:
+def _limb(pen: Pen, a: Floats, b: Floats, radii: tuple[float, float], look: Look, share: float, cloth: Colour) -> None:
     """A limb of which the first `share` is covered by cloth and the rest is skin."""
     radii = (radii[0] * look.width, radii[1] * look.width)
     if share <= 0:
@@ -151,14 +132,6 @@ def _covered(
         middle = radii[0] + (radii[1] - radii[0]) * share
         pen.limb(a, b, radii, look.skin)
         pen.limb(a, _split(a, b, share), (radii[0] * 1.15, middle * 1.25), cloth)
-
-
-def _leg_part(pen: Pen, points: Floats, look: Look, a: int, b: int, radii: tuple[float, float], order: int) -> None:
-    _covered(pen, points[a], points[b], radii, look, look.trouser_length - order, look.trousers)
-
-
-def _arm_part(pen: Pen, points: Floats, look: Look, a: int, b: int, radii: tuple[float, float], order: int) -> None:
-    _covered(pen, points[a], points[b], radii, look, look.sleeve - order, look.shirt)
 
 
 def _shoe(pen: Pen, ankle: Floats, forward: Floats, look: Look) -> None:
@@ -181,34 +154,25 @@ def _torso(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
     top = shoulders + up * 0.045 * pen.scale
     waist = 0.5 * (shoulders + points[0])
     narrow = 0.5 * (chest + hips) * 0.93
-    outline = np.array(
-        [top - side * chest * 0.75, shoulders - side * chest, waist - side * narrow, bottom - side * hips]
-    )
-    other = np.array([bottom + side * hips, waist + side * narrow, shoulders + side * chest, top + side * chest * 0.75])
+    middle = np.array([top, shoulders, waist, bottom])
+    aside = side * np.array([chest * 0.75, chest, narrow, hips])[:, None]
+    outline = np.concatenate([middle - aside, (middle + aside)[::-1]])
     light = side * float(np.sign(side @ np.array(pen.light)) or 1.0)
-    pen.polygon(np.concatenate([outline, other]), shade(look.shirt, 0.74))
-    inner = np.concatenate([outline, other])
-    centre = inner.mean(axis=0)
-    pen.polygon(centre + (inner - centre) * [0.74, 0.97] + light * chest * 0.16, shade(look.shirt, 1.02))
+    pen.polygon(outline, shade(look.shirt, 0.74))
+    centre = outline.mean(axis=0)
+    pen.polygon(centre + (outline - centre) * [0.74, 0.97] + light * chest * 0.16, shade(look.shirt, 1.02))
     _pattern(pen, look, top, bottom, side, narrow * 0.8, forward)
     neck = _split(points[8], points[9], 0.5)
-    pen.limb(
-        shoulders + up * 0.03 * pen.scale,
-        neck,
-        (0.055, 0.05),
-        look.skin if forward[2] < 0.2 else shade(look.skin, 0.85),
-    )
+    skin = look.skin if forward[2] < 0.2 else shade(look.skin, 0.85)
+    pen.limb(shoulders + up * 0.03 * pen.scale, neck, (0.055, 0.05), skin)
 
 
 def _pattern(pen: Pen, look: Look, top: Floats, bottom: Floats, side: Floats, half: float, forward: Floats) -> None:
-    if look.pattern == "stripes":
-        for share in (0.3, 0.5, 0.7):
-            a, b = _split(top, bottom, share), _split(top, bottom, share + 0.09)
-            pen.polygon(np.array([a - side * half, a + side * half, b + side * half, b - side * half]), look.second)
-    elif look.pattern == "halves":
-        a, b = _split(top, bottom, 0.55), _split(top, bottom, 0.95)
+    bands = {"stripes": ((0.3, 0.39), (0.5, 0.59), (0.7, 0.79)), "halves": ((0.55, 0.95),)}
+    for first, last in bands.get(look.pattern, ()):
+        a, b = _split(top, bottom, first), _split(top, bottom, last)
         pen.polygon(np.array([a - side * half, a + side * half, b + side * half, b - side * half]), look.second)
-    elif look.pattern == "logo" and forward[2] < 0.3:
+    if look.pattern == "logo" and forward[2] < 0.3:
         pen.blob(_split(top, bottom, 0.35), (0.07, 0.06), 0, look.second)
 
 
@@ -220,12 +184,8 @@ def _head(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
     pen.blob(centre - ahead * 0.6, (HEAD_RADIUS * 1.16, HEAD_RADIUS * 0.96), 90, hair)
     if forward[2] < 0.55:  # some of the face is seen
         shown = 1.0 if forward[2] < -0.2 else 0.75
-        pen.blob(
-            centre + ahead + np.array([0, 0.022 * pen.scale]),
-            (HEAD_RADIUS * 0.98, HEAD_RADIUS * 0.78 * shown),
-            90,
-            look.skin,
-        )
+        face = centre + ahead + np.array([0, 0.022 * pen.scale])
+        pen.blob(face, (HEAD_RADIUS * 0.98, HEAD_RADIUS * 0.78 * shown), 90, look.skin)
     pen.blob(centre + ahead * 0.2 - np.array([0, 0.072 * pen.scale]), (HEAD_RADIUS * 0.9, HEAD_RADIUS * 0.5), 0, cap)
 
 
@@ -237,11 +197,9 @@ def _backpack(pen: Pen, points: Floats, forward: Floats, look: Look) -> None:
 
 def expose(image: Image, light: Light, rng: np.random.Generator, smear: float = 0.0) -> Image:
     """What the camera's sensor makes of a drawn crop: light, blur, motion blur (pixels), noise."""
-    shot = image.astype(np.float32)
-    shot = (shot - 128) * (light.contrast * np.array(light.gains, np.float32)) + (128 + light.brightness)
-    shot = cv2.GaussianBlur(shot, (0, 0), light.blur)
+    shot = (image.astype(np.float32) - 128) * (light.contrast * np.array(light.gains, np.float32))
+    shot = cv2.GaussianBlur(shot + (128 + light.brightness), (0, 0), light.blur)
     if smear >= 2:
-        kernel = np.ones((1, int(smear)), np.float32) / int(smear)
-        shot = cv2.filter2D(shot, -1, kernel)
-    shot += rng.normal(0, light.noise, shot.shape).astype(np.float32)
-    return np.clip(np.round(shot), 0, 255).astype(np.uint8)
+        shot = cv2.filter2D(shot, -1, np.ones((1, int(smear)), np.float32) / int(smear))
+    noisy: NDArray[np.float32] = shot + rng.normal(0, light.noise, shot.shape).astype(np.float32)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.demo.crops import Crop, rendered_crops
+from storage.demo.crops import Crop
 from storage.skeleton import MIRROR_ORDER, NUM_JOINTS
+from tests.fitting.crops import rendered_crops
 
 Array = NDArray[np.float32]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from extraction.zoo.mmpose_compat import mmpose_scope
+from tests.fitting.crops import rendered_crops
 from tests.fitting.people import HIDDEN_WEIGHT, People, disturbed, heatmaps, render
 
 CODEC = {"type": "MSRAHeatmap", "input_size": (64, 128), "heatmap_size": (16, 32), "sigma": 1.5, "unbiased": True}
@@ -61,3 +62,13 @@ def test_heatmaps_are_those_of_mmpose(people):
         counts = (people.weights[i] > 0).astype(np.float32)
         encoded = codec.encode(people.keypoints[i : i + 1], counts[None])
         assert np.allclose(ours[i], encoded["heatmaps"], atol=1e-5)
+
+
+def test_crops_for_training_are_seeded_and_labelled_inside() -> None:
+    one, two = (list(rendered_crops(3, 12)) for _ in range(2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+    visible = np.stack([c.visible for c in one])
+    points = np.stack([c.keypoints for c in one])
+    assert visible.mean() > 0.7
+    assert ((points[visible] >= 0) & (points[visible] <= [64, 128])).all()

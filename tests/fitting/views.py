@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from extraction.lifting.canonical import CANVAS, canonical
 from storage.demo.body import pose, sample_bodies
-from storage.demo.motion import gait, random_poses, sample_styles
+from storage.demo.motion import gait, sample_styles
 from tests.fitting.kinematics import Build, about, forward
 from tests.fitting.poses import KEYS, motions
+from tests.fitting.random_poses import random_poses
 
 Array = NDArray[np.float32]
 

@@ -2,8 +2,9 @@ import numpy as np
 
 from storage.demo.body import pose, rotations, sample_bodies
 from storage.demo.camera import Camera, project, seen, turned
-from storage.demo.motion import gait, random_poses, sample_styles
+from storage.demo.motion import gait, sample_styles
 from storage.skeleton import EDGES, JOINTS
+from tests.fitting.random_poses import random_poses
 from tests.storage.mirrors import mirror, mirrored_angles
 
 

@@ -1,12 +1,10 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import scipy.io
 
 from storage.datasets import mars
-from storage.demo.crops import rendered_crops
 from storage.demo.dataset import DemoSettings, make
 from storage.errors import DataError
 from storage.frames.files import DataFiles
@@ -84,13 +82,3 @@ def test_people_dressed_alike_differ_only_in_body_and_gait() -> None:
     looks = [person_of(same, person)[2] for person in range(4)]
     assert len({(look.shirt, look.trousers, look.hair, look.bag) for look in looks}) == 1
     assert len({look.width for look in looks}) == 4
-
-
-def test_crops_for_training_are_seeded_and_labelled_inside() -> None:
-    one, two = (list(rendered_crops(3, 12)) for _ in range(2))
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_array_equal(a.image, b.image)
-    visible = np.stack([c.visible for c in one])
-    points = np.stack([c.keypoints for c in one])
-    assert visible.mean() > 0.7
-    assert ((points[visible] >= 0) & (points[visible] <= [64, 128])).all()
