@@ -201,5 +201,5 @@ def expose(image: Image, light: Light, rng: np.random.Generator, smear: float = 
     shot = cv2.GaussianBlur(shot + (128 + light.brightness), (0, 0), light.blur)
     if smear >= 2:
         shot = cv2.filter2D(shot, -1, np.ones((1, int(smear)), np.float32) / int(smear))
-    noisy: NDArray[np.float32] = shot + rng.normal(0, light.noise, shot.shape).astype(np.float32)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    noise = rng.normal(0, light.noise, image.shape).astype(np.float32)
+    return np.clip(np.rint(np.add(shot, noise)), 0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from extraction.zoo.pose_model import build
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "extraction" / "models"
 
 
 def untrained(config: str, seed: int) -> nn.Module:
