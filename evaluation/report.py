@@ -14,7 +14,7 @@ from pydantic import Field
 
 from evaluation.page.breakdown_rows import camera_matrices, length_rows, oddities
 from evaluation.page.check_rows import section
-from evaluation.page.curves import cmc_curve, loss_curve
+from evaluation.page.drawing import cmc_curve, loss_curve
 from evaluation.page.embedding_map import drawn, embedding_map
 from evaluation.page.html import template
 from evaluation.page.left_out import left_out
@@ -42,6 +42,7 @@ from storage.tables.parquet import read_table
 from storage.tables.tracklets import Tracklet, read_index
 
 FILE_NAME = "report.html"
+ANEW = "run again: a damaged artifact is made anew"
 NOT_LOSSES = ("step", "epoch", "lr", "loss")
 TRAINED_HERE = "Visual encoder"  # the history of a visual encoder that stands in for a pretrained one
 TRAINED_HERE_REMARK = "visual encoder trained on the training identities alone, not pretrained: no comparison"
@@ -62,35 +63,22 @@ class ReportSettings(Settings):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the report tells of.
+    """What the report tells of."""
 
-    Attributes:
-        data_root: of the raw data set, for the pictures.
-        indexes: index shards.
-        summary: the index's summary.json.
-        skeletons: skeleton shards, one an index shard, in the same order; none for a data set without images.
-        quality: quality.json of the skeletons; None for a data set without images: nothing is shown of it.
-        histories: stage -> history.parquet, in the order in which they were trained.
-        results: model -> folder of its evaluation; the first is what the last is compared with.
-        embeddings: shards of the last model, for the map.
-        lineage: what was made, from the start: stage, artifact, key, seconds, device, made, versions.
-        settings: name, value, default, and whether these differ.
-        machine: what the report is made on: name -> text.
-        not_run: stages of the pipeline that the run had no use for.
-    """
-
-    data_root: DataRoot
-    indexes: tuple[Path, ...]
-    summary: Path
+    data_root: DataRoot  # of the raw data set, for the pictures
+    indexes: tuple[Path, ...]  # index shards
+    summary: Path  # the index's summary.json
+    # skeleton shards, one an index shard, in the same order; none for a data set without images
     skeletons: tuple[Path, ...]
-    quality: Path | None
-    histories: Mapping[str, Path]
-    results: Mapping[str, Path]
-    embeddings: tuple[Path, ...]
+    quality: Path | None  # quality.json of the skeletons; None for a data set without images: nothing is shown of it
+    histories: Mapping[str, Path]  # stage -> history.parquet, in the order in which they were trained
+    results: Mapping[str, Path]  # model -> folder of its evaluation; the first is what the last is compared with
+    embeddings: tuple[Path, ...]  # shards of the last model, for the map
+    # what was made, from the start: stage, artifact, key, seconds, device, made, versions
     lineage: tuple[Mapping[str, Any], ...] = ()
-    settings: tuple[Mapping[str, Any], ...] = ()
-    machine: Mapping[str, str] = field(default_factory=dict)
-    not_run: tuple[str, ...] = ()
+    settings: tuple[Mapping[str, Any], ...] = ()  # name, value, default, and whether these differ
+    machine: Mapping[str, str] = field(default_factory=dict)  # what the report is made on: name -> text
+    not_run: tuple[str, ...] = ()  # stages of the pipeline that the run had no use for
 
 
 def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progress = silent) -> None:
@@ -103,7 +91,7 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     if with_images and len(inputs.indexes) != len(inputs.skeletons):
         raise StoreError(
             f"{len(inputs.indexes)} index shards and {len(inputs.skeletons)} skeleton shards do not belong together",
-            fix="run again: a damaged artifact is made anew",
+            fix=ANEW,
         )
     shards = [read_index(path) for path in inputs.indexes]
     tracklets = {tracklet.tracklet_id: tracklet for shard in shards for tracklet in shard}
@@ -165,13 +153,13 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
 
 def named_results(results: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, dict[str, Any]]]:
     """Folders of evaluations and their metrics.json, by what was ranked and what was done to the ranking."""
-    metrics = [(title, folder, _read_json(folder / "metrics.json")) for title, folder in results.items()]
-    named = [(model_name(title, found), folder, found) for title, folder, found in metrics]
-    return {name: folder for name, folder, _ in named}, {name: found for name, _, found in named}
+    metrics = {title: _read_json(folder / "metrics.json") for title, folder in results.items()}
+    names = {title: model_name(title, found) for title, found in metrics.items()}
+    return {names[title]: results[title] for title in names}, {names[title]: metrics[title] for title in names}
 
 
 def cmc_tables(results: Mapping[str, Path]) -> tuple[list[int], dict[str, list[float]], list[float]]:
-    """Ranks, the CMC curve of each model, and that of chance, as `evaluation.page.curves` draws them."""
+    """Ranks, the CMC curve of each model, and that of chance, as `evaluation.page.drawing` draws them."""
     tables = {name: read_table(folder / "cmc.parquet", CMC).to_pydict() for name, folder in results.items()}
     last = list(tables.values())[-1]
     return last["rank"], {name: table["cmc"] for name, table in tables.items()}, last["chance"]
@@ -179,11 +167,10 @@ def cmc_tables(results: Mapping[str, Path]) -> tuple[list[int], dict[str, list[f
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"cannot be read: {error}", where=path, fix="run again: a damaged artifact is made anew"
-        ) from error
+        raise StoreError(f"cannot be read: {error}", where=path, fix=ANEW) from error
+    return found
 
 
 def _sheets(
@@ -209,32 +196,23 @@ def _training(name: str, path: Path) -> dict[str, Any]:
     try:
         table = pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"cannot read a training history: {error}", where=path, fix="run again: a damaged artifact is made anew"
-        ) from error
+        raise StoreError(f"cannot read a training history: {error}", where=path, fix=ANEW) from error
     columns = {column: table[column].to_numpy() for column in table.column_names}
     steps = columns["step"]
-    terms = [column for column in columns if column not in NOT_LOSSES]
-    # epochs are counted from 0 or from 1 by whoever trained
+
+    def curve(term: str) -> dict[str, Any]:
+        values, few = columns[term], max(1, len(steps) // 20)
+        return {
+            "name": term.removeprefix("loss_").replace("_", " "),
+            "svg": loss_curve(steps, values.astype(np.float64), f"{name}: {term}", small=term != "loss"),
+            "first": f"{np.nanmean(values[:few]):.3g}",
+            "last": f"{np.nanmean(values[-few:]):.3g}",
+        }
+
     return {
         "name": name,
         "steps": len(steps),
-        "epochs": len(np.unique(columns["epoch"])),
-        "loss": _curve(steps, columns["loss"], f"{name}: loss"),
-        "terms": [
-            {
-                "name": term.removeprefix("loss_").replace("_", " "),
-                **_curve(steps, columns[term], f"{name}: {term}", small=True),
-            }
-            for term in terms
-        ],
-    }
-
-
-def _curve(steps: np.ndarray, values: np.ndarray, name: str, *, small: bool = False) -> dict[str, Any]:
-    few = max(1, len(values) // 20)
-    return {
-        "svg": loss_curve(steps, values.astype(np.float64), name, small=small),
-        "first": f"{np.nanmean(values[:few]):.3g}",
-        "last": f"{np.nanmean(values[-few:]):.3g}",
+        "epochs": len(np.unique(columns["epoch"])),  # counted from 0 or from 1 by whoever trained
+        "loss": curve("loss"),
+        "terms": [curve(column) for column in columns if column not in NOT_LOSSES],
     }

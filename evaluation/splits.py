@@ -46,29 +46,23 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
 
 
 def over_splits(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The metrics of one model on each split, their mean and their deviation.
-
-    Args:
-        splits: split -> its metrics.json.
+    """The metrics of one model on each split (split -> its metrics.json), their mean and their deviation.
 
     Returns:
         `splits`: split -> metric -> value; `mean` and `deviation`: metric -> value, of what is no chance; `chance`:
         metric -> mean. The deviation is that of a sample (divided by N - 1), None of a single split.
     """
     rows = {split: by_name(metrics) for split, metrics in splits.items()}
+    values = _columns(list(rows.values()))
+    chance = _columns([by_name(metrics["chance"]) for metrics in splits.values()])
     return {
         "splits": rows,
-        "mean": _over(list(rows.values()), np.mean),
-        "deviation": _over(list(rows.values()), _deviation),
-        "chance": _over([by_name(metrics["chance"]) for metrics in splits.values()], np.mean),
+        "mean": {name: float(np.mean(column)) for name, column in values.items()},
+        "deviation": {n: float(np.std(column, ddof=1)) if len(rows) > 1 else None for n, column in values.items()},
+        "chance": {name: float(np.mean(column)) for name, column in chance.items()},
         "queries": {split: metrics["counted_queries"] for split, metrics in splits.items()},
     }
 
 
-def _deviation(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _over(rows: Sequence[Mapping[str, float]], statistic: Any) -> dict[str, Any]:
-    over = {name: statistic([row[name] for row in rows]) for name in rows[0]}
-    return {name: None if value is None else float(value) for name, value in over.items()}
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -59,19 +59,12 @@ def length_rows(lengths: Sequence[Row]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Oddity:
-    """One thing about a ranking that a reader should know.
+    """One thing about a ranking that a reader should know."""
 
-    Attributes:
-        name: in a word or two.
-        says: a sentence.
-        items: names of tracklets or identities.
-        more: how many there are beside these.
-    """
-
-    name: str
-    says: str
-    items: tuple[str, ...] = ()
-    more: int = 0
+    name: str  # in a word or two
+    says: str  # a sentence
+    items: tuple[str, ...] = ()  # names of tracklets or identities
+    more: int = 0  # how many there are beside these
 
 
 def oddities(metrics: Row) -> list[Oddity]:

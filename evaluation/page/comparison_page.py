@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.page.breakdown_rows import camera_grid
-from evaluation.page.curves import cmc_curve
+from evaluation.page.drawing import cmc_curve
 from evaluation.page.html import template
 from evaluation.page.numbers import ends, frames_told, level, percent, points
 from evaluation.page.ranking_rows import protocol

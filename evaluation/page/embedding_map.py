@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.page.drawing import PEOPLE, SQUARE, VARIABLES, as_svg, plain_axes
+from evaluation.page.drawing import PEOPLE, SQUARE, VARIABLES, as_svg, legend_above, plain_axes
 from evaluation.ranking.embeddings import Embeddings
 from storage.tables.tracklets import DISTRACTOR_PID
 
@@ -32,29 +32,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "H",
 
 @dataclass(frozen=True)
 class Map:
-    """Where tracklets lie.
+    """Where tracklets lie."""
 
-    Attributes:
-        tracklets: their labels, N; those of identities first, then distractors.
-        positions: (N, 2) float64.
-        identities: how many identities are shown.
-        candidates: how many there are.
-        left_out: tracklets of the shown identities that are not, so that there are at most `MOST`.
-    """
-
-    tracklets: Embeddings
-    positions: NDArray[np.float64]
-    identities: int
-    candidates: int
-    left_out: int
+    tracklets: Embeddings  # their labels, N; those of identities first, then distractors
+    positions: NDArray[np.float64]  # (N, 2) float64
+    identities: int  # how many identities are shown
+    candidates: int  # how many there are
+    left_out: int  # tracklets of the shown identities that are not, so that there are at most `MOST`
 
 
 def embedding_map(embeddings: Embeddings, identities: int) -> Map | None:
-    """The map of some identities, spread evenly over those with several cameras; None where there is too little.
+    """The map of so many identities, spread evenly over those with several cameras; None where there is too little.
 
-    Args:
-        embeddings: of the test tracklets; those without an embedding have no place.
-        identities: how many to show, at most as many as there are colours.
+    No more than there are colours; tracklets without an embedding have no place.
     """
     embedded = ~embeddings.blank
     people = _seen_by_several(embeddings, embedded)
@@ -119,21 +109,14 @@ def drawn(found: Map) -> str:
             _dots(axes, found.positions[(pids == pid) & (camids == camid)], markers[camid], colour, DOT, alpha=0.85)
     for number, pid in enumerate(people):
         where = _above(found.positions[pids == pid])
-        style: dict[str, Any] = {
-            "ha": "center",
-            "fontsize": 8,
-            "fontweight": "bold",
-            "color": VARIABLES[PEOPLE[number]],
-        }
-        axes.annotate(str(pid), where, (0, 4), textcoords="offset points", **style)
+        bold: dict[str, Any] = {"ha": "center", "fontsize": 8, "fontweight": "bold"}
+        axes.annotate(str(pid), where, (0, 4), textcoords="offset points", color=VARIABLES[PEOPLE[number]], **bold)
     named: dict[str, Any] = {"color": VARIABLES["--quiet"], "linewidths": 0}
     for camid in cameras:
         axes.scatter([], [], s=DOT, marker=markers[camid], label=f"camera {camid}", **named)
     if nobody.any():
         axes.scatter([], [], s=SMALL_DOT, marker="o", alpha=0.5, label="distractor", **named)
-    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": LEGEND_COLUMNS}
-    spacing: dict[str, Any] = {"handletextpad": 0.1, "columnspacing": 1.0}
-    axes.legend(frameon=False, fontsize=9, labelcolor=VARIABLES["--ink"], **place, **spacing)
+    legend_above(axes, VARIABLES, LEGEND_COLUMNS, handletextpad=0.1, columnspacing=1.0)
     return as_svg(figure, NAME)
 
 

@@ -17,13 +17,9 @@ from storage.skeleton import EDGES, JOINTS
 from storage.tables.schema import FRAME_STATUS
 
 Colour = tuple[int, int, int]
-LEFT: Colour = (40, 140, 250)
-RIGHT: Colour = (250, 170, 60)
-TRUNK: Colour = (240, 240, 240)
-OUTLINE: Colour = (30, 24, 20)
-PANEL: Colour = (44, 36, 31)
-FLOOR: Colour = (92, 80, 72)
-ABSENT: Colour = (92, 80, 72)
+LEFT, RIGHT, TRUNK = (40, 140, 250), (250, 170, 60), (240, 240, 240)
+OUTLINE, PANEL = (30, 24, 20), (44, 36, 31)
+FLOOR = ABSENT = (92, 80, 72)
 
 DOUBTED = 0.3  # joints scored below are drawn faint
 FAINT = 0.4  # opacity of what is faint
@@ -33,27 +29,19 @@ NO_SKELETON = (FRAME_STATUS.index("no_person"), FRAME_STATUS.index("unreadable")
 REACH = 1.9  # metres that the height of a 3D view shows
 FILLED_TAG = "filled"
 FINER = 3  # 3D views are drawn this much larger and then reduced: small round dots need it
+FARTHEST = 4096  # pixels; what lies beyond is not drawn: OpenCV's fixed-point numbers would overflow
 
 
 @dataclass(frozen=True)
 class PosedFrames:
-    """Frames of one tracklet with what was extracted from them.
+    """Frames of one tracklet with what was extracted from them."""
 
-    Attributes:
-        frames: T pictures, None where a frame cannot be read.
-        keypoints_2d: pixels of the frames, (T, 17, 2).
-        scores: 0 to 1, (T, 17).
-        keypoints_3d: metres, pelvis-centred, camera axes, (T, 17, 3).
-        status: positions in `FRAME_STATUS`, (T,).
-        filled: whether the pose was interpolated between its neighbours in time, (T,).
-    """
-
-    frames: Sequence[Frame | None]
-    keypoints_2d: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    keypoints_3d: NDArray[np.float32]
-    status: NDArray[np.uint8]
-    filled: NDArray[np.bool_]
+    frames: Sequence[Frame | None]  # T pictures, None where a frame cannot be read
+    keypoints_2d: NDArray[np.float32]  # pixels of the frames, (T, 17, 2)
+    scores: NDArray[np.float32]  # 0 to 1, (T, 17)
+    keypoints_3d: NDArray[np.float32]  # metres, pelvis-centred, camera axes, (T, 17, 3)
+    status: NDArray[np.uint8]  # positions in `FRAME_STATUS`, (T,)
+    filled: NDArray[np.bool_]  # whether the pose was interpolated between its neighbours in time, (T,)
 
 
 def side_colour(joint: int) -> Colour:
@@ -79,24 +67,21 @@ def draw_skeleton(
         height: of the picture; the width follows the frame's shape.
         filled: the pose is interpolated: dashed and tagged, and the scores, which are not of this pose, left aside.
     """
-    scale = height / frame.shape[0]
-    picture = enlarge(frame, height)
+    picture, width = enlarge(frame, height), max(2, round(height / 100))
     # pixel centres lie at .5, so that a joint stays on its pixel at any scale
-    points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
+    points = (np.asarray(keypoints, np.float64) + 0.5) * (height / frame.shape[0]) - 0.5
     if filled:
         for edge in EDGES:
-            _limb(picture, points, edge, max(2, round(height / 100)), dashed=True)
+            _limb(picture, points, edge, width, dashed=True)
         return tagged(picture)
     doubted = np.asarray(scores) < DOUBTED
-    faint = [edge for edge in EDGES if doubted[list(edge)].any()]
-    sure = [edge for edge in EDGES if edge not in faint]
-    width = max(2, round(height / 100))
-    overlay = picture.copy()
+    overlay, faint = picture.copy(), [edge for edge in EDGES if doubted[list(edge)].any()]
     for edge in faint:
         _limb(overlay, points, edge, width)
     picture = cv2.addWeighted(overlay, FAINT, picture, 1 - FAINT, 0)
-    for edge in sure:
-        _limb(picture, points, edge, width)
+    for edge in EDGES:
+        if edge not in faint:
+            _limb(picture, points, edge, width)
     for joint in np.flatnonzero(~doubted):
         _dot(picture, points[joint], width * (0.6 + 0.7 * float(min(scores[joint], 1.0))), side_colour(int(joint)))
     return picture
@@ -134,7 +119,7 @@ def draw_skeleton_3d(
     """
     size = (width, height)
     width, height = FINER * width, FINER * height
-    picture = np.full((height, width, 3), PANEL, np.uint8)
+    picture = panel(width, height)
     x, y, z = np.asarray(skeleton, np.float64).T
     across, depth = (z, -x) if side else (x, z)
     scale = height / REACH
@@ -171,37 +156,40 @@ def pose_sheet(posed: PosedFrames, frame_height: int = 256, view_height: int = 1
             top = draw_skeleton(frame, posed.keypoints_2d[t], posed.scores[t], frame_height, filled=filled)
         else:
             top = enlarge(frame, frame_height)
-        cells = [cv2.resize(top, (width, frame_height)) if top.shape[1] != width else top]
-        for side in (False, True):
-            if has_skeleton:
-                view = draw_skeleton_3d(posed.keypoints_3d[t], side, width, view_height, filled=filled)
-            else:
-                view = np.full((view_height, width, 3), PANEL, np.uint8)
-            cells.append(view)
-        columns.append(_joined(cells, axis=0))
-    return _joined(columns, axis=1)
+        top = cv2.resize(top, (width, frame_height)) if top.shape[1] != width else top
+        views = [
+            draw_skeleton_3d(posed.keypoints_3d[t], side, width, view_height, filled=filled)
+            if has_skeleton
+            else panel(width, view_height)
+            for side in (False, True)
+        ]
+        columns.append(joined([top, *views], axis=0))
+    return joined(columns, axis=1)
 
 
 def absent(width: int, height: int) -> Frame:
     """The picture of a frame that cannot be read: a crossed-out cell."""
-    picture = np.full((height, width, 3), PANEL, np.uint8)
-    corner = (width // 4, height // 2 - width // 4), (width - width // 4, height // 2 + width // 4)
-    cv2.line(picture, corner[0], corner[1], ABSENT, 2, cv2.LINE_AA)
-    cv2.line(picture, (corner[0][0], corner[1][1]), (corner[1][0], corner[0][1]), ABSENT, 2, cv2.LINE_AA)
+    picture, reach = panel(width, height), width // 4
+    left, right, top, bottom = reach, width - reach, height // 2 - reach, height // 2 + reach
+    cv2.line(picture, (left, top), (right, bottom), ABSENT, 2, cv2.LINE_AA)
+    cv2.line(picture, (left, bottom), (right, top), ABSENT, 2, cv2.LINE_AA)
     return picture
 
 
-def _joined(cells: Sequence[Frame], axis: int) -> Frame:
-    shape = list(cells[0].shape)
-    shape[axis] = GAP
-    gap = np.full(shape, PANEL, np.uint8)
-    parts = [part for cell in cells for part in (gap, cell)][1:]
-    return np.concatenate(parts, axis=axis)
+def panel(width: int, height: int) -> Frame:
+    """An empty cell."""
+    return np.full((height, width, 3), PANEL, np.uint8)
+
+
+def joined(cells: Sequence[Frame], axis: int) -> Frame:
+    """Cells below each other (axis 0) or side by side (axis 1), with a gap between them."""
+    height, width = cells[0].shape[:2]
+    gap = panel(width, GAP) if axis == 0 else panel(GAP, height)
+    return np.concatenate([part for cell in cells for part in (gap, cell)][1:], axis=axis)
 
 
 def _fixed(point: NDArray[np.float64]) -> tuple[int, int]:
-    # far outside the picture OpenCV's fixed-point numbers would overflow
-    x, y = np.clip(point, -4096, 4096) * (1 << SHIFT)
+    x, y = np.clip(point, -FARTHEST, FARTHEST) * (1 << SHIFT)
     return round(x), round(y)
 
 
@@ -219,8 +207,7 @@ def _dashes(
     start: NDArray[np.float64], end: NDArray[np.float64], width: int
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Dashes from one point to another, both ends drawn; a line's round ends make a dash longer than its stroke."""
-    reach = 4096  # as in `_fixed`: what lies beyond is not drawn, and would be endless dashes
-    start, end = np.clip(start, -reach, reach), np.clip(end, -reach, reach)
+    start, end = np.clip(start, -FARTHEST, FARTHEST), np.clip(end, -FARTHEST, FARTHEST)  # or they would be endless
     count = 2 * int(np.linalg.norm(end - start) / (5 * width)) + 1  # dashes and gaps in turn
     ticks = [start + (end - start) * i / count for i in range(count + 1)]
     return list(zip(ticks[::2], ticks[1::2], strict=True))

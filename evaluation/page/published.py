@@ -32,20 +32,13 @@ class Result(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """A data set and what was published on it.
+    """A data set and what was published on it."""
 
-    Attributes:
-        name: of the data set.
-        metrics: columns.
-        figures: (method, source, protocol) -> percent of each metric.
-        note: what holds for all of them.
-        people: identities that ask, where `storage.datasets.published` has no counts to know the data set by.
-    """
-
-    name: str
-    metrics: tuple[str, ...]
-    figures: Mapping[tuple[str, str, str], tuple[float, ...]]
-    note: str = ""
+    name: str  # of the data set
+    metrics: tuple[str, ...]  # columns
+    figures: Mapping[tuple[str, str, str], tuple[float, ...]]  # (method, source, protocol) -> percent of each metric
+    note: str = ""  # what holds for all of them
+    # identities that ask, where `storage.datasets.published` has no counts to know the data set by
     people: int | None = None
 
     @property

@@ -9,20 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.page.pictures import absent
 from storage.frames.images import Frame
 
-Colour = tuple[int, int, int]
-PAPER: Colour = (255, 255, 255)  # RGB, as all colours here
-INK: Colour = (28, 30, 36)
-QUIET: Colour = (118, 122, 132)
-LINE: Colour = (222, 224, 230)
-RIGHT: Colour = (38, 148, 82)
-WRONG: Colour = (205, 62, 58)
+# RGB, as all colours here
+PAPER, INK, QUIET, LINE = (255, 255, 255), (28, 30, 36), (118, 122, 132), (222, 224, 230)
+RIGHT, WRONG = (38, 148, 82), (205, 62, 58)
 
 FRAME_HEIGHT = 168  # pixels of an answer's frames
 FRAME_WIDTH = FRAME_HEIGHT // 2  # people stand upright
@@ -37,23 +32,14 @@ TITLE, TEXT, SMALL = 20, 15, 13  # sizes of type
 
 @dataclass(frozen=True)
 class Shown:
-    """A tracklet in the picture.
+    """A tracklet in the picture."""
 
-    Attributes:
-        frames: a few, None where one cannot be read.
-        title: first line above it.
-        text: second line.
-        number: of an answer's rank, or a word, in bold before the title.
-        distance: from the query, at the right of the second line; empty for the query.
-        right: whether it shows the query's person; None where that is not known.
-    """
-
-    frames: Sequence[Frame | None]
-    title: str
-    text: str
-    number: str
-    distance: str = ""
-    right: bool | None = None
+    frames: Sequence[Frame | None]  # a few, None where one cannot be read
+    title: str  # first line above it
+    text: str  # second line
+    number: str  # of an answer's rank, or a word, in bold before the title
+    distance: str = ""  # from the query, at the right of the second line; empty for the query
+    right: bool | None = None  # whether it shows the query's person; None where that is not known
 
 
 def search_sheet(query: Shown, answers: Sequence[Shown]) -> Frame:
@@ -76,10 +62,9 @@ def search_sheet(query: Shown, answers: Sequence[Shown]) -> Frame:
         x = left + number % COLUMNS * (width + GAP)
         y = MARGIN + number // COLUMNS * row
         _heading(draw, (x, y), width, answer)
-        for place in range(strip):
+        for place, frame in enumerate(answer.frames):
             spot = (x + place * (FRAME_WIDTH + SEAM), y + HEADING)
-            if place < len(answer.frames):
-                _paste(picture, spot, (FRAME_WIDTH, FRAME_HEIGHT), answer.frames[place])
+            _paste(picture, spot, (FRAME_WIDTH, FRAME_HEIGHT), frame)
         if answer.right is not None:
             around = (x - BORDER, y + HEADING - BORDER, x + width + BORDER - 1, y + HEADING + FRAME_HEIGHT + BORDER - 1)
             draw.rectangle(around, outline=RIGHT if answer.right else WRONG, width=BORDER)
@@ -122,5 +107,7 @@ def _paste(picture: Image.Image, place: tuple[int, int], size: tuple[int, int], 
 
 @lru_cache(maxsize=8)
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    import matplotlib  # slow to import
+
     name = f"DejaVuSans{'-Bold' if bold else ''}.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf" / name), size)

@@ -1,4 +1,4 @@
-"""Which tracklets and queries a report shows, and their pictures as data URIs that need no file beside the page."""
+"""Which tracklets and queries are shown, and their pictures: as data URIs, which need no file beside the page."""
 
 import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,8 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from evaluation.page.pictures import PosedFrames, absent, pose_sheet
+from evaluation.page.pictures import GAP, PANEL, TRUNK, Colour, PosedFrames, absent, joined, panel, pose_sheet
 from evaluation.schema import QUERIES, RANKS
 from storage.addresses import DataRoot
 from storage.frames.files import DataFiles
@@ -22,6 +24,13 @@ QUALITY = 82
 POORER = (QUALITY, 65, 45, 25)  # JPEG qualities tried in turn where a picture may not be larger than so much
 ABSENT_SIZE = (64, 128)
 KINDS = ("easy", "median", "hard")
+HEIGHT = 192  # pixels of a cell of a strip of answers, border included
+WIDTH = HEIGHT // 2
+BORDER = 4
+CAPTION = 26
+RIGHT, WRONG, PLAIN = (75, 127, 26), (52, 52, 192), (150, 143, 139)
+DIMMED = 0.35  # how much is left of an answer that does not count
+MARKS = {"match": ("right", RIGHT), "wrong": ("wrong", WRONG)}
 
 
 def data_uri(picture: Frame, quality: int = QUALITY) -> str:
@@ -59,11 +68,10 @@ def portrait(files: DataFiles, tracklet: Tracklet | None) -> Frame:
 
 
 def shown_tracklets(quality: Mapping[str, Any], count: int) -> dict[str, dict[str, Any]]:
-    """The best, median and worst tracklets by score, none twice: tracklet id -> its kind and score.
+    """The best, median and worst tracklets by score in quality.json, so many of each kind and none twice.
 
-    Args:
-        quality: quality.json.
-        count: of each kind.
+    Returns:
+        Tracklet id -> its `kind` and `score`.
     """
     chosen: dict[str, dict[str, Any]] = {}
     for kind, rows in quality.get("ranked", {}).items():
@@ -78,7 +86,7 @@ def posed_tracklets(
     """Pictures of tracklets' frames with their skeletons, in 2D and 3D: tracklet id -> picture.
 
     Args:
-        root: data root.
+        root: of the data set.
         wanted: tracklet ids; those that no shard holds are left out.
         shards: of each shard, its tracklets and its skeletons' file, rows in the same order; only the needed are read.
         frames: how many of a tracklet's frames, evenly spaced.
@@ -102,13 +110,10 @@ def posed_tracklets(
 
 
 def choose_queries(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, list[Mapping[str, Any]]]:
-    """Some queries that went well, some in the middle and some that went badly, by average precision.
+    """Some queries that went well, some in the middle and some that went badly, by average precision; of `QUERIES`.
 
-    Each of another identity as far as there are enough; no query twice; those without a match are left out.
-
-    Args:
-        rows: of `QUERIES`.
-        count: of each kind; fewer where there are not enough queries.
+    Each of another identity as far as there are enough; no query twice; those without a match are left out. `count` of
+    each kind, or fewer where there are not enough.
     """
     order = sorted((r for r in rows if r["matches"]), key=lambda r: (-r["average_precision"], r["query_id"]))
     middle = sorted(range(len(order)), key=lambda i: (abs(2 * i - len(order) + 1), i))
@@ -138,21 +143,23 @@ def answered_queries(results: Mapping[str, Path], queries: int, answers: int) ->
     Returns:
         Of each `kind`, `query` (a row of `QUERIES`), `answers` (rows of `RANKS`), and `first`: model -> rank.
     """
-    tables = {name: read_table(folder / "queries.parquet", QUERIES).to_pylist() for name, folder in results.items()}
+    tables = {name: read_table(folder / "queries.parquet", QUERIES) for name, folder in results.items()}
     *others, last = tables
-    chosen = choose_queries(tables[last], queries)
-    ids = {row["query_id"] for part in chosen.values() for row in part}
-    ranks: dict[str, list[dict[str, Any]]] = {name: [] for name in ids}
-    for row in read_table(results[last] / "ranks.parquet", RANKS).to_pylist():
-        if row["query_id"] in ids and len(ranks[row["query_id"]]) < answers:
-            ranks[row["query_id"]].append(row)
-    firsts = {name: {row["query_id"]: row["first_match"] for row in tables[name]} for name in tables}
+    chosen = choose_queries(tables[last].to_pylist(), queries)
+    ranks: dict[str, list[dict[str, Any]]] = {row["query_id"]: [] for part in chosen.values() for row in part}
+    table = read_table(results[last] / "ranks.parquet", RANKS)
+    for row in table.filter(pc.is_in(table["query_id"], pa.array(ranks, pa.string()))).to_pylist():
+        ranks[row["query_id"]].append(row)
+    firsts = {
+        name: dict(zip(table["query_id"].to_pylist(), table["first_match"].to_pylist(), strict=True))
+        for name, table in tables.items()
+    }
     return [
         {
             "kind": kind,
             "query": row,
             "first": {name: firsts[name].get(row["query_id"], 0) for name in (last, *others)},
-            "answers": ranks[row["query_id"]],
+            "answers": ranks[row["query_id"]][:answers],
         }
         for kind, part in chosen.items()
         for row in part
@@ -160,17 +167,48 @@ def answered_queries(results: Mapping[str, Path], queries: int, answers: int) ->
 
 
 def portraits(
-    root: DataRoot, answered: Iterable[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]
+    root: DataRoot, answered: Sequence[Mapping[str, Any]], tracklets: Mapping[str, Tracklet]
 ) -> dict[str, Frame]:
-    """A picture of each query and each answer: tracklet id -> frame.
-
-    Args:
-        root: data root.
-        answered: as `answered_queries` gives them.
-        tracklets: id -> tracklet.
-    """
-    ids = {row["query"]["query_id"]: None for row in answered}
-    ids |= {answer["gallery_id"]: None for row in answered for answer in row["answers"]}
+    """A picture of each query and each answer of `answered_queries`: tracklet id -> frame."""
+    ids = [row["query"]["query_id"] for row in answered]
+    ids += [answer["gallery_id"] for row in answered for answer in row["answers"]]
     files, shown = DataFiles(root), {name: tracklets.get(name) for name in ids}
     files.fetch(tracklet.frames[len(tracklet.frames) // 2] for tracklet in shown.values() if tracklet)
     return {name: portrait(files, tracklet) for name, tracklet in shown.items()}
+
+
+def answer_strip(
+    query: Mapping[str, Any], answers: Sequence[Mapping[str, Any]], pictures: Mapping[str, Frame]
+) -> Frame:
+    """A query (of `QUERIES`) and its answers (of `RANKS`) as one picture, for where there is no page.
+
+    The query on the left, then its answers, nearest first, each with its rank, whether it is right, and the camera.
+    """
+    cells = [_cell(pictures[query["query_id"]], f"query  c{query['camid']}", PLAIN)]
+    cells.append(panel(3 * GAP, HEIGHT + CAPTION))
+    for answer in answers:
+        frame, (word, colour) = pictures[answer["gallery_id"]], MARKS.get(answer["status"], ("same", PLAIN))
+        if answer["status"] not in MARKS:
+            grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+            frame = cv2.addWeighted(grey, DIMMED, np.full_like(frame, PANEL[0]), 1 - DIMMED, 0)
+        rank = f"{answer['rank']} " if answer["rank"] else ""
+        cells.append(_cell(frame, f"{rank}{word} c{answer['camid']}", colour))
+    return joined(cells, axis=1)
+
+
+def _cell(frame: Frame, caption: str, colour: Colour) -> Frame:
+    """A frame, cut to the shape of a cell, in a border with words below."""
+    inside = (WIDTH - 2 * BORDER, HEIGHT - 2 * BORDER)
+    picture = cv2.resize(_cut(frame, inside[0] / inside[1]), inside, interpolation=cv2.INTER_AREA)
+    picture = cv2.copyMakeBorder(picture, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=colour)
+    below = panel(WIDTH, CAPTION)
+    cv2.putText(below, caption, (2, CAPTION - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.4, TRUNK, 1, cv2.LINE_AA)
+    return np.concatenate([picture, below])
+
+
+def _cut(frame: Frame, shape: float) -> Frame:
+    """The middle of a frame whose width is `shape` of its height."""
+    height, width = frame.shape[:2]
+    wide, tall = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return frame[top : top + tall, left : left + wide]

@@ -28,29 +28,17 @@ LABELS = [name for name in EMBEDDINGS.names if name != "embedding"]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit-length embeddings of N tracklets and what is known of them.
+    """Unit-length embeddings of N tracklets and what is known of them."""
 
-    Attributes:
-        ids: tracklet ids, N.
-        splits: query or gallery, (N,) str.
-        pids: identities, (N,) int32; 0 is a distractor.
-        camids: cameras, (N,) int32.
-        clothes: which of the identity's own clothes, (N,) int32; 0 where that is not known.
-        frames: of the tracklet, (N,) int32; 0 where that is not known.
-        vectors: (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame).
-        blank: whether it has none, (N,) bool.
-        alike: a number of each embedding, the same for exactly the same ones, (N,) int.
-    """
-
-    ids: NDArray[np.str_]
-    splits: NDArray[np.str_]
-    pids: NDArray[np.int32]
-    camids: NDArray[np.int32]
-    clothes: NDArray[np.int32]
-    frames: NDArray[np.int32]
-    vectors: Vectors
-    blank: NDArray[np.bool_]
-    alike: NDArray[np.intp]
+    ids: NDArray[np.str_]  # tracklet ids, N
+    splits: NDArray[np.str_]  # query or gallery, (N,)
+    pids: NDArray[np.int32]  # identities, (N,); 0 is a distractor
+    camids: NDArray[np.int32]  # cameras, (N,)
+    clothes: NDArray[np.int32]  # which of the identity's own clothes, (N,); 0 where that is not known
+    frames: NDArray[np.int32]  # of the tracklet, (N,); 0 where that is not known
+    vectors: Vectors  # (N, D) float32, each of length 1, or zeros where a tracklet has none (no readable frame)
+    blank: NDArray[np.bool_]  # whether it has none, (N,)
+    alike: NDArray[np.intp]  # a number of each embedding, the same for exactly the same ones, (N,)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,12 +60,8 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
     """Read embedding shards and bring every vector to unit length; rows sorted by tracklet id.
 
     Sorted, so that the answer does not depend on how the data set was cut into shards. A tracklet without a readable
-    frame has no embedding: its zeros stay, at right angles to every other vector, and it is ranked like that.
-
-    Args:
-        paths: shards.
-        scratch: folder in which vectors are kept that would take more than `MOST_BYTES` of memory; always in memory
-            without one.
+    frame has no embedding: its zeros stay, at right angles to every other vector, and it is ranked like that. Vectors
+    that would take more than `MOST_BYTES` of memory are kept in the folder `scratch`, if there is one.
 
     Raises:
         DataError: vectors of different dimension, not finite or all zero, or a tracklet listed twice.

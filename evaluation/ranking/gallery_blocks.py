@@ -11,23 +11,14 @@ from evaluation.ranking.vectors import BLOCK_BYTES
 
 @dataclass(frozen=True)
 class Block:
-    """Some items of the gallery, those of one camera side by side.
+    """Some items of the gallery, those of one camera side by side."""
 
-    Attributes:
-        columns: their positions in the gallery, (B,).
-        order: of the columns by position, (B,).
-        camids: cameras of the items, each once, ascending, (C,).
-        parts: the columns of each of them.
-        models: positions of the items whose distances are computed, (U,).
-        model_of: which of `models` each column is equal to, (B,); None where each is its own.
-    """
-
-    columns: NDArray[np.intp]
-    order: NDArray[np.intp]
-    camids: NDArray[np.int32]
-    parts: tuple[slice, ...]
-    models: NDArray[np.intp]
-    model_of: NDArray[np.intp] | None
+    columns: NDArray[np.intp]  # their positions in the gallery, (B,)
+    order: NDArray[np.intp]  # of the columns by position, (B,)
+    camids: NDArray[np.int32]  # cameras of the items, each once, ascending, (C,)
+    parts: tuple[slice, ...]  # the columns of each of them
+    models: NDArray[np.intp]  # positions of the items whose distances are computed, (U,)
+    model_of: NDArray[np.intp] | None  # which of `models` each column is equal to, (B,); None where each is its own
 
     def spread(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distances to the models, (A, U), as distances to the columns, (A, B)."""

@@ -24,10 +24,8 @@ AT_ONCE = 2_000_000  # draws in memory
 class Paired:
     """What changed from one result to another of the same queries, for each of M metrics.
 
-    Attributes:
-        difference: after minus before, means over queries, (M,).
-        interval: of the difference, (M, 2); None of a single identity.
-        p: two-sided p-value, (M,); None of a single identity.
+    `difference` of the means over queries, after minus before, (M,), its `interval` (M, 2), and its two-sided `p` value
+    (M,); these are None of a single identity.
     """
 
     difference: NDArray[np.float64]
@@ -72,25 +70,13 @@ def paired(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Paired:
-    """The difference of two results of the same queries, its bootstrap interval and its p-value.
+    """The difference of two results, (Q, M) each, of the same queries, its bootstrap interval and its p-value.
 
-    The interval is that of `bootstrap` of each query's difference. The p-value is another thing: of a sign-flip
-    permutation test. If it made no difference which of the two ranked a person's queries, before and after could be
-    exchanged for all queries of a person together; p is the share of such exchanges, drawn at random, in which the
-    difference is at least as far from 0 as it really is. What is seen counts as one of them, so that p is never 0. Of
-    K identities it can hardly be below 2 / 2**K.
-
-    Args:
-        pids: identity of each query, (Q,) int.
-        before: values of the counted queries, (Q, M).
-        after: values of the same queries, (Q, M).
-        resamples: of the bootstrap.
-        flips: exchanges drawn.
-        seed: of all draws.
-        level: of the interval.
-
-    Raises:
-        ValueError: as `bootstrap`.
+    The interval is that of `bootstrap` of each query's difference. The p-value is of a sign-flip permutation test: if
+    it made no difference which of the two ranked a person's queries, before and after could be exchanged for all
+    queries of a person together; p is the share of such exchanges, `flips` of them drawn at random, in which the
+    difference is at least as far from 0 as it really is. What is seen counts as one of them, so that p is never 0. Of K
+    identities it can hardly be below 2 / 2**K. Other arguments and errors are those of `bootstrap`.
     """
     difference = (_on_grid(after) - _on_grid(before)) / GRID
     interval = bootstrap(pids, difference, resamples, seed, level)

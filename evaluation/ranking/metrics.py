@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics over the counted queries.
-
-    Attributes:
-        mean_average_precision: 0 to 1.
-        mean_inverse_negative_penalty: 0 to 1.
-        cmc: share of queries with a match at rank 1, 2, ... or before, (K,) float64.
-    """
+    """Metrics over the counted queries, 0 to 1; CMC: share of them with a match at rank 1, 2, ... or before, (K,)."""
 
     mean_average_precision: float
     mean_inverse_negative_penalty: float
@@ -26,20 +20,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class PerQuery:
-    """Scores of each of Q queries.
+    """Scores of each of Q queries."""
 
-    Attributes:
-        matches: right answers, (Q,); a query with none is not counted, and its other values are 0.
-        average_precision: mean over the right answers of the share of right answers down to each, (Q,) float64.
-        inverse_negative_penalty: right answers to the rank of the last of them, (Q,) float64. Source: Ye et al., "Deep
-            Learning for Person Re-identification: A Survey and Outlook", 2021, where its mean is called mINP.
-        first_match: rank of the first one, from 1, (Q,).
-    """
-
-    matches: NDArray[np.int64]
+    matches: NDArray[np.int64]  # right answers, (Q,); a query with none is not counted, and its other values are 0
+    # mean over the right answers of the share of right answers down to each, (Q,)
     average_precision: NDArray[np.float64]
+    # right answers to the rank of the last of them, (Q,). Source: Ye et al., "Deep Learning for Person
+    # Re-identification: A Survey and Outlook", 2021, where its mean is called mINP.
     inverse_negative_penalty: NDArray[np.float64]
-    first_match: NDArray[np.int64]
+    first_match: NDArray[np.int64]  # rank of the first one, from 1, (Q,)
 
     def mean(self, up_to: int) -> Scores:
         """Over the counted queries, CMC at ranks 1 to `up_to`.
@@ -69,7 +58,7 @@ def per_query(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> PerQuery:
 
 
 def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int) -> Scores:
-    """The expected scores of a random ranking, over the queries that have a match.
+    """The expected scores of a random ranking, CMC at ranks 1 to `up_to`, over the queries that have a match.
 
     With R matches among N candidates, rank-k is 1 - C(N - R, k) / C(N, k), and the expected average precision is
     (H_N + (R - 1) / (N - 1) (N - H_N)) / N with H_N the N-th harmonic number: a place k holds a match with probability
@@ -79,7 +68,7 @@ def chance(matches: NDArray[np.int64], candidates: NDArray[np.int64], up_to: int
     Args:
         matches: R of each query, (Q,).
         candidates: N of each query, (Q,).
-        up_to: last rank of the CMC curve.
+        up_to: K.
 
     Raises:
         ValueError: as `PerQuery.mean`.

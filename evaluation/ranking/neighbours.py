@@ -18,17 +18,11 @@ HIGH, LOW, FARTHEST = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**64 - 1)
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest items of each of N items, itself among them, by distance and then position.
+    """The nearest items of each of N items, itself among them, by distance and then position."""
 
-    Attributes:
-        positions: (N, K) int64.
-        distances: their squared distances, (N, K) float32.
-        farthest: squared distance of the farthest item, (N,) float32.
-    """
-
-    positions: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    farthest: NDArray[np.float32]
+    positions: NDArray[np.int64]  # (N, K)
+    distances: NDArray[np.float32]  # their squared distances, (N, K)
+    farthest: NDArray[np.float32]  # squared distance of the farthest item, (N,)
 
 
 def find_neighbours(queries: Floats, gallery: Floats, count: int) -> tuple[Neighbours, Floats]:
@@ -55,13 +49,7 @@ def _first_copies(queries: Floats, gallery: Floats) -> NDArray[np.int64]:
 
 
 def _with_copies(found: Neighbours, group: NDArray[np.int64], count: int) -> Neighbours:
-    """Neighbours of all items from those of distinct ones.
-
-    Args:
-        found: of the distinct ones.
-        group: of each item, its position among them, (N,).
-        count: K.
-    """
+    """The nearest `count` of all items, from those of the distinct ones and each item's place among them, (N,)."""
     members, sizes = np.argsort(group, kind="stable"), np.bincount(group)
     begins = np.cumsum(sizes) - sizes
     near = found.positions.ravel()

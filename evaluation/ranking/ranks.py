@@ -25,30 +25,21 @@ MANY_CAMERAS = 64  # in a block
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the gallery answered to Q queries; their M right answers one after another, each query's by rank.
+    """What the gallery answered to Q queries; their M right answers one after another, each query's by rank."""
 
-    Attributes:
-        starts: where each query's right answers start, and M at the end, (Q + 1,).
-        ranks: of the right answers among the items that count, from 1, (M,); of equally near ones the wrong are first.
-        ranks_right_first: the same if the right ones came first, (M,).
-        camids: cameras of the right answers, (M,).
-        camera_ranks: their ranks if the gallery held nothing but that camera's items, (M,).
-        candidates: items of the gallery that count for each query: all but those that the protocol leaves out, (Q,).
-        nearest: positions in the gallery of the nearest items, nearest first, the query's own tracklet left out,
-            (Q, K); `NOWHERE` where there are fewer than K.
-        distances: theirs, (Q, K) float32; infinite where there are fewer.
-        status: theirs, positions in `STATUS`, (Q, K).
-    """
-
-    starts: NDArray[np.int64]
+    starts: NDArray[np.int64]  # where each query's right answers start, and M at the end, (Q + 1,)
+    # of the right answers among the items that count, from 1, (M,); of equally near ones the wrong are first
     ranks: NDArray[np.int64]
-    ranks_right_first: NDArray[np.int64]
-    camids: NDArray[np.int32]
-    camera_ranks: NDArray[np.int64]
+    ranks_right_first: NDArray[np.int64]  # the same if the right ones came first, (M,)
+    camids: NDArray[np.int32]  # cameras of the right answers, (M,)
+    camera_ranks: NDArray[np.int64]  # their ranks if the gallery held nothing but that camera's items, (M,)
+    # items of the gallery that count for each query: all but those that the protocol leaves out, (Q,)
     candidates: NDArray[np.int64]
+    # positions in the gallery of the nearest items, nearest first, the query's own tracklet left out, (Q, K);
+    # `NOWHERE` where there are fewer than K
     nearest: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    status: NDArray[np.int64]
+    distances: NDArray[np.float32]  # theirs, (Q, K) float32; infinite where there are fewer
+    status: NDArray[np.int64]  # theirs, positions in `STATUS`, (Q, K)
 
     @property
     def matches(self) -> NDArray[np.int64]:
@@ -69,7 +60,7 @@ def rank_gallery(
     protocol: Protocol = "standard",
     progress: Progress = silent,
 ) -> Ranking:
-    """Rank the gallery for each query.
+    """Rank the gallery, which may hold the queries themselves, for each query.
 
     Gallery items of the query's identity and camera do not count; in the clothes-changing protocol, those of the
     query's identity in the query's clothes do not count either. Distractors count and match nobody. Of items at the
@@ -77,11 +68,11 @@ def rank_gallery(
 
     Args:
         queries: Q tracklets.
-        gallery: G tracklets; may hold the queries themselves.
-        distances: see `Distances`; where the gallery is large, asked twice for items of the queries' identities.
+        gallery: G tracklets.
+        distances: where the gallery is large, asked twice for items of the queries' identities.
         top: how many nearest items to keep of each query.
         protocol: which items of the query's identity are left out.
-        progress: told of queries.
+        progress: counts queries.
     """
     search = _Search(Judge(queries, gallery, protocol), top)
     known = search.known
@@ -106,38 +97,28 @@ def rank_gallery(
 
 
 class _Search:
-    """What is known of each query while the blocks go by.
-
-    Attributes:
-        known: gallery items of the query's identity, (Q, P); `known_status`: what they are to it; `known_camids`.
-        own: the query's own tracklet in the gallery, (Q,).
-        right: distances of the right answers, (Q, P) float32; infinite for what is none.
-        as_near: wrong items as near as each or nearer, (Q, P).
-        nearer: wrong items nearer than each, (Q, P).
-        camera_as_near: `as_near`, of the right answer's camera alone, (Q, P).
-        nearest: see `Ranking`, as `distances` and `status`.
-    """
+    """What is known of each query while the blocks go by."""
 
     def __init__(self, judge: Judge, top: int) -> None:
         queries = len(judge.queries)
         self.judge = judge
-        self.known = judge.known()
+        self.known = judge.known()  # gallery items of the query's identity, (Q, P); all below are of these, or (Q, top)
         self.known_status = judge.status(np.arange(queries), self.known)
         self.known_camids = judge.gallery.camids[self.known]
-        self.own = judge.gallery.find(judge.queries.ids)
-        self.right = np.full(self.known.shape, np.inf, np.float32)
-        self.as_near, self.nearer, self.camera_as_near = (np.zeros(self.known.shape, np.int64) for _ in range(3))
-        self.nearest = np.full((queries, top), NOWHERE)
+        self.own = judge.gallery.find(judge.queries.ids)  # the query's own tracklet in the gallery, (Q,)
+        self.right = np.full(self.known.shape, np.inf, np.float32)  # distances; infinite for what is no right answer
+        self.as_near = np.zeros(self.known.shape, np.int64)  # wrong items as near as the right answer, or nearer
+        self.nearer = np.zeros(self.known.shape, np.int64)  # wrong items nearer than it
+        self.camera_as_near = np.zeros(self.known.shape, np.int64)  # `as_near`, of the right answer's camera alone
+        self.nearest = np.full((queries, top), NOWHERE)  # see `Ranking`, as the next two
         self.distances = np.full((queries, top), np.inf, np.float32)
         self.status = np.full((queries, top), WRONG)
 
     def meet(self, rows: NDArray[np.intp], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
         """Learn the distances of the right answers among a block's.
 
-        Args:
-            rows: queries, (A,).
-            values: their distances to the block's items, (A, B).
-            columns: where in the block their identity's items are, (A, P); `NOWHERE` of those elsewhere.
+        Of some queries (A,), their distances to the block's items (A, B), and where in the block their identity's items
+        are (A, P); `NOWHERE` of those elsewhere.
         """
         met = (columns != NOWHERE) & (self.known_status[rows] == MATCH)
         at, place = np.nonzero(met)

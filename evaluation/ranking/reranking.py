@@ -41,21 +41,14 @@ class RerankSettings(Settings):
 
 
 def rerank(queries: Floats, gallery: Floats, settings: RerankSettings | None = None) -> Floats:
-    """New distances of gallery items to queries.
+    """New distances of gallery items (G, D) to queries (Q, D), unit vectors or zeros; (Q, G) float32, 0 to 1.
 
     `(1 - weight) * Jaccard distance of the encodings + weight * squared distance / that of the query's farthest item`.
     The definition is applied to the queries and the gallery as they are given, like everyone does who reports it: a
     tracklet that is among both (MARS's official gallery) counts as two items, each the other's nearest. Among equal
     distances, the item that comes first is the nearer one, queries before the gallery. Where there are fewer items than
-    neighbours are asked for, all are neighbours.
-
-    Args:
-        queries: unit vectors, (Q, D) float32; zeros of a tracklet without embedding are at right angles to all others.
-        gallery: the same, (G, D).
-        settings: those of the paper if not given.
-
-    Returns:
-        (Q, G) float32, 0 to 1.
+    neighbours are asked for, all are neighbours. Zeros, of a tracklet without an embedding, are at right angles to all
+    others. Settings are those of the paper if not given.
     """
     settings, count = settings or RerankSettings(), len(queries)
     neighbours, distances = find_neighbours(queries, gallery, settings.k1 + 1)
@@ -105,11 +98,8 @@ def averaged(encodings: "csr_array", neighbours: Neighbours, k2: int) -> "csr_ar
 def overlaps(queries: "csr_array", gallery: "csr_array") -> Iterator[tuple[int, NDArray[Any]]]:
     """Sums of the smaller weights of queries and gallery items: position of a query, and those of it and some after it.
 
-    By an inverted index: what has no neighbour in common with a query is never looked at.
-
-    Args:
-        queries: encodings, (Q, N) sparse.
-        gallery: the same, (G, N).
+    By an inverted index of the encodings, (Q, N) and (G, N): what has no neighbour in common with a query is never
+    looked at.
 
     Yields:
         (position, (up to `QUERIES_AT_ONCE`, G), 0 to 1).

@@ -31,16 +31,11 @@ class VectorFile:
     """Rows of a file of float32 values, row after row; some of them, in any order.
 
     Rows are read, not mapped: a mapping of a file counts as memory of the process once it was touched.
-
-    Attributes:
-        path: the file.
-        width: values of a row, D.
-        rows: positions in the file, (N,).
     """
 
-    path: Path
-    width: int
-    rows: NDArray[np.intp]
+    path: Path  # the file
+    width: int  # values of a row, D
+    rows: NDArray[np.intp]  # positions in the file, (N,)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -88,19 +88,12 @@ class Written(Part):
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluated model.
+    """One evaluated model."""
 
-    Attributes:
-        name: what it is called beside others.
-        metrics: its metrics.json.
-        queries: columns of queries.parquet, (Q,) each.
-        chance: CMC of a random ranking at ranks 1, 2, ..., (K,).
-    """
-
-    name: str
-    metrics: Mapping[str, Any]
-    queries: Columns
-    chance: NDArray[np.float64]
+    name: str  # what it is called beside others
+    metrics: Mapping[str, Any]  # its metrics.json
+    queries: Columns  # columns of queries.parquet, (Q,) each
+    chance: NDArray[np.float64]  # CMC of a random ranking at ranks 1, 2, ..., (K,)
 
     def counted(self) -> dict[tuple[str, int, int], int]:
         """Row of each query that has a match, by what makes it the same query elsewhere: its id, pid and camid."""

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from evaluation.page.check_rows import finding_rows, length_rows, published, verdict
-from evaluation.page.curves import cmc_picture
+from evaluation.page.drawing import cmc_picture
 from evaluation.page.numbers import blocks, by_name, percent
 from evaluation.page.quality_rows import status_rows
 from evaluation.page.ranking_rows import interval_text, intervals_told, model_name
-from evaluation.page.showcase import answered_queries, portraits, posed_tracklets, shown_tracklets, small_data_uri
-from evaluation.page.strips import answer_strip
+from evaluation.page.showcase import (
+    answer_strip,
+    answered_queries,
+    portraits,
+    posed_tracklets,
+    shown_tracklets,
+    small_data_uri,
+)
 from evaluation.report import cmc_tables
 from flows.models import MODELS
 from flows.planning.plan import Line, as_groups

@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from evaluation import evaluate
-from evaluation.page.strips import WIDTH
+from evaluation.page.showcase import WIDTH
 from extraction import score as scoring
 from flows.rebuild import Result
 from flows.watching.ui_artifacts import LARGEST, metric_rows, show
