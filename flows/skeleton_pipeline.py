@@ -25,7 +25,6 @@ NOT_RUN = ("quality", "visual", "features", "finetuned")
 """Stages that need images."""
 
 ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
-"""As `training.model.files` names them, which imports torch: seconds, for a run that keeps everything."""
 
 
 def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:

@@ -1,7 +1,7 @@
 """The `embeddings` stage: test tracklets to embeddings with a trained model; no skeleton is needed."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from storage.addresses import DataRoot
 from storage.devices import chosen_device
@@ -20,12 +19,8 @@ from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
 from storage.tables.tracklets import Tracklet, read_index
 from training.batches.clips import FrameSource
 from training.batches.sampling import dense_clips, segment_frames
-from training.model.encoders.start import load_encoder
-from training.model.files import load_part, load_tensors, read_description
-from training.model.reid_model import Features, ReidModel, embedding
-from training.settings import MODEL, EmbedSettings, EncoderSettings, SkeletonSettings
-
-Embedder = Callable[[Tensor, Tensor], Tensor]
+from training.inference_model import Embed, load_embedder
+from training.settings import EmbedSettings, EncoderSettings
 
 
 @dataclass(frozen=True)
@@ -51,11 +46,10 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     Raises:
         WeightsError: the model cannot be had or does not fit.
     """
-    embed, shape = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device, "embed.device"))
+    embed, model = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device, "embed.device"))
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
-    rows = embed_tracklets(inputs.data_root, tracklets, embed, shape, settings, progress)
-    width = embedding_width(shape, inputs.model)
-    table = embeddings_table(tracklets, rows, width, {SAMPLING_KEY: settings.sampling})
+    rows = embed_tracklets(inputs.data_root, tracklets, embed, model.encoder, settings, progress)
+    table = embeddings_table(tracklets, rows, model.width, {SAMPLING_KEY: settings.sampling})
     write_table(table, out_dir / "embeddings.parquet")
     notes = {"sampling": settings.sampling, "without_readable_frame": without_readable_frame(tracklets, rows)}
     (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")
@@ -64,7 +58,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
 def embed_tracklets(
     root: DataRoot,
     tracklets: Sequence[Tracklet],
-    embed: Embedder,
+    embed: Embed,
     shape: EncoderSettings,
     settings: EmbedSettings,
     progress: Progress = silent,
@@ -74,13 +68,12 @@ def embed_tracklets(
     Args:
         root: of the frames.
         tracklets: whose cameras the model may look at.
-        embed: of `load_embedder`.
-        shape: of `load_embedder`; frames are resized to it.
+        embed: the model.
+        shape: its encoder; frames are resized to its size.
         settings: which frames make clips.
         progress: told after each tracklet.
     """
-    size = (shape.image_height, shape.image_width)
-    source = FrameSource(root, size, settings.decode_workers, cache_megabytes=0)
+    source = FrameSource(root, shape.size, settings.decode_workers, cache_megabytes=0)
     rows: list[NDArray[np.float32] | None] = []
     for number, tracklet in enumerate(source.ahead(tracklets), start=1):
         length = len(tracklet.frames)
@@ -117,7 +110,6 @@ def embeddings_table(
         width: C, of the zeros.
         about: what the file's metadata say beside the schema's.
     """
-    filled = [np.zeros(width, np.float32) if row is None else row for row in rows]
     metadata = {name.encode(): value.encode() for name, value in about.items()}
     return pa.table(
         {
@@ -127,53 +119,7 @@ def embeddings_table(
             "camid": [t.camid for t in tracklets],
             "clothes": [t.clothes for t in tracklets],
             "frames": [len(t.frames) for t in tracklets],
-            "embedding": [row.tolist() for row in filled],
+            "embedding": [np.zeros(width, np.float32) if row is None else row for row in rows],
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | metadata),
     )
-
-
-def embedding_width(shape: EncoderSettings, model: Path | None) -> int:
-    """Width of the embedding: `[CLS | projected CLS]`, and F where the model is a finetuned one with SGTM."""
-    described = read_description(model) if model else {}
-    temporal = described.get("kind") == "finetuned" and described["use_sgtm"]
-    return shape.token_width * (2 if temporal else 1) + shape.projected_width
-
-
-def load_embedder(folder: Path | None, encoder: EncoderSettings, device: str) -> tuple[Embedder, EncoderSettings]:
-    """A function from clips (B, T, 3, H, W) uint8 and their camera id to embeddings (B, C) on the CPU.
-
-    Raises:
-        WeightsError: the weights cannot be had or do not fit.
-    """
-    described = read_description(folder) if folder else {"kind": "visual"}
-    if folder is not None:
-        encoder = EncoderSettings(**described["encoder"])
-    if described["kind"] == "finetuned" and folder is not None:
-        model = ReidModel(
-            encoder,
-            SkeletonSettings(**described["skeleton"]),
-            described["identities"],
-            tuple(described["cameras"]),
-            use_sgtm=described["use_sgtm"],
-            use_pfu=described["use_pfu"],
-            use_skeletons=described["use_skeletons"],
-        )
-        load_part(model, load_tensors(folder / MODEL), "", folder / MODEL)
-        model.eval().to(device)
-
-        @torch.inference_mode()
-        def finetuned(clips: Tensor, camid: Tensor) -> Tensor:
-            return embedding(model.features(clips.to(device), camid.expand(len(clips)).to(device))).float().cpu()
-
-        return finetuned, encoder
-
-    visual = load_encoder(folder, encoder).eval().to(device)
-
-    @torch.inference_mode()
-    def alone(clips: Tensor, camid: Tensor) -> Tensor:
-        tokens, projected = visual(clips.flatten(0, 1).to(device))
-        parts = [part[:, 0].unflatten(0, clips.shape[:2]).mean(1) for part in (tokens, projected)]
-        return embedding(Features(parts[0], parts[1], None)).float().cpu()
-
-    return alone, encoder

@@ -22,9 +22,8 @@ from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
 from training.batches.sampling import whole_clips
 from training.batches.sequences import Recordings, read_recordings
-from training.model.skeleton_encoder import SkeletonEncoder
+from training.model.skeleton_encoder import SkeletonEncoder, load_skeleton_encoder
 from training.settings import FeatureSettings
-from training.skeleton_only import load_skeleton_encoder
 
 SEQUENCES_FILE, RECORDINGS_FILE = "sequences.parquet", "recordings.parquet"
 

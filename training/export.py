@@ -21,8 +21,15 @@ from torch import Tensor, nn
 
 from storage.disk import whole
 from storage.errors import CsipError, EnvironmentProblem, SettingsError
-from training.embed import load_embedder
-from training.inference_model import ABOUT, About, Embed, InferenceModel, load_exported, load_inference_model
+from training.inference_model import (
+    ABOUT,
+    About,
+    Embed,
+    InferenceModel,
+    load_embedder,
+    load_exported,
+    load_inference_model,
+)
 
 TOLERANCE = 1e-3
 TRACED = (2, 3)  # B and T of the clips that a graph is recorded with; 1 would be taken for a constant
@@ -219,8 +226,8 @@ class _Flat(nn.Module):
 
 def _read_torchscript(path: Path) -> Embed:
     with _quiet():
-        model = torch.jit.load(path, map_location="cpu")
-    return torch.inference_mode()(model)
+        embed: Embed = torch.inference_mode()(torch.jit.load(path, map_location="cpu"))
+    return embed
 
 
 def _write_safetensors(model: InferenceModel, about: About, path: Path) -> None:

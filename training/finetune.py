@@ -2,41 +2,40 @@
 (stage 2).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
-from storage.tables.tracklets import Tracklet
-from training.batches.augment import augmented, draw, draw_signs, mirrored
+from training.batches.augment import augmented, draw_signs, mirrored
 from training.batches.clips import (
     FrameSource,
+    TrainingSet,
+    draw_clips,
     read_clips,
     read_features,
     read_skeletons,
     read_training_set,
-    sample_frames,
 )
-from training.batches.loader import Batch, Steps
+from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
-from training.looping.distributed import gather, own_share, rank, world_size
+from training.files import load_model, read_description, save_model, save_prototypes
+from training.looping.distributed import own_share, rank, world_size
 from training.looping.launch import on_all_devices
 from training.looping.loop import Task, train
 from training.looping.schedules import warmup_steps
 from training.model.encoders.start import frame_features, load_encoder
-from training.model.files import load_part, load_tensors, read_description, save_model, save_tensors
-from training.model.prototypes import mean_prototypes
+from training.model.prototypes import mean_visual, shared_prototypes, skeleton_prototypes, visual_prototypes
 from training.model.reid_model import ReidModel
-from training.pretrain import mean_visual, skeleton_prototypes, visual_prototypes
-from training.settings import MODEL, PROTOTYPES, EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
+from training.settings import EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
 
 FRAMES_AT_ONCE = 64
 
@@ -74,57 +73,45 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     data = read_training_set(inputs.indexes)
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)
-    shape = inputs.encoder_settings
-    described = read_description(inputs.pretrained)
-    skeleton = SkeletonSettings(**described["skeleton"])
+    shape, identities = inputs.encoder_settings, len(data.pids)
+    skeleton = SkeletonSettings(**read_description(inputs.pretrained)["skeleton"])
     cameras = data.cameras if settings.camera_side else ()
-    switches = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu, "use_skeletons": settings.use_skeletons}
+    parts = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu, "use_skeletons": settings.use_skeletons}
     torch.manual_seed(settings.seed)
-    model = ReidModel(shape, skeleton, len(data.pids), cameras, **switches, dropout=settings.dropout)
+    model = ReidModel(shape, skeleton, identities, cameras, **parts, dropout=settings.dropout)
     model.visual.trunk.load_state_dict(load_encoder(inputs.encoder, shape).trunk.state_dict())
     if model.skeleton is not None:
-        load_part(model.skeleton, load_tensors(inputs.pretrained / MODEL), "", inputs.pretrained / MODEL)
+        load_model(model.skeleton, inputs.pretrained)
         model.skeleton.requires_grad_(not settings.freeze_skeleton)
     model.visual.trunk.checkpointing = inputs.trainer.checkpointing
     if inputs.trainer.compile:
         for part in (model.visual, model.skeleton, model.sgtm, model.pfu):
             if part is not None:
                 part.compile()
+    source = FrameSource(inputs.data_root, shape.size, 1, settings.cache_megabytes)
+    source.fetch(data.tracklets, progress)
 
     def refresh(epoch: int) -> None:
         if epoch and not (settings.refresh_every and epoch % settings.refresh_every == 0):
             return
-        count = len(data.pids)
         if epoch:
-            model.prototypes_visual.copy_(current_prototypes(model, data.tracklets, data.labels, source, count))
+            model.prototypes_visual.copy_(current_prototypes(model, data, source))
         else:
-            model.prototypes_visual.copy_(visual_prototypes(features, data.labels, count))
+            model.prototypes_visual.copy_(visual_prototypes(features, data.labels, identities))
         if model.skeleton is not None:
-            model.prototypes_skeleton.copy_(skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, count))
-
-    source = FrameSource(inputs.data_root, (shape.image_height, shape.image_width), 1, settings.cache_megabytes)
-    source.fetch(data.tracklets, progress)
-
-    def plan(epoch: int) -> list[list[int]]:
-        return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)
+            found = skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, identities)
+            model.prototypes_skeleton.copy_(found)
 
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
-        frames = sample_frames(data, tracklets, settings.clip_length, rng)
-        draws = draw(len(tracklets), settings.clip_length, settings.augment, rng)
+        drawn = draw_clips(data, tracklets, settings.clip_length, settings.augment, rng)
         signs = draw_signs(skeleton.eigenvectors, rng)
-        own = own_share(range(len(tracklets)))
-        kept, images = read_clips(data, [tracklets[k] for k in own], frames[own], source)
-        kept = [own[k] for k in kept]
-        mine, frames, draws = [tracklets[k] for k in kept], frames[kept], draws.of(kept)
-        return {
-            "images": torch.from_numpy(images),
-            "draws": draws,
-            "skeletons": mirrored(torch.from_numpy(skeletons.clips(mine, frames)), draws.flipped),
-            "seen": torch.from_numpy(seen.clips(mine, frames)),
+        clips, batch = read_clips(data, drawn.of(own_share(range(len(tracklets)))), source)
+        poses = torch.from_numpy(skeletons.clips(clips.tracklets, clips.frames))
+        return batch | {
+            "skeletons": mirrored(poses, clips.draws.flipped),
+            "seen": torch.from_numpy(seen.clips(clips.tracklets, clips.frames)),
             "signs": signs,
-            "labels": torch.from_numpy(data.labels[mine]),
-            "camids": torch.tensor([data.tracklets[i].camid for i in mine]),
-            "names": [data.tracklets[i].tracklet_id for i in mine],
+            "camids": torch.tensor([data.tracklets[i].camid for i in clips.tracklets]),
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
@@ -134,7 +121,8 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     task = Task(
         model,
         loss,
-        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
+        partial(identity_batches, data.labels.tolist(), settings.identities, settings.instances, settings.seed),
+        make,
         list(parameter_groups(model, settings)),
         lambda epoch: warmup_steps(
             epoch, settings.warmup_epochs, settings.warmup_factor, settings.milestones, settings.gamma
@@ -144,7 +132,16 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     )
     train(task, settings, inputs.trainer, out_dir, progress)
     if rank() == 0:
-        _write(model, data.pids, cameras, settings, skeleton, shape, out_dir)
+        save_prototypes(model.prototypes_visual, model.prototypes_skeleton, data.pids, out_dir)
+        described = {
+            "kind": "finetuned",
+            "encoder": shape.model_dump(mode="json", exclude={"weights"}),
+            "skeleton": skeleton.model_dump(mode="json"),
+            "cameras": list(cameras),
+            "identities": identities,
+            **parts,
+        }
+        save_model(model, described, out_dir)
 
 
 def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[dict[str, Any]]:
@@ -166,55 +163,17 @@ def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[d
 
 
 @torch.no_grad()
-def current_prototypes(
-    model: ReidModel,
-    tracklets: Sequence[Tracklet],
-    labels: NDArray[np.int64],
-    source: FrameSource,
-    identities: int,
-) -> Tensor:
-    """`P_V` by the visual encoder as it is now, each frame with its camera, in eval mode, (K, P).
-
-    Several processes work out a part each, and have them all.
-    """
-    was_training = model.training
+def current_prototypes(model: ReidModel, data: TrainingSet, source: FrameSource) -> Tensor:
+    """`P_V` by the visual encoder as it is now, each frame with its camera, in eval mode, (K, P)."""
+    was_training, device = model.training, model.prototypes_visual.device
     model.visual.eval()
-    device = model.prototypes_visual.device
-    means, good = torch.zeros(0, model.prototypes_visual.shape[1], device=device), []
-    for i in own_share(range(len(tracklets))):
-        frames = source.read(tracklets[i].frames)
-        rows = frame_features(model.visual, frames, FRAMES_AT_ONCE, device, tracklets[i].camid)
-        if np.isfinite(rows[:, 0]).any():
-            good.append(i)
-            means = torch.cat([means, torch.from_numpy(mean_visual(rows, rows))[None].to(device)])
+
+    def feature(i: int) -> Tensor | None:
+        tracklet = data.tracklets[i]
+        rows = frame_features(model.visual, source.read(tracklet.frames), FRAMES_AT_ONCE, device, tracklet.camid)
+        return torch.from_numpy(mean_visual(rows, rows)).to(device) if np.isfinite(rows[:, 0]).any() else None
+
+    identities, width = model.prototypes_visual.shape
+    prototypes = shared_prototypes(feature, data.labels, identities, width, device)
     model.train(was_training)
-    rows = gather(torch.tensor(labels[good], device=device))
-    return mean_prototypes(gather(means).cpu(), rows.cpu(), identities)
-
-
-def _write(
-    model: ReidModel,
-    pids: tuple[int, ...],
-    cameras: tuple[int, ...],
-    settings: FinetuneSettings,
-    skeleton: SkeletonSettings,
-    encoder: EncoderSettings,
-    out_dir: Path,
-) -> None:
-    prototypes = {
-        "visual": model.prototypes_visual,
-        "skeleton": model.prototypes_skeleton,
-        "pids": torch.tensor(pids),
-    }
-    save_tensors(prototypes, out_dir / PROTOTYPES)
-    described = {
-        "kind": "finetuned",
-        "encoder": encoder.model_dump(mode="json", exclude={"weights"}),
-        "skeleton": skeleton.model_dump(mode="json"),
-        "cameras": list(cameras),
-        "identities": len(pids),
-        "use_sgtm": settings.use_sgtm,
-        "use_pfu": settings.use_pfu,
-        "use_skeletons": settings.use_skeletons,
-    }
-    save_model(model, described, out_dir)
+    return prototypes

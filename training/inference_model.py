@@ -1,6 +1,6 @@
-"""A trained model as it is used elsewhere: one graph from raw clips to embeddings, and what it says about itself.
+"""A trained model as it is used: one graph from raw clips to embeddings, and what it says about itself.
 
-Here it is taken from a model folder, and read back from a file of tensors; `training.export` writes it.
+Here it is taken from a model folder, and read back from a file of tensors; `training.export` writes such files.
 """
 
 import json
@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from storage.errors import StoreError, WeightsError
 from storage.settings import Settings
-from storage.store.artifacts import file_digest
-from training.embed import embedding_width
-from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
-from training.model.files import load_part, load_tensors, read_description
-from training.model.reid_model import Features, ReidModel, embedding
+from storage.store.manifests import file_digest
+from training.files import load_tensors, load_weights, read_description
+from training.model.encoders.start import load_encoder
+from training.model.encoders.vit import CLIP_MEAN, CLIP_STD, VisualEncoder
+from training.model.reid_model import Features, embedding, embedding_width
+from training.model.temporal import TemporalModelling
 from training.settings import MODEL, SETTINGS, EncoderSettings, SkeletonSettings
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
 TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons
 
 Embed = Callable[[Tensor, Tensor], Tensor]
-"""Clips (B, T, 3, H, W) uint8 and camera ids (B,) int64 to embeddings (B, C) float32 on the CPU."""
+"""Clips (B, T, 3, H, W) uint8 and camera ids, (B,) int64 or one for all, to embeddings (B, C) float32 on the CPU."""
 
 
 class About(Settings):
@@ -72,28 +73,38 @@ KINDS: dict[str, type[_Visual]] = {"visual": _Visual, "finetuned": _Finetuned}
 
 
 class InferenceModel(nn.Module):
-    """Raw clips to embeddings, without skeletons: what `training.embed` computes, as one graph.
+    """Raw clips to embeddings, without skeletons, as one graph.
 
     Args:
-        about: what model.
+        visual: the visual encoder.
+        sgtm: what the embedding ends in the clip feature of, if anything; loses the parts that only training needs.
+        mean: of R, G, B from 0 to 1.
+        std: likewise.
     """
 
     mean: Tensor
     std: Tensor
     cameras: Tensor
 
-    def __init__(self, about: About) -> None:
+    def __init__(
+        self,
+        visual: VisualEncoder,
+        sgtm: TemporalModelling | None = None,
+        mean: tuple[float, ...] = CLIP_MEAN,
+        std: tuple[float, ...] = CLIP_STD,
+    ) -> None:
         super().__init__()
-        model = ReidModel(about.encoder, SkeletonSettings(), 0, about.cameras, use_sgtm=about.use_sgtm)
-        self.trunk, self.camera_vectors = model.visual.trunk, model.visual.camera_vectors
-        self.sgtm = model.sgtm
-        if self.sgtm is not None:
+        self.encoder, self.width = visual.settings, embedding_width(visual.settings, sgtm is not None)
+        self.trunk, self.camera_vectors = visual.trunk, visual.camera_vectors
+        self.sgtm = sgtm
+        if sgtm is not None:
             for name in TRAINING_ONLY:
-                delattr(self.sgtm, name)
+                delattr(sgtm, name)
         # buffers, so that a graph that was traced on one device moves to another with all it holds
-        self.register_buffer("mean", torch.tensor(about.mean).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(about.std).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("cameras", torch.tensor(about.cameras, dtype=torch.int64), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("cameras", torch.tensor(visual.cameras, dtype=torch.int64), persistent=False)
+        self.eval().requires_grad_(False)
 
     def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
         """Embed clips.
@@ -120,6 +131,16 @@ class InferenceModel(nn.Module):
         return shift[:, None].expand(-1, frames, -1).flatten(0, 1)
 
 
+def load_embedder(folder: Path | None, encoder: EncoderSettings, device: str) -> tuple[Embed, InferenceModel]:
+    """The model of a folder (`visual` or `finetuned`) on a device, or of the encoder's pretrained weights (None).
+
+    Raises:
+        StoreError, WeightsError: as `load_inference_model`; the pretrained weights cannot be had or do not fit.
+    """
+    model = InferenceModel(load_encoder(None, encoder)) if folder is None else _trained(folder)
+    return _embed(model, device), model
+
+
 def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
     """The inference model of a model folder (`visual` or `finetuned`), on the CPU, for evaluation, without gradients.
 
@@ -127,22 +148,44 @@ def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model, or its tensors do not fit.
     """
-    about = described(folder)
+    return _trained(folder), described(folder)
+
+
+def _untrained(
+    about: About | _Visual, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD
+) -> InferenceModel:
+    shape = about.encoder
+    sgtm = TemporalModelling(shape.token_width, shape.projected_width, shape.fusion_heads) if about.use_sgtm else None
+    return InferenceModel(VisualEncoder(shape, about.cameras), sgtm, mean, std)
+
+
+def _trained(folder: Path) -> InferenceModel:
+    kind, about = _description(folder)
     state = load_tensors(folder / MODEL)
-    if about.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
+    if kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
         state = {name.removeprefix("visual."): value for name, value in state.items()}
-    model = InferenceModel(about)
-    needed = {name: state[name] for name in model.state_dict() if name in state}
-    load_part(model, needed, "", folder / MODEL)
-    return model.eval().requires_grad_(False), about
+    model = _untrained(about)
+    load_weights(model, {name: state[name] for name in model.state_dict() if name in state}, folder / MODEL)
+    return model
 
 
-def load_exported(path: Path, device: torch.device | None = None) -> tuple[Embed, About]:
+def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
+    model.to(device)
+
+    @torch.inference_mode()
+    def embed(clips: Tensor, camids: Tensor) -> Tensor:
+        found: Tensor = model(clips.to(device), camids.expand(len(clips)).to(device))
+        return found.cpu()
+
+    return embed
+
+
+def load_exported(path: Path, device: str | torch.device = "cpu") -> tuple[Embed, About]:
     """A function from clips and camera ids to embeddings, from a `.safetensors` that `csip export` wrote.
 
     Args:
         path: the file.
-        device: where to compute; the CPU if None.
+        device: where to compute.
 
     Raises:
         WeightsError: the file is missing, damaged, of a later format, or not written by `csip export`.
@@ -154,16 +197,9 @@ def load_exported(path: Path, device: torch.device | None = None) -> tuple[Embed
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"cannot read an exported model: {error}", where=path, fix="export it again") from error
     about = read_about(metadata, path)
-    device = device or torch.device("cpu")
-    model = InferenceModel(about)
-    load_part(model, state, "", path)
-    model.eval().to(device)
-
-    @torch.inference_mode()
-    def embed(clips: Tensor, camids: Tensor) -> Tensor:
-        return model(clips.to(device), camids.to(device)).cpu()
-
-    return embed, about
+    model = _untrained(about, about.mean, about.std)
+    load_weights(model, state, path)
+    return _embed(model, device), about
 
 
 def read_about(metadata: Mapping[str, str], where: Path) -> About:
@@ -189,6 +225,21 @@ def described(folder: Path) -> About:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model.
     """
+    kind, model = _description(folder)
+    return About(
+        kind=kind,
+        image_height=model.encoder.image_height,
+        image_width=model.encoder.image_width,
+        cameras=model.cameras,
+        embedding_width=embedding_width(model.encoder, model.use_sgtm),
+        use_sgtm=model.use_sgtm,
+        encoder=model.encoder,
+        weights_sha256=file_digest(folder / MODEL),
+    )
+
+
+def _description(folder: Path) -> tuple[str, _Visual]:
+    """The kind of a model folder, and what its settings say."""
     found = read_description(folder)
     kind = str(found.get("kind"))
     if kind not in KINDS:
@@ -208,13 +259,4 @@ def described(folder: Path) -> About:
         ) from error
     if not (folder / MODEL).is_file():
         raise StoreError("the model's weights are missing", where=folder / MODEL, fix="delete the folder and run again")
-    return About(
-        kind=kind,
-        image_height=model.encoder.image_height,
-        image_width=model.encoder.image_width,
-        cameras=model.cameras if kind == "finetuned" else (),  # the visual encoder alone looks at no camera
-        embedding_width=embedding_width(model.encoder, folder),
-        use_sgtm=model.use_sgtm,
-        encoder=model.encoder,
-        weights_sha256=file_digest(folder / MODEL),
-    )
+    return kind, model

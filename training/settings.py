@@ -59,6 +59,16 @@ class EncoderSettings(Settings):
     projection: int = Field(128, description="Projected width P of the small encoder; 512 for CLIP.")
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) that frames are resized to, pixels."""
+        return self.image_height, self.image_width
+
+    @property
+    def fusion_heads(self) -> int:
+        """Attention heads of PFU and SGTM."""
+        return 8 if self.token_width % 8 == 0 and self.projected_width % 8 == 0 else 4
+
+    @property
     def token_width(self) -> int:
         """D, the width of tokens before projection."""
         return 768 if self.arch == "clip_vit_b16" else self.width

@@ -18,27 +18,27 @@ contrast stays at chance.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from storage.errors import DataError, WeightsError
+from storage.errors import DataError
 from storage.progress import Progress
 from storage.skeleton import SKELETON_TYPES, SkeletonType
 from training.batches.augment import draw_signs
-from training.batches.loader import Batch, Steps
+from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
 from training.batches.sequences import Recordings, read_recordings
+from training.files import save_model
 from training.looping.loop import Task, train
 from training.looping.schedules import share_of_rate
-from training.model.files import load_part, load_tensors, read_description, save_model
 from training.model.losses import supcon_among
-from training.model.skeleton_encoder import SPREAD, SkeletonEncoder
-from training.settings import MODEL, SkeletonOnlySettings, SkeletonSettings, TrainerSettings
+from training.model.skeleton_encoder import SPREAD, SkeletonEncoder, load_skeleton_encoder
+from training.settings import SkeletonOnlySettings, TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -90,27 +90,6 @@ def run(inputs: Inputs, settings: SkeletonOnlySettings, out_dir: Path, progress:
     save_model(encoder, described, out_dir)
 
 
-def load_skeleton_encoder(folder: Path) -> tuple[SkeletonEncoder, dict[str, Any]]:
-    """The skeleton encoder of a `pretrained` folder, and what it is: `skeleton`, `projection`, `kind_of_skeleton`.
-
-    Raises:
-        WeightsError: the folder holds another model, or a damaged one.
-    """
-    described = read_description(folder)
-    if described.get("kind") not in ("pretrained", "skeleton_only"):
-        raise WeightsError(
-            f"this is no skeleton encoder but {described.get('kind')!r}",
-            where=folder,
-            fix="name the folder of a `pretrained` artifact",
-        )
-    # what is pretrained with images has Human3.6M skeletons
-    described = {"kind_of_skeleton": "h36m17", **described}
-    kind = SKELETON_TYPES[described["kind_of_skeleton"]]
-    encoder = SkeletonEncoder(SkeletonSettings(**described["skeleton"]), described["projection"], kind)
-    load_part(encoder, load_tensors(folder / MODEL), "", folder / MODEL)
-    return encoder, described
-
-
 def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySettings) -> Task:
     length = settings.clip_length
     lengths = recordings.skeletons.lengths
@@ -125,10 +104,7 @@ def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySe
             fix="check the data set's training part, or set a smaller skeleton_only.clip_length",
         )
     eigenvectors = model.encoder.settings.eigenvectors
-
-    def plan(epoch: int) -> list[list[int]]:
-        wanted = max(settings.batch // settings.instances, 2)
-        return identity_batches(labels[items].tolist(), wanted, settings.instances, settings.seed, epoch)
+    wanted = max(settings.batch // settings.instances, 2)
 
     def make(positions: list[int], rng: np.random.Generator) -> Batch:
         chosen = items[positions]
@@ -150,7 +126,8 @@ def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySe
     return Task(
         model,
         loss,
-        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
+        partial(identity_batches, labels[items].tolist(), wanted, settings.instances, settings.seed),
+        make,
         [{"params": list(model.parameters()), "lr": settings.lr}],
         share_of_rate(settings),
         settings.weight_decay,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from torch import Tensor, nn
 from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
-from training.batches.augment import augmented, draw
-from training.batches.clips import FrameSource, read_clips, read_training_set, sample_frames
-from training.batches.loader import Batch, Steps
+from training.batches.augment import augmented
+from training.batches.clips import FrameSource, draw_clips, read_clips, read_training_set
+from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
+from training.files import save_model
 from training.looping.loop import Task, train
 from training.looping.schedules import warmup_cosine
 from training.model.encoders.vit import VisualEncoder, fold_necks
-from training.model.files import save_model
 from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.reid_model import Head
 from training.settings import EncoderSettings, TrainerSettings, VisualSettings
@@ -62,31 +63,19 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
     data = read_training_set(inputs.indexes)
     torch.manual_seed(settings.seed)
     model = _Classifier(encoder, len(data.pids))
-    source = FrameSource(inputs.data_root, (encoder.image_height, encoder.image_width), 1, settings.cache_megabytes)
+    source = FrameSource(inputs.data_root, encoder.size, 1, settings.cache_megabytes)
     source.fetch(data.tracklets, progress)
 
-    def plan(epoch: int) -> list[list[int]]:
-        return identity_batches(data.labels.tolist(), settings.identities, settings.instances, settings.seed, epoch)
-
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
-        frames = sample_frames(data, tracklets, settings.clip_length, rng)
-        draws = draw(len(tracklets), settings.clip_length, settings.augment, rng)
-        kept, images = read_clips(data, tracklets, frames, source)
-        mine = [tracklets[k] for k in kept]
-        return {
-            "images": torch.from_numpy(images),
-            "draws": draws.of(kept),
-            "labels": torch.from_numpy(data.labels[mine]),
-            "names": [data.tracklets[i].tracklet_id for i in mine],
-        }
+        drawn = draw_clips(data, tracklets, settings.clip_length, settings.augment, rng)
+        return read_clips(data, drawn, source)[1]
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
         images, labels = augmented(batch["images"], batch["draws"], settings.augment), batch["labels"]
         tokens, projected = model.encoder(images.flatten(0, 1))
         terms = {}
-        for name, part in (("cls", tokens), ("projected", projected)):
+        for name, part, head in (("cls", tokens, model.cls), ("projected", projected, model.projected)):
             feature = part[:, 0].unflatten(0, images.shape[:2]).mean(1)
-            head: Head = getattr(model, name)
             # behind the neck, where the scale is fixed: from scratch, before it, the triplet shrinks all to one point
             necked = head.neck(feature)
             terms[f"identity_{name}"] = smoothed_cross_entropy(head.classifier(necked), labels, settings.smoothing)
@@ -97,7 +86,8 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
     task = Task(
         model,
         loss,
-        Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs),
+        partial(identity_batches, data.labels.tolist(), settings.identities, settings.instances, settings.seed),
+        make,
         [{"params": [p for p in model.parameters() if p.requires_grad], "lr": settings.lr}],
         lambda epoch: warmup_cosine(epoch, settings.epochs, settings.warmup_epochs, 0.1, 0.01),
         settings.weight_decay,

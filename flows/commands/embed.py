@@ -23,8 +23,8 @@ from storage.tables.parquet import write_table
 from storage.tables.schema import SAMPLING_KEY
 from storage.tables.tracklets import DISTRACTOR_PID, Tracklet, index_table
 from storage.wording import listed, many
-from training.embed import Embedder, embed_tracklets, embeddings_table, load_embedder, without_readable_frame
-from training.inference_model import About, described
+from training.embed import embed_tracklets, embeddings_table, without_readable_frame
+from training.inference_model import About, Embed, described, load_embedder
 from training.settings import EmbedSettings
 
 MODEL_KEY = "csip.model"
@@ -42,7 +42,7 @@ class Model:
     """
 
     about: About
-    embed: Embedder
+    embed: Embed
     settings: EmbedSettings
 
 

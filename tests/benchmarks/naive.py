@@ -13,15 +13,15 @@ from torch import Tensor
 
 from storage.addresses import DataRoot
 from storage.progress import Progress
-from training.batches.augment import draw_signs
-from training.batches.clips import FrameSource, read_clips, read_skeletons, read_training_set, sample_frames
-from training.batches.loader import Batch, Steps
+from training.batches.augment import draw, draw_signs
+from training.batches.clips import Clips, FrameSource, read_clips, read_skeletons, read_training_set, sample_frames
+from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
 from training.looping.loop import Task, train
 from training.model.encoders.start import load_encoder
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.pretrain import contrast
-from training.settings import EncoderSettings, PretrainSettings, TrainerSettings
+from training.settings import AugmentSettings, EncoderSettings, PretrainSettings, TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     visual = load_encoder(inputs.encoder, inputs.encoder_settings).eval()
     torch.manual_seed(settings.seed)
     encoder = SkeletonEncoder(settings.skeleton, inputs.encoder_settings.projected_width)
-    size = (inputs.encoder_settings.image_height, inputs.encoder_settings.image_width)
-    source = FrameSource(inputs.data_root, size, 1, settings.cache_megabytes)
+    source = FrameSource(inputs.data_root, inputs.encoder_settings.size, 1, settings.cache_megabytes)
 
     def plan(epoch: int) -> list[list[int]]:
         identities = settings.batch // settings.instances
@@ -53,15 +52,12 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
         frames = sample_frames(data, tracklets, settings.clip_length, rng)
         rng.random(len(tracklets))  # which clips are mirrored, of which there are none here: the signs come after it
-        kept, images = read_clips(data, tracklets, frames, source)
-        mine = [tracklets[k] for k in kept]
-        return {
-            "images": torch.from_numpy(images),
-            "skeletons": torch.from_numpy(skeletons.clips(mine, frames[kept])),
-            "seen": torch.from_numpy(seen.clips(mine, frames[kept])),
+        unused = draw(len(tracklets), settings.clip_length, AugmentSettings(), np.random.default_rng(0))
+        clips, batch = read_clips(data, Clips(tracklets, frames, unused), source)
+        return batch | {
+            "skeletons": torch.from_numpy(skeletons.clips(clips.tracklets, clips.frames)),
+            "seen": torch.from_numpy(seen.clips(clips.tracklets, clips.frames)),
             "signs": draw_signs(settings.skeleton.eigenvectors, rng),
-            "labels": torch.from_numpy(data.labels[mine]),
-            "names": [data.tracklets[i].tracklet_id for i in mine],
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
@@ -72,10 +68,9 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         s = encoder(batch["skeletons"], batch["seen"], batch["signs"], pool=True)
         return contrast(v, s, batch["labels"], batch["seen"].any(dim=1), settings)
 
-    steps = Steps(plan, make, settings.seed, settings.decode_workers, settings.epochs)
     groups = [{"params": list(encoder.parameters()), "lr": settings.lr}]
     train(
-        Task(encoder, loss, steps, groups, lambda epoch: 1.0, settings.weight_decay),
+        Task(encoder, loss, plan, make, groups, lambda epoch: 1.0, settings.weight_decay),
         settings,
         inputs.trainer,
         out_dir,

@@ -27,8 +27,10 @@ from storage.tables.parquet import write_table
 from storage.tables.tracklets import Tracklet, index_table
 from training.batches.clips import FrameSource
 from training.embed import embed_tracklets, embeddings_table
-from training.model.reid_model import ReidModel, embedding
-from training.settings import EmbedSettings, EncoderSettings, SkeletonSettings
+from training.inference_model import InferenceModel
+from training.model.encoders.vit import VisualEncoder
+from training.model.temporal import TemporalModelling
+from training.settings import EmbedSettings, EncoderSettings
 
 TURNS = 5
 TOP = 10
@@ -65,12 +67,13 @@ def write_gallery(tracklets: list[Tracklet], count: int, width: int, folder: Pat
 
 
 def model_of(encoder: EncoderSettings, device: str) -> Callable[..., torch.Tensor]:
-    """An untrained finetuned model, as `training.embed.load_embedder` gives it."""
-    model = ReidModel(encoder, SkeletonSettings(), 0).eval().to(device)
+    """An untrained finetuned model, as `training.inference_model.load_embedder` gives it."""
+    shape = encoder.token_width, encoder.projected_width, encoder.fusion_heads
+    model = InferenceModel(VisualEncoder(encoder), TemporalModelling(*shape)).to(device)
 
     @torch.inference_mode()
     def embed(clips: torch.Tensor, camid: torch.Tensor) -> torch.Tensor:
-        return embedding(model.features(clips.to(device), camid.expand(len(clips)).to(device))).float().cpu()
+        return model(clips.to(device), camid.expand(len(clips)).to(device)).cpu()
 
     return embed
 
@@ -84,7 +87,7 @@ def measure(encoder: EncoderSettings, settings: EmbedSettings, root: Path, count
     (vector,) = embed_tracklets(root, [query], embed, encoder, settings)
     if vector is None:
         raise SystemExit("the query's frames cannot be read")
-    source = FrameSource(root, (encoder.image_height, encoder.image_width), settings.decode_workers, 0)
+    source = FrameSource(root, encoder.size, settings.decode_workers, 0)
     with tempfile.TemporaryDirectory() as folder:
         file, index = write_gallery(tracklets, count, len(vector), Path(folder))
         answers = search_files(["query"], vector[None], [file], TOP)

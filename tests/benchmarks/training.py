@@ -30,9 +30,9 @@ from storage.demo.dataset import DemoSettings
 from storage.index import scan, write_index
 from storage.progress import silent
 from storage.settings import Settings
+from training.files import save_model
 from training.looping.launch import write_job
 from training.model.encoders.vit import VisualEncoder
-from training.model.files import save_model
 from training.settings import EncoderSettings, FeatureSettings, PretrainSettings, TrainerSettings
 
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"

@@ -14,8 +14,8 @@ from flows.skeleton_pipeline import ENCODER_FILES
 from flows.watching.ui_artifacts import metric_rows
 from storage.errors import SettingsError, WeightsError
 from tests.storage.datasets.recordings.skeleton_trees import write_biwi
-from training.model.files import MODEL
-from training.model.files import SETTINGS as MODEL_SETTINGS
+from training.settings import MODEL
+from training.settings import SETTINGS as MODEL_SETTINGS
 
 SETTINGS = {
     "name": "people",

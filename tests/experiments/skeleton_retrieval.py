@@ -13,9 +13,9 @@ from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS
 from storage.tables.tracklets import read_index
 from training.batches.clips import read_skeletons
-from training.model.files import load_part, load_tensors, read_description
+from training.files import load_model, read_description
 from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
-from training.settings import MODEL, SkeletonSettings
+from training.settings import SkeletonSettings
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def run(inputs: Inputs, settings: Settings, out_dir: Path, progress: Progress) -
     """Write embeddings.parquet: the sequence feature of all frames, L2-normalised; zeros where nobody was found."""
     described = read_description(inputs.pretrained)
     encoder = SkeletonEncoder(SkeletonSettings(**described["skeleton"]), described["projection"])
-    load_part(encoder, load_tensors(inputs.pretrained / MODEL), "", inputs.pretrained / MODEL)
+    load_model(encoder, inputs.pretrained)
     encoder.eval()
     tracklets = read_index(inputs.index)
     rows = []

@@ -6,7 +6,7 @@ import torch
 
 from storage.progress import Progress
 from training.batches.clips import read_features, read_training_set
-from training.model.files import save_model
+from training.files import save_model
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.pretrain import Inputs as Inputs
 from training.settings import PretrainSettings

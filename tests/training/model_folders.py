@@ -1,13 +1,14 @@
-"""Model folders as the stages write them, of untrained models, in no time."""
+"""Model folders as the stages write them, of untrained models, in no time; and the embeddings of the models in them."""
 
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from training.files import load_model, read_description, save_model
+from training.model.encoders.start import load_encoder
 from training.model.encoders.vit import VisualEncoder
-from training.model.files import save_model
-from training.model.reid_model import ReidModel
+from training.model.reid_model import Features, ReidModel, embedding
 from training.settings import EncoderSettings, SkeletonSettings
 
 ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
@@ -32,6 +33,29 @@ def finetuned_folder(
     out.mkdir(parents=True)
     save_model(model, {"kind": "finetuned", "identities": 3, **described, **parts}, out)
     return out
+
+
+@torch.no_grad()
+def reference_embeddings(folder: Path, clips: Tensor, camids: Tensor) -> Tensor:
+    """Embeddings by the parts of the model that is trained, without what is made for inference."""
+    described = read_description(folder)
+    encoder = EncoderSettings(**described["encoder"])
+    if described["kind"] == "visual":
+        parts = load_encoder(folder, encoder).eval()(clips.flatten(0, 1))
+        means = [part[:, 0].unflatten(0, clips.shape[:2]).mean(1) for part in parts]
+        return embedding(Features(means[0], means[1], None))
+    switches = {name: described[name] for name in ("use_sgtm", "use_pfu", "use_skeletons")}
+    skeleton, cameras = SkeletonSettings(**described["skeleton"]), tuple(described["cameras"])
+    model = ReidModel(encoder, skeleton, described["identities"], cameras, **switches)
+    load_model(model, folder)
+    return embedding(reference_features(model.eval(), clips, camids))
+
+
+def reference_features(model: ReidModel, images: Tensor, camids: Tensor | None = None) -> Features:
+    """The three features of clips, without skeletons."""
+    tokens, projected = model.encode(images, camids)
+    temporal = model.sgtm(tokens).clip if model.sgtm is not None else None
+    return Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
 
 
 def _stirred(model: nn.Module) -> nn.Module:

@@ -22,17 +22,16 @@ from storage.progress import silent
 from storage.tables.parquet import read_table
 from storage.tables.schema import EMBEDDINGS
 from storage.tables.tracklets import read_index
-from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
+from tests.training.model_folders import finetuned_folder, reference_embeddings, visual_folder
 from tests.training.stages import Stages
 from training.batches.clips import FrameSource
 from training.batches.sampling import segment_frames
-from training.embed import Inputs, load_embedder, run
+from training.embed import Inputs, run
 from training.export import FORMATS, TOLERANCE, export, largest_difference, write_checked
 from training.inference_model import ABOUT, About, Embed, load_inference_model
 from training.settings import MODEL, EmbedSettings, EncoderSettings
 
 ROOT = Path(__file__).parents[2]
-CPU = "cpu"
 SIZES = ((1, 1), (1, 7), (2, 3), (4, 1), (3, 8))
 MODELS: dict[str, Callable[[Path], Path]] = {
     "finetuned": finetuned_folder,
@@ -68,8 +67,7 @@ def clips(b: int, t: int, seed: int = 1) -> torch.Tensor:
 
 
 def csip_embeddings(folder: Path, given: torch.Tensor, camids: torch.Tensor) -> torch.Tensor:
-    embed, _ = load_embedder(folder, ENCODER, CPU)
-    return torch.cat([embed(given[i : i + 1], camids[i]) for i in range(len(given))])
+    return torch.cat([reference_embeddings(folder, given[i : i + 1], camids[i : i + 1]) for i in range(len(given))])
 
 
 @pytest.mark.parametrize(("b", "t"), SIZES)

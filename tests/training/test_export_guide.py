@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.model_folders import ENCODER, finetuned_folder
-from training.embed import load_embedder
+from tests.training.model_folders import finetuned_folder, reference_embeddings
 from training.export import FORMATS, TOLERANCE, export
 from training.inference_model import About
 
@@ -33,10 +32,9 @@ def test_the_example_embeds_as_csip_does(tmp_path, monkeypatch, heading, example
     export(folder, name, Path(f"model{FORMATS[name].suffix}"))
     found: dict[str, torch.Tensor] = {}
     exec(example, found)  # noqa: S102, it is this repository's
-    embed, _ = load_embedder(folder, ENCODER, "cpu")
     clips, camids = torch.zeros(2, 8, 3, 32, 16), torch.tensor([1, -1])
     if name == "onnx":
         crops = [cv2.imread(f"crops/{number}.jpg")[:, :, ::-1] for number in range(3)]
         clips, camids = torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2)[None].copy()), torch.tensor([1])
-    expected = torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])
+    expected = torch.cat([reference_embeddings(folder, clips[i : i + 1], camids[i : i + 1]) for i in range(len(clips))])
     torch.testing.assert_close(torch.as_tensor(found["embedding"]), expected, rtol=0, atol=TOLERANCE)

@@ -7,15 +7,12 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from storage.errors import StoreError, WeightsError
-from tests.training.model_folders import ENCODER, finetuned_folder, visual_folder
+from tests.training.model_folders import ENCODER, finetuned_folder, reference_embeddings, visual_folder
 from tests.training.stages import Stages
-from training.embed import load_embedder
 from training.export import export
 from training.inference_model import ABOUT, load_exported, load_inference_model
 from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
 from training.settings import MODEL, SETTINGS
-
-CPU = "cpu"
 
 
 def clips(b: int, t: int) -> torch.Tensor:
@@ -38,9 +35,8 @@ def exported(folder: Path, tmp_path: Path) -> Path:
 def test_it_embeds_each_clip_of_a_batch_by_its_own_camera_as_the_stage_does(tmp_path, cameras, use_sgtm):
     folder = finetuned_folder(tmp_path / "model", cameras=cameras, use_sgtm=use_sgtm)
     model, _ = load_inference_model(folder)
-    embed, _ = load_embedder(folder, ENCODER, CPU)
     given, camids = clips(4, 3), torch.tensor([6, 1, 9, 2])
-    expected = torch.cat([embed(given[i : i + 1], camids[i]) for i in range(4)])
+    expected = torch.cat([reference_embeddings(folder, given[i : i + 1], camids[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(model(given, camids), expected, rtol=0, atol=1e-6)
 
 
@@ -77,8 +73,8 @@ def test_only_what_inference_needs_is_kept(folder):
 def test_models_trained_without_a_part_of_the_method_are_taken_too(tmp_path, left_out):
     folder = finetuned_folder(tmp_path / "model", **{left_out: False})
     model, _ = load_inference_model(folder)
-    embed, _ = load_embedder(folder, ENCODER, CPU)
-    torch.testing.assert_close(model(clips(1, 3), torch.tensor([2])), embed(clips(1, 3), torch.tensor(2)))
+    expected = reference_embeddings(folder, clips(1, 3), torch.tensor([2]))
+    torch.testing.assert_close(model(clips(1, 3), torch.tensor([2])), expected)
 
 
 def test_it_says_what_a_user_of_the_model_must_know(folder):

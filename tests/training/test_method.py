@@ -89,7 +89,7 @@ def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages
 
 
 def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
-    from training.model.files import load_tensors
+    from training.files import load_tensors
     from training.settings import MODEL
 
     before = load_tensors(stages.ready("pretrain") / MODEL)

@@ -27,8 +27,11 @@ from training import embed, finetune, pretrain
 from training.batches import clips
 from training.batches.augment import augmented, draw, mirror_skeletons
 from training.batches.clips import read_skeletons, read_training_set
-from training.model.files import load_part, load_tensors
+from training.files import load_tensors, load_weights
+from training.inference_model import InferenceModel
+from training.model.encoders.vit import VisualEncoder
 from training.model.losses import supcon
+from training.model.prototypes import skeleton_prototypes
 from training.model.reid_model import ReidModel
 from training.model.skeleton_encoder import SkeletonEncoder, sequence_features
 from training.model.temporal import TemporalModelling
@@ -120,7 +123,7 @@ def test_prototypes_taken_in_train_mode_from_one_random_clip(stages: Stages, sma
     data = read_training_set([small.train])
     skeletons, seen = read_skeletons([small.skeletons], data.tracklets)
     encoder = SkeletonEncoder(TINY, 8).train()
-    one, two = (pretrain.skeleton_prototypes(encoder, skeletons, seen, data.labels, 4) for _ in range(2))
+    one, two = (skeleton_prototypes(encoder, skeletons, seen, data.labels, 4) for _ in range(2))
     assert torch.equal(one, two)
     encoder.eval()
     for label in range(4):  # over all frames of all tracklets
@@ -166,7 +169,7 @@ def test_a_json_and_a_jpeg_opened_for_every_frame_of_every_step(
 
 def test_skeletons_read_at_test_time() -> None:
     assert "skeletons" not in embed.Inputs.__dataclass_fields__
-    inference = ReidModel(ENCODER, TINY, identities=0)
+    inference = InferenceModel(VisualEncoder(ENCODER), TemporalModelling(16, 8))
     assert not any(name.startswith("skeleton") for name in inference.state_dict())
 
 
@@ -249,4 +252,4 @@ def test_weights_that_do_not_match_skipped_in_silence(change: str) -> None:
     else:
         state["bias"] = torch.zeros(4)
     with pytest.raises(WeightsError, match="scale" if change == "extra" else "bias"):
-        load_part(model, state, "", Path("weights"))
+        load_weights(model, state, Path("weights"))

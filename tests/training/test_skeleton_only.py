@@ -28,8 +28,9 @@ from tests.training.stages import QUIET, Stages, digests
 from training import embed_sequences, skeleton_only
 from training.batches.sequences import read_recordings
 from training.model.losses import supcon_among
+from training.model.skeleton_encoder import load_skeleton_encoder
 from training.settings import FeatureSettings, SkeletonOnlySettings, SkeletonSettings
-from training.skeleton_only import hidden_joints, load_skeleton_encoder, varied
+from training.skeleton_only import hidden_joints, varied
 
 SETTINGS = SkeletonOnlySettings(
     epochs=15,

@@ -60,8 +60,8 @@ def test_features_are_the_encoders_and_not_a_number_where_a_frame_is_broken(stag
 
 def test_prototypes_are_the_same_when_computed_twice(stages: Stages, small: Small) -> None:
     from training.batches.clips import read_skeletons, read_training_set
+    from training.model.prototypes import skeleton_prototypes
     from training.model.skeleton_encoder import SkeletonEncoder
-    from training.pretrain import skeleton_prototypes
 
     data = read_training_set([small.train])
     skeletons, seen = read_skeletons([small.skeletons], data.tracklets)

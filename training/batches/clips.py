@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from storage.addresses import DataRoot
@@ -18,7 +19,10 @@ from storage.progress import Progress
 from storage.tables.parquet import Ragged, read_ragged
 from storage.tables.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
 from storage.tables.tracklets import Tracklet, read_index
+from training.batches.augment import Draws, draw
+from training.batches.loader import Batch
 from training.batches.sampling import segment_frames
+from training.settings import AugmentSettings
 
 OK = FRAME_STATUS.index("ok")
 
@@ -75,13 +79,15 @@ class PerFrame:
         return len(self.starts)
 
     def __getitem__(self, tracklet: int) -> NDArray[Any]:
-        if tracklet >= len(self.starts):
-            raise IndexError(tracklet)
         return self.values[self.starts[tracklet] : self.starts[tracklet] + self.lengths[tracklet]]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[tracklet] for tracklet in range(len(self)))
 
     def clips(self, tracklets: Sequence[int], frames: NDArray[np.int64]) -> NDArray[Any]:
         """The values (B, T, ...) at frames (B, T) of tracklets (B,)."""
-        return self.values[self.starts[np.asarray(tracklets)][:, None] + frames]
+        rows: NDArray[np.int64] = self.starts[np.asarray(tracklets)][:, None] + frames
+        return self.values[rows]
 
 
 def read_skeletons(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> tuple[PerFrame, PerFrame]:
@@ -189,11 +195,10 @@ class FrameSource:
 
 
 def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
-    good = [i for i, frame in enumerate(frames) if frame is not None]
+    good = {i: frame for i, frame in enumerate(frames) if frame is not None}
     if not good:
         return None
-    nearest = [min(good, key=lambda g: (abs(g - i), g)) for i in range(len(frames))]
-    return np.stack([frames[i] for i in nearest])  # type: ignore[misc]
+    return np.stack([good[min(good, key=lambda g: (abs(g - i), g))] for i in range(len(frames))])
 
 
 def sample_frames(
@@ -203,30 +208,53 @@ def sample_frames(
     return np.stack([segment_frames(len(data.tracklets[i].frames), length, rng) for i in tracklets])
 
 
-def read_clips(
-    data: TrainingSet, tracklets: Sequence[int], frames: NDArray[np.int64], source: FrameSource
-) -> tuple[list[int], NDArray[np.uint8]]:
-    """The images of clips, without those of which no frame can be read.
+@dataclass(frozen=True)
+class Clips:
+    """The clips of a batch, as chance decided.
 
-    Args:
-        data: the training set.
-        tracklets: positions in it, (B,).
-        frames: frame numbers, (B, T).
-        source: frames.
+    Attributes:
+        tracklets: positions in the training set, B.
+        frames: their numbers in the tracklets, (B, T).
+        draws: their augmentation.
+    """
+
+    tracklets: list[int]
+    frames: NDArray[np.int64]
+    draws: Draws
+
+    def of(self, rows: Sequence[int]) -> "Clips":
+        """Some of the clips."""
+        return Clips([self.tracklets[k] for k in rows], self.frames[list(rows)], self.draws.of(rows))
+
+
+def draw_clips(
+    data: TrainingSet, tracklets: list[int], length: int, augment: AugmentSettings, rng: np.random.Generator
+) -> Clips:
+    """A random clip of `length` frames of each tracklet, and how it is augmented."""
+    return Clips(tracklets, sample_frames(data, tracklets, length, rng), draw(len(tracklets), length, augment, rng))
+
+
+def read_clips(data: TrainingSet, clips: Clips, source: FrameSource) -> tuple[Clips, Batch]:
+    """A batch of clips, without those of which no frame can be read.
 
     Returns:
-        Which of the B clips are there, and their images, (B', T, 3, H, W) RGB.
+        Which clips are there, and of these: images (B', T, 3, H, W) uint8 RGB, draws, labels (B',), names of tracklets.
 
     Raises:
         DataError: not one frame of all these clips can be read.
     """
-    names = [[data.tracklets[i].frames[f] for f in row] for i, row in zip(tracklets, frames, strict=True)]
-    clips = source.clips(names)
-    good = [k for k, clip in enumerate(clips) if clip is not None]
-    if not good:
+    names = [[data.tracklets[i].frames[f] for f in row] for i, row in zip(clips.tracklets, clips.frames, strict=True)]
+    read = source.clips(names)
+    kept = clips.of([k for k, images in enumerate(read) if images is not None])
+    if not kept.tracklets:
         raise DataError(
             "not one frame of a whole batch can be read",
-            where=", ".join(data.tracklets[i].tracklet_id for i in tracklets[:5]),
+            where=", ".join(data.tracklets[i].tracklet_id for i in clips.tracklets[:5]),
             fix="check data.root, and the disk that it is on",
         )
-    return good, np.stack([clip for clip in clips if clip is not None])
+    return kept, {
+        "images": torch.from_numpy(np.stack([images for images in read if images is not None])),
+        "draws": kept.draws,
+        "labels": torch.from_numpy(data.labels[kept.tracklets]),
+        "names": [data.tracklets[i].tracklet_id for i in kept.tracklets],
+    }

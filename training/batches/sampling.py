@@ -70,7 +70,7 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
     while len(groups) >= wanted:
         # identities with the most groups left first, chance among equals: little is left over
         left = list(groups)
-        order = np.lexsort((rng.random(len(left)), [-len(groups[label]) for label in left]))
+        order = np.lexsort((rng.random(len(left)), np.array([-len(groups[label]) for label in left])))
         batch: list[int] = []
         for label in (left[i] for i in order[:wanted]):
             batch += groups[label].pop()

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from storage.errors import CsipError
 from storage.progress import Progress
@@ -21,6 +19,7 @@ from storage.stopping import Stopped
 from storage.store.trainings import Done
 from training.looping.distributed import anywhere, random_states, rank, set_random_state, world_size
 from training.looping.states import NEW, keep_state, sound_states
+from training.looping.trained import trained_by
 
 log = logging.getLogger("csip")
 RATES, RANDOM, STEP = "learning_rates", "random", "step"
@@ -62,7 +61,7 @@ class Watch(Hook):
         self.stopped: Stopped | None = None
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        model = plain(runner.model)
+        model = trained_by(runner)
         loss = sum(model.terms.values())
         if not math.isfinite(loss) or loss > self.max_loss:
             what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is not a number"
@@ -109,7 +108,7 @@ class States(Hook):
         if self.found is None:
             return
         state, self.found = self.found, None  # as large as the model three times: not to be kept
-        plain(runner.model).load_state_dict(state["model"])
+        trained_by(runner).load_state_dict(state["model"])
         runner.optim_wrapper.load_state_dict(state["optimizer"])
         runner.train_loop._epoch, runner.train_loop._iter = state["epochs"], state["steps"]
         self.watch.history |= {name: column.tolist() for name, column in state["history"].items()}
@@ -144,7 +143,7 @@ class States(Hook):
         if rank():
             return
         state = {
-            "model": plain(runner.model).state_dict(),
+            "model": trained_by(runner).state_dict(),
             "optimizer": runner.optim_wrapper.state_dict(),
             "epochs": done[0],
             "steps": steps,
@@ -177,11 +176,6 @@ def seed_torch(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
 
 
-def plain(model: nn.Module) -> nn.Module:
-    """A model without the wrapper that several processes need."""
-    return model.module if is_model_wrapper(model) else model
-
-
 def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> dict[str, Any] | None:
     """The newest sound state that a training of `epochs` epochs would have passed through; None to start anew.
 
@@ -191,7 +185,7 @@ def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> dict[str
     for done, path in sound_states(work):
         if _begun(done) > epochs:
             continue
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state[RATES] != [rate(epoch) for epoch in range(_begun(done))]:
             told = "training does not go on from %s: over %d epochs the learning rate takes another course"
             log.info(told, path.name, epochs)

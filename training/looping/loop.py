@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -27,9 +27,10 @@ from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.store.trainings import WORK
 from storage.tables.parquet import write_table
-from training.batches.loader import Batch, Steps
+from training.batches.loader import Batch, Make, Steps
 from training.looping.distributed import rank, world_size
 from training.looping.hooks import Epochs, States, Watch, done_in, resumable
+from training.looping.trained import AsItIs, Trained
 from training.settings import HISTORY, LoopSettings, TrainerSettings
 
 SPEED = "speed.json"
@@ -60,7 +61,8 @@ class Task:
     Attributes:
         module: on the CPU; trained on a GPU if there is one, and on the CPU again at the end.
         loss: a batch on the device -> weighted loss terms.
-        steps: the batches.
+        plan: epoch -> the positions of the tracklets of each batch.
+        make: a batch's tracklets and its source of randomness -> the batch (see `Steps`).
         groups: parameter groups of Adam: `params` and `lr`.
         rate: epoch -> share of each group's `lr`.
         weight_decay: of Adam.
@@ -69,37 +71,12 @@ class Task:
 
     module: nn.Module
     loss: Callable[[Batch], Mapping[str, Tensor]]
-    steps: Steps
+    plan: Callable[[int], list[list[int]]]
+    make: Make
     groups: Sequence[Mapping[str, Any]]
     rate: Callable[[int], float]
     weight_decay: float
     before_epoch: Callable[[int], None] | None = None
-
-
-class _AsItIs(nn.Module):
-    def forward(self, data: Batch, training: bool = False) -> Batch:
-        return data
-
-
-class Trained(BaseModel):
-    """What mmengine's Runner trains: a module and the function that gives its loss terms."""
-
-    def __init__(self, module: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]], bf16: bool) -> None:
-        super().__init__(data_preprocessor=_AsItIs())
-        # not `module`: mmengine takes that name for a wrapper's and strips it from the keys of a checkpoint
-        self.trained, self.loss_of, self.bf16 = module, loss, bf16
-        self.terms: dict[str, float] = {}
-        self.names: Sequence[str] = ()
-
-    def forward(self, mode: str = "loss", **batch: Any) -> dict[str, Tensor]:
-        self.names = batch.pop("names", ())
-        device = next(self.trained.parameters()).device
-        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            terms = self.loss_of(moved)
-        values = torch.stack([value.detach().float() for value in terms.values()]).tolist()  # one wait for a GPU
-        self.terms = dict(zip(terms, values, strict=True))
-        return {f"loss_{name}": value for name, value in terms.items()}
 
 
 def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir: Path, progress: Progress) -> Speed:
@@ -119,18 +96,19 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     """
     work = out_dir / WORK
     work.mkdir(exist_ok=True)
+    steps = Steps(task.plan, task.make, settings.seed, settings.decode_workers, settings.epochs)
     watch = Watch(progress, settings.epochs, settings.max_loss)
-    runner = _runner(task, settings, trainer, work, watch, resumable(work, task.rate, settings.epochs))
+    runner = _runner(task, steps, settings, trainer, work, watch)
     try:
         with _threads(settings.threads):
             runner.train()
     finally:
-        task.steps.close()
+        steps.close()
         runner.visualizer.close()
         for handler in runner.logger.handlers:
             handler.close()  # mmengine's log of this training, which it would leave open
     task.module.to("cpu")
-    seconds, waited = time.perf_counter() - watch.start, task.steps.waited - watch.waited
+    seconds, waited = time.perf_counter() - watch.start, steps.waited - watch.waited
     speed = Speed(watch.steps, watch.samples, seconds, waited) if watch.steps else Speed(0, 0, 0.0, 0.0)
     if rank() == 0:
         write_table(_history(watch.history), out_dir / HISTORY)
@@ -139,13 +117,9 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
 
 
 def _runner(
-    task: Task,
-    settings: LoopSettings,
-    trainer: TrainerSettings,
-    work: Path,
-    watch: Watch,
-    state: dict[str, Any] | None,
+    task: Task, steps: Steps, settings: LoopSettings, trainer: TrainerSettings, work: Path, watch: Watch
 ) -> Runner:
+    state = resumable(work, task.rate, settings.epochs)
     on_gpu = torch.cuda.is_available()
     bf16 = trainer.precision == "bf16" or (trainer.precision == "auto" and on_gpu)
     groups = [dict(group) | {"base_lr": group["lr"]} for group in task.groups]
@@ -161,7 +135,7 @@ def _runner(
     return Runner(
         model=model,
         work_dir=str(work),
-        train_dataloader=DataLoader(task.steps, batch_size=None, collate_fn=_AsItIs()),
+        train_dataloader=DataLoader(steps, batch_size=None, collate_fn=AsItIs()),
         optim_wrapper={"type": "OptimWrapper", "optimizer": optimizer},
         train_cfg={"by_epoch": True, "max_epochs": settings.epochs},
         default_hooks=dict.fromkeys(

@@ -2,17 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-
-class CosineSettings(Protocol):
-    """Of a training whose rate rises from `warmup_lr` to `lr` and falls to `final_lr`."""
-
-    lr: float
-    epochs: int
-    warmup_epochs: int
-    warmup_lr: float
-    final_lr: float
+from training.settings import PretrainSettings, SkeletonOnlySettings
 
 
 def warmup_cosine(epoch: int, epochs: int, warmup: int, start: float, end: float) -> float:
@@ -23,7 +14,7 @@ def warmup_cosine(epoch: int, epochs: int, warmup: int, start: float, end: float
     return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def share_of_rate(settings: CosineSettings) -> Callable[[int], float]:
+def share_of_rate(settings: PretrainSettings | SkeletonOnlySettings) -> Callable[[int], float]:
     """Epoch -> share of the base rate, by the settings of a training with warm-up and cosine."""
     start, end = settings.warmup_lr / settings.lr, settings.final_lr / settings.lr
     return lambda epoch: warmup_cosine(epoch, settings.epochs, settings.warmup_epochs, start, end)

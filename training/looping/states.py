@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from storage.disk import sync
-from storage.store.artifacts import file_digest
+from storage.store.manifests import file_digest
 from storage.store.trainings import Done, saved_states, state_name
 
 log = logging.getLogger("csip")

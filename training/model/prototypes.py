@@ -1,8 +1,16 @@
-"""Identity prototypes, and the prototype fusion updater (PFU)."""
+"""Identity prototypes: how they are made of tracklets, and the prototype fusion updater (PFU)."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from training.batches.clips import PerFrame
+from training.looping.distributed import gather, own_share
+from training.model.skeleton_encoder import SkeletonEncoder
 
 
 def mean_prototypes(features: Tensor, labels: Tensor, identities: int) -> Tensor:
@@ -19,6 +27,71 @@ def mean_prototypes(features: Tensor, labels: Tensor, identities: int) -> Tensor
     sums = torch.zeros(identities, features.shape[1], dtype=features.dtype).index_add_(0, labels, features)
     counts = torch.bincount(labels, minlength=identities).clamp(min=1)
     return sums / counts[:, None]
+
+
+def shared_prototypes(
+    feature: Callable[[int], Tensor | None],
+    labels: NDArray[np.int64],
+    identities: int,
+    width: int,
+    device: torch.device,
+) -> Tensor:
+    """`mean_prototypes` of features that take long: each process works out those of its share of the tracklets.
+
+    Args:
+        feature: position of a tracklet -> its feature (P,) on the device; None if it has none.
+        labels: identity of each tracklet, (N,).
+        identities: K.
+        width: P.
+        device: of the features.
+
+    Returns:
+        (K, P) on the CPU, the same in every process.
+    """
+    good, rows = [], [torch.zeros(0, width, device=device)]
+    for i in own_share(range(len(labels))):
+        row = feature(i)
+        if row is not None:
+            good.append(i)
+            rows.append(row[None])
+    whose = gather(torch.tensor(labels[good], device=device))
+    return mean_prototypes(gather(torch.cat(rows)).cpu(), whose.cpu(), identities)
+
+
+def visual_prototypes(features: PerFrame, labels: NDArray[np.int64], identities: int) -> Tensor:
+    """`P_V`: mean over an identity's tracklets of the mean over all readable frames (T, P), (K, P)."""
+    means = {i: mean_visual(rows, rows) for i, rows in enumerate(features) if np.isfinite(rows[:, 0]).any()}
+    whose = torch.from_numpy(labels[list(means)])
+    return mean_prototypes(torch.from_numpy(np.stack(list(means.values()))), whose, identities)
+
+
+@torch.no_grad()
+def skeleton_prototypes(
+    encoder: SkeletonEncoder, skeletons: PerFrame, seen: PerFrame, labels: NDArray[np.int64], identities: int
+) -> Tensor:
+    """`P_S`: mean over an identity's tracklets of the sequence feature of all frames, in eval mode, (K, P)."""
+    was_training, device = encoder.training, encoder.positions.device
+    encoder.eval()
+
+    def feature(i: int) -> Tensor | None:
+        if not seen[i].any():
+            return None
+        clip, mask = (torch.from_numpy(part[i].copy())[None].to(device) for part in (skeletons, seen))
+        pooled: Tensor = encoder(clip, mask, pool=True)[0]
+        return pooled
+
+    prototypes = shared_prototypes(feature, labels, identities, encoder.project.out_features, device)
+    encoder.train(was_training)
+    return prototypes
+
+
+def mean_visual(frames: NDArray[np.floating], tracklet: NDArray[np.floating]) -> NDArray[np.float32]:
+    """`v`: mean of the readable frames' features (T, P); of the whole tracklet's where none of these can be read."""
+    readable = frames[np.isfinite(frames[:, 0])]
+    if not len(readable):
+        readable = tracklet[np.isfinite(tracklet[:, 0])]
+    mean: NDArray[np.float32] = readable.astype(np.float32).mean(axis=0)
+    return mean
 
 
 class QuickGELU(nn.Module):
@@ -48,7 +121,8 @@ class CrossAttention(nn.Module):
         q = q.expand(k.shape[0], -1, -1, -1)  # not len(k): a traced graph must follow the batch
         mask = None if seen is None else seen[:, None, None]
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
 
 
 class DecoderLayer(nn.Module):
@@ -64,15 +138,13 @@ class DecoderLayer(nn.Module):
         )
         self.drop = nn.Dropout(dropout)
 
-    def attend_among(self, x: Tensor) -> Tensor:
-        """Self-attention among prototypes."""
+    def forward(self, x: Tensor, memory: Tensor, seen: Tensor | None) -> Tensor:
+        """Prototypes (1 or B, K, C) and memories (B, M, C) -> (B, K, C); before the memory all clips have the same."""
         normed = self.norm1(x)
-        return x + self.drop(self.among(normed, normed))
-
-    def attend_memory(self, x: Tensor, memory: Tensor, seen: Tensor | None) -> Tensor:
-        """Cross-attention to a clip's memory, then the MLP."""
+        x = x + self.drop(self.among(normed, normed))
         x = x + self.drop(self.across(self.norm2(x), memory, seen))
-        return x + self.drop(self.mlp(self.norm3(x)))
+        x = x + self.drop(self.mlp(self.norm3(x)))
+        return x
 
 
 class PrototypeFusionUpdater(nn.Module):
@@ -112,5 +184,6 @@ class PrototypeFusionUpdater(nn.Module):
         memory = self.to_memory(memory)
         x = self.to_query(fused)[None]  # the same for every clip until it meets the memory
         for layer in self.layers:
-            x = layer.attend_memory(layer.attend_among(x), memory, seen)
-        return fused + self.out(x)
+            x = layer(x, memory, seen)
+        updated: Tensor = fused + self.out(x)
+        return updated

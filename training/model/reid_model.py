@@ -41,12 +41,18 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C) -> logits (B, K)."""
-        return self.classifier(self.neck(x))
+        logits: Tensor = self.classifier(self.neck(x))
+        return logits
 
 
 def embedding(features: Features) -> Tensor:
     """`[CLS | projected CLS | F]`, L2-normalised: what is ranked."""
     return F.normalize(torch.cat([part for part in features if part is not None], dim=1), dim=1)
+
+
+def embedding_width(encoder: EncoderSettings, use_sgtm: bool) -> int:
+    """C, the width of `embedding`."""
+    return encoder.token_width * (2 if use_sgtm else 1) + encoder.projected_width
 
 
 class ReidModel(nn.Module):
@@ -55,7 +61,7 @@ class ReidModel(nn.Module):
     Args:
         encoder: settings of the visual encoder.
         skeleton: settings of the skeleton encoder.
-        identities: K; 0 for inference alone, which leaves out heads, prototypes and the skeleton encoder.
+        identities: K.
         cameras: camera ids with side information.
         use_sgtm: leave SGTM out for the ablation.
         use_pfu: leave PFU and the prototype loss out for the ablation.
@@ -80,12 +86,10 @@ class ReidModel(nn.Module):
     ) -> None:
         super().__init__()
         d, p = encoder.token_width, encoder.projected_width
-        heads = 8 if d % 8 == 0 and p % 8 == 0 else 4
+        heads = encoder.fusion_heads
         self.use_skeletons = use_skeletons
         self.visual = VisualEncoder(encoder, cameras)
         self.sgtm = TemporalModelling(d, p, heads) if use_sgtm else None
-        if not identities:
-            return
         self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
         self.pfu = PrototypeFusionUpdater(p, heads, dropout=dropout) if use_pfu else None
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
@@ -105,9 +109,8 @@ class ReidModel(nn.Module):
         for part in self.visual.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.eval()
-        skeleton = getattr(self, "skeleton", None)
-        if skeleton is not None and not any(p.requires_grad for p in skeleton.parameters()):
-            skeleton.eval()
+        if self.skeleton is not None and not any(p.requires_grad for p in self.skeleton.parameters()):
+            self.skeleton.eval()
         return self
 
     def encode(self, images: Tensor, camids: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -116,12 +119,6 @@ class ReidModel(nn.Module):
         cameras = None if camids is None else camids.repeat_interleave(t)
         tokens, projected = self.visual(images.flatten(0, 1), cameras)
         return tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
-
-    def features(self, images: Tensor, camids: Tensor | None = None) -> Features:
-        """The three features of clips, without skeletons: inference."""
-        tokens, projected = self.encode(images, camids)
-        temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
-        return Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
 
     def loss(self, batch: Mapping[str, Tensor], settings: LossSettings) -> dict[str, Tensor]:
         """Each weighted term of the loss; their sum is what stage 2 minimises.
@@ -149,7 +146,7 @@ class ReidModel(nn.Module):
             terms[f"identity_{name}"] = settings.identity * smoothed_cross_entropy(logits, labels, settings.smoothing)
             terms[f"triplet_{name}"] = settings.triplet * batch_hard_triplet(feature, labels, settings.margin)
         if self.pfu is not None:
-            logits = gather(self.prototype_logits(own.projected, projected, joints, batch["seen"]).float())
+            logits = gather(self.prototype_logits(self.pfu, own.projected, projected, joints, batch["seen"]).float())
             terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
         if guided is not None:
             frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
@@ -157,7 +154,9 @@ class ReidModel(nn.Module):
             terms["frame"] = settings.frame * smoothed_cross_entropy(frames, each, settings.smoothing)
         return terms
 
-    def prototype_logits(self, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor) -> Tensor:
+    def prototype_logits(
+        self, pfu: PrototypeFusionUpdater, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor
+    ) -> Tensor:
         """`logits_bk = <v_b, P'_bk>` with prototypes brought up to date by each clip's memory, (B, K)."""
         memory = projected.mean(dim=1)  # (B, N, P)
         fused, filled = self.prototypes_visual, None
@@ -167,6 +166,6 @@ class ReidModel(nn.Module):
             memory = torch.cat([memory, limbs], dim=1)
             tokens, somewhere = seen.new_ones(len(seen), projected.shape[2]), seen.any(dim=1, keepdim=True)
             filled = torch.cat([tokens, somewhere.expand(-1, limbs.shape[1])], dim=1)
-            fused = self.pfu.fuse(self.prototypes_visual, self.prototypes_skeleton)
-        updated = self.pfu(fused, memory, filled)  # (B, K, P)
+            fused = pfu.fuse(self.prototypes_visual, self.prototypes_skeleton)
+        updated = pfu(fused, memory, filled)  # (B, K, P)
         return torch.einsum("bp,bkp->bk", v, updated)

@@ -1,9 +1,14 @@
 """The skeleton graph transformer (SGT): joints of a clip to joint tokens and a sequence feature."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from storage.skeleton import H36M17, SkeletonType
+from storage.errors import WeightsError
+from storage.skeleton import H36M17, SKELETON_TYPES, SkeletonType
+from training.files import load_model, read_description
 from training.settings import SkeletonSettings
 
 SCORE_LIMIT = 5.0
@@ -22,7 +27,7 @@ def laplacian_positions(count: int, kind: SkeletonType = H36M17) -> Tensor:
         adjacency[a, b] = adjacency[b, a] = 1
     scale = adjacency.sum(1).rsqrt()
     laplacian = torch.eye(len(kind), dtype=torch.float64) - scale[:, None] * adjacency * scale[None]
-    vectors = torch.linalg.eigh(laplacian).eigenvectors[:, 1 : count + 1]
+    vectors: Tensor = torch.linalg.eigh(laplacian).eigenvectors[:, 1 : count + 1]
     size = vectors.abs()
     # by symmetry of left and right several entries are equally large up to rounding: the first of them decides
     first = (size > size.amax(0) - 1e-9).to(torch.uint8).argmax(0, keepdim=True)
@@ -46,7 +51,8 @@ class Attention(nn.Module):
         scores = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).clamp(-SCORE_LIMIT, SCORE_LIMIT)
         if seen is not None:
             scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
-        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        out: Tensor = self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return out
 
 
 class Block(nn.Module):
@@ -64,7 +70,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, J, C) -> (B, J, C)."""
         x = self.norm1(x + self.dropout(self.attention(x, seen)))
-        return self.norm2(x + self.dropout(self.feed(x)))
+        x = self.norm2(x + self.dropout(self.feed(x)))
+        return x
 
 
 class SkeletonEncoder(nn.Module):
@@ -81,10 +88,11 @@ class SkeletonEncoder(nn.Module):
     def __init__(self, settings: SkeletonSettings, projection: int, kind: SkeletonType = H36M17) -> None:
         super().__init__()
         self.settings = settings
-        self.embed = nn.Sequential(nn.Linear(3, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width))
+        places = nn.Linear(3, settings.width)
+        self.embed = nn.Sequential(places, nn.ReLU(), nn.Linear(settings.width, settings.width))
         # skeletons are in metres, each coordinate about 0.12 from the pelvis: with torch's own initial weights they
         # would be a faint ripple on the position encoding, and the contrast would stay at chance
-        nn.init.normal_(self.embed[0].weight, std=SPREAD**-1 * 3**-0.5)
+        nn.init.normal_(places.weight, std=SPREAD**-1 * 3**-0.5)
         self.place = nn.Linear(settings.eigenvectors, settings.width)
         self.register_buffer("positions", laplacian_positions(settings.eigenvectors, kind))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
@@ -120,11 +128,13 @@ class SkeletonEncoder(nn.Module):
         if self.cls is not None:
             x = x[:, 1:] + x[:, :1]
         x = x.unflatten(0, (b, t))
-        if not pool:
-            return self.project(x)
-        seen = skeletons.new_ones(b, t, dtype=torch.bool) if seen is None else seen
-        # a mean of projections is the projection of the mean; of nothing it is to be zero, without the bias
-        return self.project(sequence_features(x, seen)) * seen.any(dim=1, keepdim=True)
+        if pool:
+            seen = skeletons.new_ones(b, t, dtype=torch.bool) if seen is None else seen
+            # a mean of projections is the projection of the mean; of nothing it is to be zero, without the bias
+            tokens: Tensor = self.project(sequence_features(x, seen)) * seen.any(dim=1, keepdim=True)
+        else:
+            tokens = self.project(x)
+        return tokens
 
 
 def sequence_features(joints: Tensor, seen: Tensor) -> Tensor:
@@ -142,3 +152,23 @@ def sequence_features(joints: Tensor, seen: Tensor) -> Tensor:
     weights = seen.to(joints.dtype)
     total = (joints.mean(dim=2) * weights[..., None]).sum(dim=1)
     return total / weights.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def load_skeleton_encoder(folder: Path) -> tuple[SkeletonEncoder, dict[str, Any]]:
+    """The skeleton encoder of a `pretrained` folder, and what it is: `skeleton`, `projection`, `kind_of_skeleton`.
+
+    Raises:
+        WeightsError: the folder holds another model, or a damaged one.
+    """
+    # what is pretrained with images has Human3.6M skeletons
+    described = {"kind_of_skeleton": H36M17.name, **read_description(folder)}
+    if described.get("kind") not in ("pretrained", "skeleton_only"):
+        raise WeightsError(
+            f"this is no skeleton encoder but {described.get('kind')!r}",
+            where=folder,
+            fix="name the folder of a `pretrained` artifact",
+        )
+    kind = SKELETON_TYPES[described["kind_of_skeleton"]]
+    encoder = SkeletonEncoder(SkeletonSettings(**described["skeleton"]), described["projection"], kind)
+    load_model(encoder, folder)
+    return encoder, described

@@ -28,7 +28,8 @@ class MessageAttention(nn.Module):
     def forward(self, messages: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); `seen` (B, T) is False for messages that say nothing."""
         normed = self.norm(messages)
-        return messages + self.attention(normed, normed, seen)
+        heard: Tensor = messages + self.attention(normed, normed, seen)
+        return heard
 
 
 class TemporalModelling(nn.Module):

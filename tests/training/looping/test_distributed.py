@@ -21,8 +21,8 @@ from torch import Tensor
 from storage.errors import CsipError
 from tests.ports import free_port
 from tests.training.stages import FIRM, QUIET, Stages
+from training.files import load_tensors
 from training.looping.distributed import gather, own_share, rank, world_size
-from training.model.files import load_tensors
 from training.model.losses import batch_hard_triplet, supcon
 from training.settings import HISTORY, MODEL, PROTOTYPES
 

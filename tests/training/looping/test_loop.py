@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from storage.errors import CsipError
 from storage.progress import silent
 from tests.training.stages import FINETUNE, FIRM, PRETRAIN, QUIET, Stages, digests
-from training.batches.loader import Batch, Steps
+from training.batches.loader import Batch
+from training.files import load_tensors
 from training.looping import loop
 from training.looping.loop import SPEED, Task, train
 from training.model.encoders.vit import VisualEncoder
-from training.model.files import load_tensors
 from training.settings import HISTORY, MODEL, EncoderSettings, LoopSettings, TrainerSettings
 
 LONGER = FINETUNE.model_copy(update={"epochs": 5, "refresh_every": 0, "milestones": (2, 4)})
@@ -140,14 +140,15 @@ def tiny_task(terms: Mapping[int, float]) -> Task:
     def loss(batch: Batch) -> dict[str, Tensor]:
         return {"bad": layer(batch["x"]).square().sum() * terms.get(batch["step"], 1.0)}
 
-    steps = Steps(
+    return Task(
+        layer,
+        loss,
         lambda epoch: [[0], [1], [2], [3]],
         lambda batch, rng: {"x": torch.ones(1, 1), "step": batch[0], "names": [f"t{batch[0]}"]},
-        seed=0,
-        workers=2,
-        epochs=1,
+        [{"params": list(layer.parameters()), "lr": 0.1}],
+        lambda epoch: 1.0,
+        0.0,
     )
-    return Task(layer, loss, steps, [{"params": list(layer.parameters()), "lr": 0.1}], lambda e: 1.0, 0.0)
 
 
 @pytest.mark.parametrize(("term", "what"), [(float("nan"), "not a number"), (1e30, "exploded")])

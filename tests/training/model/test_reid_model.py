@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.training.model_folders import reference_features
 from tests.training.reference import array, batch_hard_triplet, batch_norm, linear, smoothed_cross_entropy
 from training.finetune import parameter_groups
 from training.model.reid_model import Features, ReidModel, embedding
@@ -72,7 +73,7 @@ def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
     frames = linear(model.heads["frame"], array(guided.frames).reshape(8, -1))
     expected["frame"] = 0.1625 * smoothed_cross_entropy(frames, [pid for pid in pids for _ in range(2)], 0.1)
     v = torch.from_numpy(means["projected"]).float()
-    logits = array(model.prototype_logits(v, projected, joints, given["seen"]))
+    logits = array(model.prototype_logits(model.pfu, v, projected, joints, given["seen"]))
     expected["prototype"] = smoothed_cross_entropy(logits, pids, 0.1)
 
     found = model.loss(given, LossSettings())
@@ -85,7 +86,7 @@ def test_prototype_logits_are_similarities_to_each_clips_own_prototypes(model: R
     model.eval()
     v, projected, joints = torch.randn(2, 8), torch.randn(2, 3, 5, 8), torch.randn(2, 3, 17, 8)
     seen = torch.tensor([[True, True, False], [True, True, True]])
-    logits = model.prototype_logits(v, projected, joints, seen)
+    logits = model.prototype_logits(model.pfu, v, projected, joints, seen)
     fused = model.pfu.fuse(model.prototypes_visual, model.prototypes_skeleton)
     for b, frames in ((0, [0, 1]), (1, [0, 1, 2])):
         memory = torch.cat([projected[b].mean(0), joints[b, frames].mean(0)])
@@ -97,7 +98,8 @@ def test_permuting_the_clips_of_a_batch_permutes_the_embeddings(model: ReidModel
     model.eval()
     images, camids, order = batch()["images"], batch()["camids"], torch.tensor([3, 1, 0, 2])
     torch.testing.assert_close(
-        embedding(model.features(images, camids))[order], embedding(model.features(images[order], camids[order]))
+        embedding(reference_features(model, images, camids))[order],
+        embedding(reference_features(model, images[order], camids[order])),
     )
 
 
@@ -112,8 +114,8 @@ def test_a_camera_not_seen_in_training_adds_nothing(model: ReidModel) -> None:
     with torch.no_grad():
         model.visual.camera_vectors.normal_()
     images = batch()["images"][:1]
-    unknown, none = model.features(images, torch.tensor([9])), model.features(images)
-    known = model.features(images, torch.tensor([1]))
+    unknown, none = reference_features(model, images, torch.tensor([9])), reference_features(model, images)
+    known = reference_features(model, images, torch.tensor([1]))
     assert torch.equal(unknown.cls, none.cls)
     assert not torch.isclose(known.cls, none.cls).all()
 

@@ -5,16 +5,19 @@ Both give the same two outputs: tokens before and after projection, CLS first.
 
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.vision_transformer import Block
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from storage.errors import WeightsError
+from training.files import misfits
 from training.settings import CLIP, PATCH, EncoderSettings
 
 CLIP_MEAN = (0.4815, 0.4578, 0.4082)
@@ -30,11 +33,15 @@ class VisualEncoder(nn.Module):
         cameras: camera ids that get a learned vector added to CLS (camera side information); none by default.
     """
 
+    trunk: "ClipTrunk | SmallTrunk"
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, settings: EncoderSettings, cameras: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.settings = settings
         self.cameras = cameras
-        self.trunk = _ClipTrunk(settings) if settings.arch == "clip_vit_b16" else _SmallTrunk(settings)
+        self.trunk = ClipTrunk(settings) if settings.arch == "clip_vit_b16" else SmallTrunk(settings)
         self.camera_vectors = nn.Parameter(torch.zeros(len(cameras), settings.token_width)) if cameras else None
         self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1) * 255, persistent=False)
@@ -50,7 +57,8 @@ class VisualEncoder(nn.Module):
             Tokens before projection, (B, N, D), and after it, (B, N, P).
         """
         x = (images.float() - self.mean) / self.std
-        return self.trunk(x, self._camera_shift(camids))
+        tokens, projected = self.trunk(x, self._camera_shift(camids))
+        return tokens, projected
 
     def _camera_shift(self, camids: Tensor | None) -> Tensor | None:
         if camids is None or self.camera_vectors is None:
@@ -59,7 +67,7 @@ class VisualEncoder(nn.Module):
         return (camids[:, None] == known).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
 
 
-class _SmallTrunk(nn.Module):
+class SmallTrunk(nn.Module):
     """A convolutional stem to stride 16, a few pre-norm transformer blocks, a projection."""
 
     def __init__(self, settings: EncoderSettings) -> None:
@@ -94,29 +102,29 @@ def fold_necks(encoder: VisualEncoder, cls: nn.BatchNorm1d, projected: nn.BatchN
     Without it all features share one large offset, next to which identities differ in the fourth digit: cosines, and
     with them contrast and prototypes, would see nothing else. Projected features get a norm of about `PROJECTED_NORM`.
     """
-    trunk = encoder.trunk
+    trunk = cast(SmallTrunk, encoder.trunk)
     (scale, shift), (outer, lift) = _affine(cls), _affine(projected)
-    trunk.project.bias -= trunk.project.weight @ (shift / scale)
-    trunk.project.weight /= scale  # undoes what the next two lines do to its input
-    trunk.norm.weight *= scale
+    trunk.project.bias.sub_(trunk.project.weight @ (shift / scale))
+    trunk.project.weight.div_(scale)  # undoes what the next two lines do to its input
+    trunk.norm.weight.mul_(scale)
     trunk.norm.bias.mul_(scale).add_(shift)
     size = PROJECTED_NORM / len(outer) ** 0.5
-    trunk.project.weight *= outer[:, None] * size
+    trunk.project.weight.mul_(outer[:, None] * size)
     trunk.project.bias.mul_(outer).add_(lift).mul_(size)
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     """Scale and shift that a batch norm applies in evaluation."""
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
+    scale = norm.weight / (norm.get_buffer("running_var") + norm.eps).sqrt()
+    return scale, norm.bias - norm.get_buffer("running_mean") * scale
 
 
-class _ClipTrunk(nn.Module):
+class ClipTrunk(nn.Module):
     """CLIP's visual tower as timm builds it, its position embedding interpolated to our grid."""
 
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()
-        self.vit = timm.create_model(CLIP, pretrained=False, img_size=(settings.image_height, settings.image_width))
+        self.vit = cast(VisionTransformer, timm.create_model(CLIP, pretrained=False, img_size=settings.size))
         self.checkpointing = False
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -128,10 +136,9 @@ class _ClipTrunk(nn.Module):
 
 def _through(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
     """Tokens after all blocks; with checkpointing, only what enters a block is kept for the backward pass."""
-    if not (checkpointing and torch.is_grad_enabled()):
-        return blocks(tokens)
+    saving = checkpointing and torch.is_grad_enabled()
     for block in blocks:
-        tokens = checkpoint(block, tokens, use_reentrant=False)
+        tokens = checkpoint(block, tokens, use_reentrant=False) if saving else block(tokens)
     return tokens
 
 
@@ -147,20 +154,15 @@ def load_clip(encoder: VisualEncoder, path: Path) -> None:
     Raises:
         WeightsError: the file is damaged or is not CLIP ViT-B/16.
     """
-    from timm.layers import resample_abs_pos_embed
-
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"cannot read weights: {error}", where=path, fix="fetch the file again") from error
-    vit = encoder.trunk.vit
-    if "pos_embed" in state and state["pos_embed"].shape != vit.pos_embed.shape:
+    vit = cast(ClipTrunk, encoder.trunk).vit
+    if "pos_embed" in state and state["pos_embed"].shape != vit.get_parameter("pos_embed").shape:
         grid = vit.patch_embed.grid_size
         state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], new_size=list(grid), num_prefix_tokens=1)
-    own = vit.state_dict()
-    wrong = sorted(own.keys() ^ state.keys()) + sorted(
-        k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
-    )
+    wrong = misfits(vit, state)
     if wrong:
         raise WeightsError(
             f"these weights are not CLIP ViT-B/16; {len(wrong)} keys do not fit, such as {', '.join(wrong[:5])}",
