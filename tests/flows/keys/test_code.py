@@ -24,8 +24,7 @@ STAGES = (
     "evaluation.report",
 )
 
-TRIPLETS = ["training.visual", "training.finetune", "training.embed"]
-"""Embedding builds the same model class, and a class counts as a whole."""
+TRIPLETS = ["training.visual", "training.finetune"]
 
 ON_ALL_DEVICES = ["training.pretrain", "training.finetune"]
 SKELETONS = ["extraction.existing", "extraction.extract"]
