@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.settings import Settings
 from storage.tables.parquet import read_table
-from storage.tables.tracklets import Tracklet, read_index
+from storage.tables.tracklets import read_index
 
 FILE_NAME = "report.html"
 ANEW = "run again: a damaged artifact is made anew"
@@ -96,7 +96,9 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     shards = [read_index(path) for path in inputs.indexes]
     tracklets = {tracklet.tracklet_id: tracklet for shard in shards for tracklet in shard}
     check, quality = _read_json(inputs.summary), _read_json(inputs.quality) if inputs.quality else {}
-    results, metrics = named_results(inputs.results)
+    read = {title: _read_json(folder / "metrics.json") for title, folder in inputs.results.items()}
+    results = {model_name(title, found): inputs.results[title] for title, found in read.items()}
+    metrics = {model_name(title, found): found for title, found in read.items()}
     model, last = list(metrics.items())[-1]
     queries = read_table(results[model] / "queries.parquet", QUERIES).to_pylist()
     # without images there is one model, ranked in several ways
@@ -105,7 +107,9 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     answered = answered_queries(results, settings.queries if with_images else 0, settings.answers)
     pictures = {name: data_uri(frame) for name, frame in portraits(inputs.data_root, answered, tracklets).items()}
     progress(2, 5, "gallery answers")
-    sheets = _sheets(inputs, settings, quality, shards, tracklets) if with_images else []
+    chosen = shown_tracklets(quality, settings.tracklets)
+    pairs = zip(shards, inputs.skeletons, strict=True) if with_images else ()
+    posed = posed_tracklets(inputs.data_root, chosen, pairs, settings.frames)
     progress(3, 5, "skeletons")
     training = [_training(name, path) for name, path in inputs.histories.items()]
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
@@ -138,7 +142,11 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
         status_names=STATUS_KINDS,
         accuracy=accuracy_rows(quality),
         joints=joint_table(quality),
-        sheets=sheets,
+        sheets=[
+            {**row, "tracklet": tracklets[name], "picture": data_uri(posed[name])}
+            for name, row in chosen.items()
+            if name in posed
+        ],
         training=training,
         left_out=left_out(check, quality, last, queries, inputs.not_run, inputs.settings, shown),
         lineage=lineage_rows(inputs.lineage),
@@ -149,13 +157,6 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
     )
     (out_dir / FILE_NAME).write_text(page)
     progress(5, 5, "page")
-
-
-def named_results(results: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, dict[str, Any]]]:
-    """Folders of evaluations and their metrics.json, by what was ranked and what was done to the ranking."""
-    metrics = {title: _read_json(folder / "metrics.json") for title, folder in results.items()}
-    names = {title: model_name(title, found) for title, found in metrics.items()}
-    return {names[title]: results[title] for title in names}, {names[title]: metrics[title] for title in names}
 
 
 def cmc_tables(results: Mapping[str, Path]) -> tuple[list[int], dict[str, list[float]], list[float]]:
@@ -171,24 +172,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot be read: {error}", where=path, fix=ANEW) from error
     return found
-
-
-def _sheets(
-    inputs: Inputs,
-    settings: ReportSettings,
-    quality: Mapping[str, Any],
-    shards: Sequence[Sequence[Tracklet]],
-    tracklets: Mapping[str, Tracklet],
-) -> list[dict[str, Any]]:
-    """The best, median and worst tracklets by score, with their pictures; none twice."""
-    chosen = shown_tracklets(quality, settings.tracklets)
-    pairs = list(zip(shards, inputs.skeletons, strict=True))
-    pictures = posed_tracklets(inputs.data_root, chosen, pairs, settings.frames)
-    return [
-        {**row, "tracklet": tracklets[name], "picture": data_uri(pictures[name])}
-        for name, row in chosen.items()
-        if name in pictures
-    ]
 
 
 def _training(name: str, path: Path) -> dict[str, Any]:

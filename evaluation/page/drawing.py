@@ -38,6 +38,14 @@ STROKES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)))
 WINDOW = 0.04  # smoothing: this part of the steps to either side
 ROOM = 42  # letters of models' names beside each other in a legend
 LINE = 0.2  # inches of a line of a legend
+REPLACED = (
+    (r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->\n?", ""),
+    (r'<g id="[^"]*"', "<g"),  # groups' ids repeat from drawing to drawing, and nothing refers to them
+    (r"font: ([\d.]+px)[^;\"]*", r"font-size: \1"),
+    (r"font-family: [^;\"]*; ", ""),
+)
+"""What matplotlib writes into SVG, and what stands there instead."""
+
 MOST_POINTS = 500  # of a faint curve; more would make a page heavy and a blot of the curve
 
 
@@ -48,12 +56,7 @@ def light_colours() -> Colours:
 
 
 def plain_axes(size: tuple[float, float], colours: Colours = VARIABLES) -> tuple["Figure", "Axes"]:
-    """A figure with one pair of axes: a base line and faint horizontal lines, no box.
-
-    Args:
-        size: inches.
-        colours: for what is drawn.
-    """
+    """A figure of so many inches with one pair of axes: a base line and faint horizontal lines, no box."""
     from matplotlib.figure import Figure  # slow to import, and only drawing needs it
 
     figure = Figure(figsize=size, layout="constrained")
@@ -84,9 +87,7 @@ def as_png(figure: "Figure", background: str) -> bytes:
 def as_svg(figure: "Figure", name: str) -> str:
     """A figure drawn with `VARIABLES` as an SVG element; the same figure always gives the same bytes.
 
-    Args:
-        figure: to write.
-        name: what the drawing is called; read aloud, and unique on its page.
+    The name is read aloud, and unique on its page.
     """
     import matplotlib
 
@@ -96,13 +97,8 @@ def as_svg(figure: "Figure", name: str) -> str:
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.S)
-    text = re.sub(r"<!--.*?-->\n?", "", text)
-    # groups' ids repeat from drawing to drawing, and nothing refers to them
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
-    text = re.sub(r"font-family: [^;\"]*; ", "", text)
+    for pattern, replacement in REPLACED:
+        text = re.sub(pattern, replacement, text, flags=re.DOTALL)
     # a tenth of a point is finer than anyone sees; what stands between tags is text
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag[0]), text)
     text = re.sub(r"\s*\n\s*", " ", text)
@@ -127,13 +123,9 @@ def smoothed(values: NDArray[np.floating], window: float = WINDOW) -> NDArray[np
 
 
 def loss_curve(steps: NDArray[np.int64], values: NDArray[np.floating], name: str, *, small: bool = False) -> str:
-    """A loss over steps: its values faint (means of neighbours where there are very many), the smoothed course strong.
+    """A loss over steps, (N,) each: values faint (means of neighbours where there are many), smoothed ones strong.
 
-    Args:
-        steps: (N,).
-        values: (N,); what is not finite leaves a gap.
-        name: what the drawing is called, e.g. `Pretraining: loss`; read aloud, and unique on its page.
-        small: a size for one of many.
+    What is not finite leaves a gap. The name, e.g. `Pretraining: loss`, is as in `as_svg`; `small` for one of many.
     """
     figure, axes = plain_axes(SMALL if small else LARGE)
     colour = VARIABLES[SERIES[0]]
@@ -162,7 +154,7 @@ def cmc_curve(ranks: Sequence[int], curves: Mapping[str, Sequence[float]], chanc
         ranks: from 1, (K,).
         curves: model -> share 0 to 1, (K,) each; the last one is drawn strongest.
         chance: share 0 to 1, (K,).
-        name: what the drawing is called, unique on its page.
+        name: as in `as_svg`.
     """
     return as_svg(_cmc(ranks, curves, chance, VARIABLES), name)
 

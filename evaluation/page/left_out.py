@@ -8,6 +8,7 @@ from evaluation.page.run_rows import setting
 from storage.tables.tracklets import DISTRACTOR_PID
 from storage.wording import be, have, many
 
+FRAMES = {"unreadable": "cannot be read", "no_person": "show nobody that the pose estimator would find"}
 TRAININGS = ("visual", "pretrain", "finetune", "skeleton_only")
 
 
@@ -31,7 +32,15 @@ def left_out(
         settings: as `setting_rows` takes them.
         shown: the embedding map, if there is one.
     """
-    lines = [*_data(check), *_frames(quality), *_ranking(metrics, queries)]
+    lines = []
+    if problems := sum(finding["problem"] for finding in check["findings"]):
+        lines.append(f"{many(problems, 'problem')} of the data set {have(problems)} not been mended: see Data set.")
+    if missing := check["missing_frames"]["count"]:
+        lines.append(f"{many(missing, 'listed frame')} {be(missing)} not on disk.")
+    for key, says in FRAMES.items():
+        if count := (quality.get(key) or {"count": 0})["count"]:
+            lines.append(f"{many(count, 'frame')} of {quality['frames']:,}: {says}.")
+    lines += _ranking(metrics, queries)
     if not_run:
         lines.append(f"Stages that were not run: {', '.join(not_run)}.")
     if shown is None:
@@ -39,21 +48,6 @@ def left_out(
     elif shown.left_out:
         lines.append(f"The map leaves out {many(shown.left_out, 'tracklet')} of the identities that it shows.")
     return [*lines, *_statistics(check, metrics, settings)]
-
-
-def _data(check: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if problems := sum(finding["problem"] for finding in check["findings"]):
-        lines.append(f"{many(problems, 'problem')} of the data set {have(problems)} not been mended: see Data set.")
-    if missing := check["missing_frames"]["count"]:
-        lines.append(f"{many(missing, 'listed frame')} {be(missing)} not on disk.")
-    return lines
-
-
-def _frames(quality: Mapping[str, Any]) -> list[str]:
-    told = {"unreadable": "cannot be read", "no_person": "show nobody that the pose estimator would find"}
-    counts = {says: (quality.get(key) or {"count": 0})["count"] for key, says in told.items()}
-    return [f"{many(count, 'frame')} of {quality['frames']:,}: {says}." for says, count in counts.items() if count]
 
 
 def _ranking(metrics: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> list[str]:
