@@ -1,4 +1,4 @@
 """Embeddings and labels in; ranking metrics, pictures and the report out. Knows no model.
 
-`evaluate` and `report` are the stages; `ranking` and `metrics` are the numbers, `pictures` and `curves` what is seen.
+The stages are `evaluate`, `report` and `splits`; `search` answers queries from galleries of any size.
 """

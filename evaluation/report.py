@@ -63,7 +63,7 @@ class ReportSettings(Settings):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the report tells of."""
+    """What the report is about."""
 
     data_root: DataRoot  # of the raw data set, for the pictures
     indexes: tuple[Path, ...]  # index shards

@@ -44,10 +44,7 @@ def nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The nearest items of a gallery for each query, nearest first; of equally near ones, the first in the gallery.
 
-    Args:
-        queries: unit vectors, (Q, D).
-        gallery: blocks in the order of their positions.
-        top: how many answers, at least 1; fewer where the gallery holds fewer.
+    Of unit vectors, (Q, D), and blocks in the order of their positions; `top` answers, or all where there are fewer.
 
     Returns:
         Positions in the gallery and Euclidean distances, (Q, K) each.

@@ -1,1 +1,4 @@
-"""Numbers as rows, sentences and pictures, and the pages that they stand on."""
+"""Numbers as rows, sentences and pictures, and the pages that they stand on.
+
+Nothing is measured here.
+"""

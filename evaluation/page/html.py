@@ -16,7 +16,7 @@ TEMPLATES = {name: FOLDER / name for name in PARTS}
 
 
 def template(name: str) -> jinja2.Template:
-    """A template that is told when it asks for what there is not."""
+    """A template; what it asks for and was not given is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,

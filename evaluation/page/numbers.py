@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-MINUTE = 60
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -42,10 +41,10 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them: `0.4 s`, `38 s`, `4 min 12 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), MINUTE)
+    minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
-    hours, minutes = divmod(minutes, MINUTE)
+    hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 

@@ -67,7 +67,7 @@ def draw_skeleton(
         height: of the picture; the width follows the frame's shape.
         filled: the pose is interpolated: dashed and tagged, and the scores, which are not of this pose, left aside.
     """
-    picture, width = enlarge(frame, height), max(2, round(height / 100))
+    picture, width = resized(frame, height), max(2, round(height / 100))
     # pixel centres lie at .5, so that a joint stays on its pixel at any scale
     points = (np.asarray(keypoints, np.float64) + 0.5) * (height / frame.shape[0]) - 0.5
     if filled:
@@ -87,7 +87,7 @@ def draw_skeleton(
     return picture
 
 
-def enlarge(frame: Frame, height: int) -> Frame:
+def resized(frame: Frame, height: int) -> Frame:
     """A frame resized to `height` pixels, its shape kept."""
     width = max(1, round(frame.shape[1] * height / frame.shape[0]))
     method = cv2.INTER_CUBIC if height >= frame.shape[0] else cv2.INTER_AREA
@@ -155,7 +155,7 @@ def pose_sheet(posed: PosedFrames, frame_height: int = 256, view_height: int = 1
         elif has_skeleton:
             top = draw_skeleton(frame, posed.keypoints_2d[t], posed.scores[t], frame_height, filled=filled)
         else:
-            top = enlarge(frame, frame_height)
+            top = resized(frame, frame_height)
         top = cv2.resize(top, (width, frame_height)) if top.shape[1] != width else top
         views = [
             draw_skeleton_3d(posed.keypoints_3d[t], side, width, view_height, filled=filled)

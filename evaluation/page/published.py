@@ -1,7 +1,7 @@
 """Published results to stand beside ours: figures with their source and protocol, by data set. Data, no judgement.
 
 Only of data sets that are read here in their published layout. A result may stand beside ours; whether the two can be
-compared is for the reader, who is told the protocol of each.
+compared is for the reader, who finds the protocol of each beside it.
 """
 
 from collections.abc import Mapping, Sequence

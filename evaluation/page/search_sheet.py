@@ -84,7 +84,7 @@ def _heading(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, show
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:
-    """Text without its beginning where it is too long: the end of a tracklet's name tells more."""
+    """Text without its beginning where it is too long: the end of a tracklet's name says more."""
     if draw.textlength(text, _font(size)) <= width:
         return text
     short = next((text[i:] for i in range(len(text)) if draw.textlength("…" + text[i:], _font(size)) <= width), "")

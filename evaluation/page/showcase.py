@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.page.pictures import GAP, PANEL, TRUNK, Colour, PosedFrames, absent, joined, panel, pose_sheet
+from evaluation.page.pictures import GAP, PANEL, TRUNK, Colour, PosedFrames, absent, joined, panel, pose_sheet, resized
 from evaluation.schema import QUERIES, RANKS
 from storage.addresses import DataRoot
 from storage.frames.files import DataFiles
@@ -22,7 +22,6 @@ from storage.tables.tracklets import Tracklet
 TALLEST = 256  # pixels of a picture of one frame; smaller frames stay as they are
 QUALITY = 82
 POORER = (QUALITY, 65, 45, 25)  # JPEG qualities tried in turn where a picture may not be larger than so much
-ABSENT_SIZE = (64, 128)
 KINDS = ("easy", "median", "hard")
 HEIGHT = 192  # pixels of a cell of a strip of answers, border included
 WIDTH = HEIGHT // 2
@@ -60,11 +59,8 @@ def portrait(files: DataFiles, tracklet: Tracklet | None) -> Frame:
     for position in sorted(range(len(frames)), key=lambda p: (abs(p - middle), p)):
         frame = read_frame(files, frames[position])
         if frame is not None:
-            if frame.shape[0] <= TALLEST:
-                return frame
-            width = round(frame.shape[1] * TALLEST / frame.shape[0])
-            return cv2.resize(frame, (width, TALLEST), interpolation=cv2.INTER_AREA)
-    return absent(*ABSENT_SIZE)
+            return resized(frame, TALLEST) if frame.shape[0] > TALLEST else frame
+    return absent(64, 128)
 
 
 def shown_tracklets(quality: Mapping[str, Any], count: int) -> dict[str, dict[str, Any]]:

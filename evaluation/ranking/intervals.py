@@ -15,7 +15,7 @@ RESAMPLES, FLIPS = 1000, 9999
 LEVEL = 0.95
 GRID = 2.0**30
 """Values are rounded to multiples of 1 / GRID. Sums of up to 2**23 of them are exact then: they depend on no order, of
-queries or inside a matrix product, and equal sums of the sign-flip test are told to be equal."""
+queries or inside a matrix product, and equal sums of the sign-flip test count as equal."""
 
 AT_ONCE = 2_000_000  # draws in memory
 

@@ -102,14 +102,10 @@ def distance_blocks(queries: Floats, gallery: Floats) -> Iterator[tuple[int, int
 
 
 def _take_nearer(keys: NDArray[np.uint64], distances: NDArray[np.float32], axis: int, first: int) -> None:
-    """Let items, along `axis`, meet others, at `first` and after it, that lie behind all that they have met.
+    """Let items, along `axis` of their distances, meet others, at `first` and after, behind all that they have met.
 
-    Args:
-        keys: of the nearest that each has met, ascending, (N, K); they are changed. A key is the bits of a squared
-            distance, which is not negative, and then the position: keys are in order of distance, then position.
-        distances: (N, others), or the other way round if `axis` is 1.
-        axis: which of them are the items.
-        first: position of the first of the others.
+    `keys` of the nearest that each has met, ascending, (N, K), are changed. A key is the bits of a squared distance,
+    which is not negative, and then the position: keys are in order of distance, then position.
     """
     width = keys.shape[1]
     limit = np.expand_dims(keys[:, -1], 1 - axis)

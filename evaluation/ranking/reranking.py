@@ -69,7 +69,7 @@ def encode(queries: Floats, gallery: Floats, neighbours: Neighbours, k1: int) ->
     more than two thirds of them are the item's own. A weight is exp(-squared distance / that of the item's farthest).
     An item that more than k1 others equal may have no neighbour that returns it: its row is empty.
     """
-    own, theirs = _reciprocal(neighbours.positions, k1 + 1), _reciprocal(neighbours.positions, round(k1 / 2) + 1)
+    own, theirs = (_reciprocal(neighbours.positions[:, : 1 + count]) for count in (k1, round(k1 / 2)))
     shared = (own @ theirs.T).multiply(own).tocoo()
     sizes, count = np.diff(theirs.indptr), len(neighbours.positions)
     joining = 3 * shared.data > 2 * sizes[shared.col]
@@ -90,9 +90,7 @@ def averaged(encodings: "csr_array", neighbours: Neighbours, k2: int) -> "csr_ar
     if k2 == 1:
         return encodings
     nearest = neighbours.positions[:, :k2]
-    rows = np.repeat(np.arange(len(nearest)), nearest.shape[1])
-    means = _ones(rows, nearest.ravel(), len(nearest)).astype(np.float32) / np.float32(nearest.shape[1])
-    return (means @ encodings).tocsr()
+    return (_marks(nearest).astype(np.float32) / np.float32(nearest.shape[1]) @ encodings).tocsr()
 
 
 def overlaps(queries: "csr_array", gallery: "csr_array") -> Iterator[tuple[int, NDArray[Any]]]:
@@ -123,11 +121,15 @@ def _ones(rows: NDArray[np.integer], columns: NDArray[np.integer], count: int) -
     return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(count, count))
 
 
-def _reciprocal(positions: NDArray[np.int64], count: int) -> "csr_array":
-    """1 where each of two items is among the other's nearest `count`; (N, N) sparse int32."""
-    nearest = positions[:, :count]
-    forward = _ones(np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel(), len(nearest))
-    return forward.multiply(forward.T).tocsr()
+def _marks(nearest: NDArray[np.int64]) -> "csr_array":
+    """1 at the nearest items of each, (N, K) positions -> (N, N) sparse int32."""
+    return _ones(np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel(), len(nearest))
+
+
+def _reciprocal(nearest: NDArray[np.int64]) -> "csr_array":
+    """1 where each of two items is among the other's nearest, (N, K) positions -> (N, N) sparse int32."""
+    marks = _marks(nearest)
+    return marks.multiply(marks.T).tocsr()
 
 
 def _distances_of(
