@@ -117,7 +117,8 @@ def columns(read: Sequence[NDArray[np.float64] | None], settings: ExistingSettin
 def height(read: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64]:
     """From the feet to the head of each skeleton that there is, in its own unit."""
     there = np.array([s for s in read if s is not None and s.any()]).reshape(-1, NUM_JOINTS, 3)
-    return np.linalg.norm(there[:, HEAD] - there[:, FEET].mean(1), axis=-1)
+    heights: NDArray[np.float64] = np.linalg.norm(there[:, HEAD] - there[:, FEET].mean(1), axis=-1)
+    return heights
 
 
 def _check_unit(heights: NDArray[np.float64], unit: str, root: DataRoot) -> None:

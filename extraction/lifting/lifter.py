@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from extraction.lifting.canonical import CANVAS, canonical
 from extraction.lifting.windows import batches, blended, frame_windows, window_offsets, window_starts
@@ -146,7 +147,7 @@ class Lifter:
             for i, side in enumerate("wh")
         }
         factor = np.concatenate([part.labels["factor"] for part in encoded])
-        skeletons, _ = self.codec.decode(answer.reshape(-1, NUM_JOINTS, 3), **sides, factor=factor)
+        skeletons: Array = self.codec.decode(answer.reshape(-1, NUM_JOINTS, 3), **sides, factor=factor)[0]
         return skeletons.reshape(answer.shape)
 
     def _encode(self, poses: Poses2D, rows: NDArray[np.int64]) -> Encoded:
@@ -171,33 +172,29 @@ class Lifter:
         """Windows of keypoints as they would lie in an image that the lifter knows, (W, L, 17, 2), and its size."""
         if self.normalise == "canonical":
             return canonical(poses.keypoints[rows], poses.scores[rows]), (CANVAS, CANVAS)
-        width, height = (float(side) for side in poses.sizes[0])
-        if self.normalise == "image":
-            return place(poses, (width / 2, height / 2), max(width, height))[rows], (width, height)
-        stats = self.model.dataset_meta["stats_info"]
-        return place(poses, tuple(stats["bbox_center"]), float(stats["bbox_scale"]))[rows], H36M_IMAGE
+        if self.normalise == "image":  # a crop is the whole image, all of them as large as the first
+            width, height = (float(side) for side in poses.sizes[0])
+            image, centre, side = (width, height), (width / 2, height / 2), max(width, height)
+        else:  # a crop is the person's box, as for mmpose's `norm_pose_2d`
+            stats = self.model.dataset_meta["stats_info"]
+            image, centre, side = H36M_IMAGE, tuple(stats["bbox_center"]), float(stats["bbox_scale"])
+        sizes = poses.sizes.astype(np.float64)[:, None]  # (T, 1, 2)
+        within = (poses.keypoints - sizes / 2) / sizes.max(-1, keepdims=True)
+        return (within * side + np.asarray(centre, np.float64))[rows], image
 
-    def _answer_windows(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _answer_windows(self, inputs: Tensor) -> Tensor:
         """The network's answer, (B, L, 17, 3) in its own units; flipped and averaged as mmpose's predict does."""
-        answer = self.model.head.forward(self.model.extract_feat(inputs))
+        answer: Tensor = self.model.head.forward(self.model.extract_feat(inputs))
         if self.flip_test:
             mirrored = self.model.head.forward(self.model.extract_feat(self._flip(inputs)))
             answer = (answer + self._flip(mirrored)) * 0.5
         return answer
 
-    def _flip(self, coordinates: torch.Tensor) -> torch.Tensor:
+    def _flip(self, coordinates: Tensor) -> Tensor:
         from mmpose.models.utils.tta import flip_coordinates
 
         flat = coordinates.flatten(0, 1).clone()  # flip_coordinates writes into what it is given
         indices = self.model.dataset_meta["flip_indices"]
         shift = self.model.test_cfg.get("shift_coords", True)
-        return flip_coordinates(flat, indices, shift, input_size=(1, 1)).view_as(coordinates)
-
-
-def place(poses: Poses2D, centre: tuple[float, float], side: float) -> NDArray[np.float64]:
-    """Move and scale every crop so that its centre lies at `centre` and its larger side is `side` pixels long.
-
-    The crop is the person's box: this is mmpose's `norm_pose_2d`. With a crop's own centre and side nothing moves.
-    """
-    sizes = poses.sizes.astype(np.float64)[:, None]  # (T, 1, 2)
-    return (poses.keypoints - sizes / 2) / sizes.max(-1, keepdims=True) * side + np.asarray(centre, np.float64)
+        flipped: Tensor = flip_coordinates(flat, indices, shift, input_size=(1, 1))
+        return flipped.view_as(coordinates)

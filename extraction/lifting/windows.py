@@ -67,7 +67,7 @@ def window_offsets(frames: int, step: int = 1, causal: bool = False) -> NDArray[
 
 def frame_windows(frames: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """The window of each of a tracklet's frames, (T, L); at the ends the outermost frame repeats."""
-    return np.clip(np.arange(frames)[:, None] + offsets, 0, frames - 1)
+    return (np.arange(frames)[:, None] + offsets).clip(0, frames - 1)
 
 
 def window_starts(frames: int, window: int, overlap: int) -> list[int]:

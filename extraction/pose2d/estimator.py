@@ -115,7 +115,7 @@ class Estimator:
         width = pixels.shape[2]
         rows = pixels.to(self.device, non_blocking=True).flatten(2).float()  # (N, H, W * 3)
         rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
-        return rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)
 
     def _features(self, inputs: Tensor) -> Any:
         low = self.precision == "bf16"

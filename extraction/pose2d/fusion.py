@@ -49,8 +49,8 @@ def _features(model: PoseModel, images: Tensor) -> tuple[Tensor, ...]:
 
 def shuffled(images: Tensor, groups: int) -> Tensor:
     """Channel shuffle of (B, C, H, W) that leaves channels last in memory where they are."""
-    channels = images.shape[1]
-    last = images.permute(0, 2, 3, 1).unflatten(3, (groups, channels // groups))
+    batch, channels, height, width = images.shape
+    last = images.permute(0, 2, 3, 1).reshape(batch, height, width, groups, channels // groups)
     return last.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
 
 
@@ -64,8 +64,8 @@ def keep_layout_when_shuffling() -> None:
     from mmpose.models.backbones.utils import channel_shuffle
 
     def shuffle(images: Tensor, groups: int) -> Tensor:
-        if images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous():
-            return shuffled(images, groups)
-        return channel_shuffle(images, groups)
+        channels_last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+        answer: Tensor = shuffled(images, groups) if channels_last else channel_shuffle(images, groups)
+        return answer
 
     litehrnet.channel_shuffle = shuffle

@@ -58,23 +58,21 @@ class JointMap:
 
     def keypoints(self, keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
         """(..., K, C) -> (..., 17, C)."""
-        return np.einsum("jk,...kc->...jc", self.mixing, keypoints)
+        mapped: NDArray[np.float32] = np.einsum("jk,...kc->...jc", self.mixing, keypoints)
+        return mapped
 
     def scores(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(..., K) -> (..., 17): a joint is no surer than the least sure of those it is made from."""
         used = self.mixing > 0
-        return np.where(used, scores[..., None, :], np.inf).min(-1).astype(np.float32)
+        least: NDArray[np.float32] = np.where(used, scores[..., None, :], np.inf).min(-1).astype(np.float32)
+        return least
 
 
 def joint_map(definition: str, num_joints: int) -> JointMap:
-    """The map from a model's joints.
-
-    Args:
-        definition: `dataset_meta["dataset_name"]` of the model.
-        num_joints: how many joints it predicts.
+    """The map from the joints of a model, whose `dataset_meta["dataset_name"]` is `definition`.
 
     Raises:
-        SettingsError: nobody has written down how this definition becomes Human3.6M's.
+        SettingsError: this definition of joints, or another number of them than it has, is not in the tables.
     """
     expected, table = DEFINITIONS.get(definition, (0, {}))
     if expected != num_joints:

@@ -66,7 +66,8 @@ def consistency(found: Ragged, positions: Sequence[int]) -> dict[str, Any]:
 
 def score_histogram(scores: NDArray[np.floating]) -> list[int]:
     """How many scores lie in each of ten equal bins from 0 to 1, the last one with 1 in it."""
-    return np.bincount((scores.ravel() * BINS).astype(int).clip(0, BINS - 1), minlength=BINS).tolist()
+    counts: list[int] = np.bincount((scores.ravel() * BINS).astype(int).clip(0, BINS - 1), minlength=BINS).tolist()
+    return counts
 
 
 def jitter(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -75,7 +76,8 @@ def jitter(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
     Even motion has none. (T, 17, 3) metres -> (T - 2) mm, empty for fewer than three frames.
     """
     skeletons = np.asarray(skeletons, np.float64)
-    return joint_errors(skeletons[1:-1], (skeletons[:-2] + skeletons[2:]) / 2).mean(-1)
+    shaking: NDArray[np.float64] = joint_errors(skeletons[1:-1], (skeletons[:-2] + skeletons[2:]) / 2).mean(-1)
+    return shaking
 
 
 def limb_variation(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -83,7 +85,8 @@ def limb_variation(skeletons: NDArray[np.floating]) -> NDArray[np.float64]:
     if len(skeletons) < 2:
         return np.zeros(0)
     lengths = np.linalg.norm(skeletons[:, ENDS[:, 0]] - skeletons[:, ENDS[:, 1]], axis=-1).astype(np.float64)  # (T, 16)
-    return lengths.std(0) * MILLIMETRES
+    deviations: NDArray[np.float64] = lengths.std(0) * MILLIMETRES
+    return deviations
 
 
 def side_swaps(

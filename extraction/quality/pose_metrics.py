@@ -14,7 +14,8 @@ Array = NDArray[np.floating]
 def joint_errors(pred: Array, true: Array) -> NDArray[np.float64]:
     """Distance of each joint from the truth in mm: (..., J, 3) and (..., J, 3) in metres -> (..., J)."""
     difference = np.asarray(pred, np.float64) - np.asarray(true, np.float64)
-    return np.linalg.norm(difference, axis=-1) * MILLIMETRES
+    distances: NDArray[np.float64] = np.linalg.norm(difference, axis=-1)
+    return distances * MILLIMETRES
 
 
 def procrustes_align(pred: Array, true: Array) -> NDArray[np.float64]:
@@ -38,16 +39,17 @@ def procrustes_align(pred: Array, true: Array) -> NDArray[np.float64]:
     u, s, vt = np.linalg.svd(np.swapaxes(a, -1, -2) @ b)  # (..., 3, 3)
     # det(u vt) is 1 or -1 up to rounding: where it is -1 the best orthogonal map is a mirror, which a body is not
     turn = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
-    u = u.copy()
     u[..., :, 2] *= turn[..., None]
-    s = s.copy()
     s[..., 2] *= turn
     size = (a**2).sum((-1, -2))
     scale = np.divide(s.sum(-1), size, out=np.ones_like(size), where=size > 0)
-    return scale[..., None, None] * (a @ (u @ vt)) + true_mean
+    aligned: NDArray[np.float64] = scale[..., None, None] * (a @ (u @ vt)) + true_mean
+    return aligned
 
 
-def pck(pred: Array, true: Array, visible: NDArray | None = None, threshold: float = 0.1) -> NDArray[np.float64]:
+def pck(
+    pred: Array, true: Array, visible: NDArray[np.bool_] | None = None, threshold: float = 0.1
+) -> NDArray[np.float64]:
     """Percentage of correct keypoints: which joints lie near enough to the truth.
 
     Args:
