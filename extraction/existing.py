@@ -48,13 +48,7 @@ class ExistingSettings(Settings):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads.
-
-    Attributes:
-        data_root: where file paths start from.
-        index: one shard of the index.
-        files: the skeleton files of its tracklets.
-    """
+    """The data root, a shard of the index, and the table of the skeleton files of its tracklets."""
 
     data_root: DataRoot
     index: Path
@@ -125,11 +119,12 @@ def _check_unit(heights: NDArray[np.float64], unit: str, root: DataRoot) -> None
     if not heights.size:
         return
     middle = float(np.median(heights))
-    if TALL[0] <= middle * METRES[unit] <= TALL[1]:
-        return
     fitting = [other for other, metres in METRES.items() if TALL[0] <= middle * metres <= TALL[1]]
-    raise DataError(
-        f"half of the skeletons are less than {middle:.3g} {unit} from their feet to their head",
-        where=root,
-        fix=f"set existing.unit={fitting[0]}" if fitting else "give skeletons of 17 Human3.6M joints in m, cm or mm",
-    )
+    if unit not in fitting:
+        raise DataError(
+            f"half of the skeletons are less than {middle:.3g} {unit} from their feet to their head",
+            where=root,
+            fix=f"set existing.unit={fitting[0]}"
+            if fitting
+            else "give skeletons of 17 Human3.6M joints in m, cm or mm",
+        )

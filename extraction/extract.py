@@ -89,12 +89,7 @@ class ExtractionSettings(Settings):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads.
-
-    Attributes:
-        data_root: where frame paths start from.
-        index: one shard of the index.
-    """
+    """The data root, from which the paths of frames start, and a shard of the index."""
 
     data_root: DataRoot
     index: Path
@@ -149,15 +144,7 @@ def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
 def write_skeletons(
     stream: "Stream", tracklets: Iterable[Tracklet], total: int, path: Path, progress: Progress
 ) -> None:
-    """Write a `SKELETONS` file of tracklets, in their order, as their skeletons come.
-
-    Args:
-        stream: the models, and where frames are read.
-        tracklets: whose frames, `total` in all, become skeletons.
-        total: for the progress.
-        path: the file.
-        progress: told frames done, and how many a second.
-    """
+    """Write a `SKELETONS` file of tracklets, in their order, whose frames are `total` in all, as skeletons come."""
     start, done = time.monotonic(), 0
     with skeleton_writer(path) as write:
         for tracklet, columns in stream.skeletons(tracklets):

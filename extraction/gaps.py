@@ -16,7 +16,6 @@ def fillable(good: NDArray[np.bool_], max_gap: int) -> NDArray[np.bool_]:
     Returns:
         (T,). Never true at the ends of a tracklet: there is nothing to interpolate from.
     """
-    good = np.asarray(good, bool)
     before = np.maximum.accumulate(np.where(good, np.arange(len(good)), -1))
     after = np.minimum.accumulate(np.where(good, np.arange(len(good)), len(good))[::-1])[::-1]
     return ~good & (before >= 0) & (after < len(good)) & (after - before - 1 <= max_gap)

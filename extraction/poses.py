@@ -20,13 +20,7 @@ from storage.skeleton import NUM_JOINTS
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a frame counts as what.
-
-    Attributes:
-        min_score: a frame whose limb joints score less on average is of low confidence.
-        no_person_score: one whose limb joints score less on average shows nobody.
-        max_gap: longest run of frames that are not ok which is filled from the neighbours.
-    """
+    """When a frame counts as what; the fields of `extract.ExtractionSettings`."""
 
     min_score: float
     no_person_score: float

@@ -54,7 +54,8 @@ def run(inputs: Inputs, settings: SequenceSettings, out_dir: Path, progress: Pro
         else:
             empty.append(recording.tracklet_id)
         progress(number, len(recordings), "recordings")
-    table = ragged_table([r.tracklet_id for r in kept], {"keypoints_3d": skeletons}, SEQUENCES, _labels(kept))
+    labels = {n: pa.array([getattr(r, n) for r in kept], SEQUENCES.field(n).type) for n in ("split", "pid", "camid")}
+    table = ragged_table([r.tracklet_id for r in kept], {"keypoints_3d": skeletons}, SEQUENCES, labels)
     schema = SEQUENCES.with_metadata((SEQUENCES.metadata or {}) | {SKELETON_KEY: kind.name.encode()})
     write_table(table.cast(schema), out_dir / FILE_NAME)
     notes = {"untracked_frames": untracked, "empty": {"count": len(empty), "first": empty[:SHOWN]}}
@@ -64,8 +65,3 @@ def run(inputs: Inputs, settings: SequenceSettings, out_dir: Path, progress: Pro
 def trimmed(frames: NDArray[Any], count: int) -> NDArray[Any]:
     """Frames without the first and last `count`."""
     return frames[count : max(len(frames) - count, count)]
-
-
-def _labels(recordings: Any) -> dict[str, pa.Array]:
-    names = ("split", "pid", "camid")
-    return {n: pa.array([getattr(r, n) for r in recordings], SEQUENCES.field(n).type) for n in names}

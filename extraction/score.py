@@ -6,6 +6,7 @@ Here are the errors against true joints, the tracklets and frames worth a look, 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,7 @@ class QualitySettings(Settings):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads.
-
-    Attributes:
-        indexes: shards of the index.
-        skeletons: their skeletons, in the same order.
-        data_root: where true joints lie, beside the frames of a generated data set.
-    """
+    """Shards of the index, their skeletons in the same order, and the data root: generated ones have true joints."""
 
     indexes: tuple[Path, ...]
     skeletons: tuple[Path, ...]
@@ -109,11 +104,8 @@ def group_table(tracklets: Sequence[Tracklet], found: Ragged) -> list[dict[str, 
     members: dict[tuple[str, int], list[int]] = {}
     for position, tracklet in enumerate(tracklets):
         members.setdefault((tracklet.split, tracklet.camid), []).append(position)
-    rows: list[dict[str, Any]] = [
-        {"split": split, "camid": camid, **consistency(found, members[split, camid])}
-        for split, camid in sorted(members)
-    ]
-    return [*rows, {"split": None, "camid": None, **consistency(found, range(len(tracklets)))}]
+    groups = [*sorted(members.items()), ((None, None), range(len(tracklets)))]
+    return [{"split": split, "camid": camid, **consistency(found, at)} for (split, camid), at in groups]
 
 
 def ranked_tracklets(found: Ragged, count: int) -> dict[str, list[dict[str, Any]]]:
@@ -122,11 +114,9 @@ def ranked_tracklets(found: Ragged, count: int) -> dict[str, list[dict[str, Any]
     One without a single skeleton can only be among the worst.
     """
     means = {name: float(found.of(i, "scores")[:, LIMBS].mean()) for i, name in enumerate(found.ids)}
-    posed = {
-        name for i, name in enumerate(found.ids) if has_skeleton(found.of(i, "status"), found.of(i, "filled")).any()
-    }
+    posed = [has_skeleton(found.of(i, "status"), found.of(i, "filled")).any() for i in range(len(found))]
     upwards = sorted(means, key=lambda name: (means[name], name))
-    downwards = sorted(posed, key=lambda name: (-means[name], name))
+    downwards = sorted(compress(found.ids, posed), key=lambda name: (-means[name], name))
     middle = max(0, (len(downwards) - count) // 2)
     chosen = {"best": downwards[:count], "median": downwards[middle : middle + count], "worst": upwards[:count]}
     return {

@@ -28,14 +28,7 @@ LIFTED_TOGETHER = 8192
 
 @dataclass(frozen=True)
 class Models:
-    """Both models, and the threads that they compute in.
-
-    Attributes:
-        estimator: of keypoints.
-        lifter: of skeletons.
-        compute: threads whose torch operators use one thread each, see `threads.compute_pool`.
-        workers: how many.
-    """
+    """Both models, and `workers` threads that they compute in, see `threads.compute_pool`."""
 
     estimator: Estimator
     lifter: Lifter

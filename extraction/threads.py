@@ -18,11 +18,11 @@ KEPT_BYTES = 1 << 30
 
 def compute_pool(workers: int) -> ThreadPoolExecutor:
     """A pool of `workers` threads in which torch's operators use one thread each."""
-    keep_freed_memory()
+    _keep_freed_memory()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pose")
     started = Barrier(workers)
 
-    def settle(_: int) -> None:
+    def settle(_number: int) -> None:
         torch.get_num_threads()  # a thread's first question makes it forget what was set before
         torch.set_num_threads(1)
         started.wait()  # so that every one of the threads comes by here
@@ -34,11 +34,11 @@ def compute_pool(workers: int) -> ThreadPoolExecutor:
     return pool
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep up to a gigabyte that was freed, in one heap for all threads.
+def _keep_freed_memory() -> None:
+    """Let glibc, where that is the C library, keep what was freed, in one heap for all threads.
 
     Operators ask for megabytes and free them a moment later. glibc hands such blocks back to the kernel, which then
-    clears pages for the next operator: a tenth of the time of a pose model. Other C libraries are left as they are.
+    clears pages for the next operator: a tenth of the time of a pose model.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -55,8 +55,6 @@ def _window_size(offsets: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArr
     enough = count >= MIN_SEEN
     # a window with no frame that shows enough is sized by all of its joints, believed or not
     everywhere = ~enough.any(-1, keepdims=True)
-    spread = np.sqrt(
-        np.where(everywhere, squares.mean(-1), (squares * seen).sum(-1) / np.maximum(count, 1)),
-    )
+    spread = np.sqrt(np.where(everywhere, squares.mean(-1), (squares * seen).sum(-1) / np.maximum(count, 1)))
     counted = np.where(enough | everywhere, spread, np.nan)
     return np.nanmedian(counted, axis=-1).astype(np.float32)

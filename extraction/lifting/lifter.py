@@ -54,9 +54,7 @@ class Lifter:
 
     Args:
         model: as `pose_model.load` gives it, on its device.
-        normalise: how crops meet the images that the lifter was trained on, see `extract.LifterSettings`.
-        overlap: frames that neighbouring windows share, where a model answers for whole windows.
-        flip_test: average with the answer for the mirrored pose, where the model's config asks for it.
+        normalise, overlap, flip_test: see `extract.LifterSettings`.
         together: lift windows of several tracklets at once, which a GPU wants. On a CPU it gains nothing, and
             without it a tracklet's skeletons depend on no other tracklet. None: as the device wants it.
 
@@ -95,9 +93,8 @@ class Lifter:
             self.window = int(model.backbone.temp_embed.shape[1])
             self.overlap = min(overlap, self.window - 1)
         else:
-            self.offsets = window_offsets(
-                dataset.get("seq_len", 1), dataset.get("seq_step", 1), dataset.get("causal", False)
-            )
+            frames, step = dataset.get("seq_len", 1), dataset.get("seq_step", 1)
+            self.offsets = window_offsets(frames, step, dataset.get("causal", False))
 
     def __call__(self, poses: Poses2D) -> Array:
         """(T, 17, 3) of one tracklet: metres, pelvis-centred, camera axes."""

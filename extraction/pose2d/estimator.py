@@ -1,8 +1,8 @@
 """The 2D pose estimator: crops in, keypoints in pixels of each crop and their scores out, a batch at a time.
 
-A ReID crop is the box, so there is no detector. mmpose's own crop transforms, network and decoder do the work; what is
-ours is that they see whole batches, where mmpose's `inference_topdown` takes one frame, and that normalising happens in
-place on the device: mmpose's preprocessor computes the same bytes in six times the time.
+A ReID crop is the box, so there is no detector. mmpose's own crop transforms, network and decoder see whole batches,
+where its `inference_topdown` takes one frame; only normalising is ours, in place on the device: mmpose's preprocessor
+computes the same bytes in six times the time.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,7 @@ class Estimator:
 
     Args:
         model: as `pose_model.load` gives it, on its device.
-        flip_test: average with the answer for the mirrored crop (twice the work).
-        precision: of the backbone; bf16 is about twice as fast where the processor has it.
+        flip_test, precision: see `extract.EstimatorSettings`.
     """
 
     def __init__(self, model: PoseModel, flip_test: bool = False, precision: Precision = "fp32") -> None:
@@ -69,14 +68,7 @@ class Estimator:
         self.std = preprocessor.std.flatten() if normalises else torch.ones(3, device=self.device)
 
     def __call__(self, frames: Sequence[Frame]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints of one batch.
-
-        Args:
-            frames: N crops, (H, W, 3) uint8 BGR, of any sizes.
-
-        Returns:
-            (N, K, 2) pixels of each crop, and (N, K) scores, in the model's own joints; `joints` maps both.
-        """
+        """Of N crops of any sizes: (N, K, 2) pixels of each and (N, K) scores, in the model's joints, see `joints`."""
         return self.answer(self.crops(frames))
 
     def h36m(self, frames: Sequence[Frame]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -98,12 +90,14 @@ class Estimator:
     @torch.inference_mode()
     def answer(self, crops: Crops) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The network's answer for cut crops, decoded: see calling."""
-        inputs = self.normalised(padded(crops.pixels, LEAST))
+        from mmpose.structures import PoseDataSample
+
+        inputs = self.normalised(_padded(crops.pixels))
         features = self._features(inputs)
         if self.test_cfg["flip_test"]:
             features = [features, self._features(inputs.flip(-1))]
-        answers = self.model.head.predict(features, [self._sample()], test_cfg=self.test_cfg)
-        answers = answers[: len(crops.pixels)]
+        sample = PoseDataSample(metainfo={"flip_indices": self.model.dataset_meta["flip_indices"]})
+        answers = self.model.head.predict(features, [sample], test_cfg=self.test_cfg)[: len(crops.pixels)]
         keypoints = np.concatenate([answer.keypoints for answer in answers])  # (N, K, 2) pixels of the model's input
         scores = np.concatenate([answer.keypoint_scores for answer in answers])
         size = np.array((inputs.shape[3], inputs.shape[2]), np.float32)
@@ -130,17 +124,11 @@ class Estimator:
             results = transform(results)
         return results
 
-    def _sample(self) -> Any:
-        from mmpose.structures import PoseDataSample
 
-        return PoseDataSample(metainfo={"flip_indices": self.model.dataset_meta["flip_indices"]})
-
-
-def padded(pixels: Tensor, least: int) -> Tensor:
-    """At least so many images, black ones behind those given."""
-    if len(pixels) >= least:
-        return pixels
-    return torch.cat([pixels, pixels.new_zeros(least - len(pixels), *pixels.shape[1:])])
+def _padded(pixels: Tensor) -> Tensor:
+    """At least `LEAST` images, black ones behind those given."""
+    missing = LEAST - len(pixels)
+    return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])]) if missing > 0 else pixels
 
 
 READING, PACKING = "LoadImage", "PackPoseInputs"

@@ -34,17 +34,13 @@ def fused(model: PoseModel) -> PoseModel:
     width, height = model.head.decoder.input_size
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(2, 3, int(height), int(width), generator=generator).to(next(model.parameters()).device)
-    before, after = _features(model, noise), _features(folded, noise)
+    before, after = tuple(model.extract_feat(noise)), tuple(folded.extract_feat(noise))
     size = max(float(feature.abs().max()) for feature in before)
     change = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
     if change > TOLERANCE * size:
         log.warning("batch norms of this model cannot be folded (features would change by %.2g): slower", change / size)
         folded = model
     return folded.to(memory_format=torch.channels_last)
-
-
-def _features(model: PoseModel, images: Tensor) -> tuple[Tensor, ...]:
-    return tuple(model.extract_feat(images))
 
 
 def shuffled(images: Tensor, groups: int) -> Tensor:

@@ -48,11 +48,7 @@ DEFINITIONS: dict[str, tuple[int, Sources]] = {"coco": (17, COCO), "halpe26": (2
 
 @dataclass(frozen=True)
 class JointMap:
-    """How one definition becomes Human3.6M's.
-
-    Attributes:
-        mixing: (17, K) weights, rows sum to 1.
-    """
+    """How one definition becomes Human3.6M's: `mixing` is (17, K) weights, rows sum to 1."""
 
     mixing: NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""What the skeletons of some tracklets say of themselves, without any truth. Pure functions on arrays; nothing is read.
+"""What skeletons say of themselves, without any truth. Pure functions on arrays; nothing is read.
 
 How many frames have which status, how sure the estimator is, and what a real body does not do: change the length of its
 limbs, shake, and exchange its left side with its right one from one frame to the next.

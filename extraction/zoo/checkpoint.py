@@ -1,7 +1,7 @@
 """Loading a file of weights into a model: never unpickled, every key accounted for."""
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,25 @@ def load_weights(model: nn.Module, path: Path) -> None:
             keys that did not fit.
     """
     state = _read_state(path)
+    shapes: list[str] = []
     try:
         # not strict, so that mmpose's own hooks may rename keys of old versions; what is left over is an error here
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        shapes = [line.strip() for line in str(error).splitlines()[1:]]
         own = model.state_dict()
-        raise _misfit(path, [k for k in own if k not in state], [k for k in state if k not in own], shapes) from error
-    if any(not key.startswith(HARMLESS_EXTRAS) for key in (*missing, *unexpected)):
-        raise _misfit(path, missing, unexpected)
+        missing, unexpected = [key for key in own if key not in state], [key for key in state if key not in own]
+        shapes = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+    problems = []
+    for kind, found in (("of another shape", shapes), ("missing", missing), ("unknown to the model", unexpected)):
+        keys = [key for key in found if not key.startswith(HARMLESS_EXTRAS)]
+        if keys:
+            problems.append(f"{len(keys)} keys {kind}: {'; '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
+    if problems:
+        raise WeightsError(
+            f"the weights do not fit the model: {' | '.join(problems)}",
+            where=path,
+            fix="use the config that the weights were trained with",
+        )
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
@@ -81,17 +91,3 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError("the file holds no state_dict of tensors", where=path, fix="name a checkpoint of the model")
     return state
-
-
-def _misfit(path: Path, missing: Sequence[str], unexpected: Sequence[str], shapes: Sequence[str] = ()) -> WeightsError:
-    kinds = {"of another shape": shapes, "missing": missing, "unknown to the model": unexpected}
-    parts = []
-    for kind, found in kinds.items():
-        keys = [key for key in found if not key.startswith(HARMLESS_EXTRAS)]
-        if keys:
-            parts.append(f"{len(keys)} keys {kind}: {'; '.join(keys[:10])}{' ...' if len(keys) > 10 else ''}")
-    return WeightsError(
-        f"the weights do not fit the model: {' | '.join(parts)}",
-        where=path,
-        fix="use the config that the weights were trained with",
-    )

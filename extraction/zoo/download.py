@@ -30,19 +30,12 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a server said of a file, by which one sees whether it is still the same; None where it says nothing.
-
-    Attributes:
-        address: where it was asked for.
-        etag: its version, as the server names it.
-        last_modified: when it changed, as the server writes it.
-        length: of the whole file, bytes.
-    """
+    """What a server said of a file, by which one sees whether it is still the same; None where it says nothing."""
 
     address: str
     etag: str | None
-    last_modified: str | None
-    length: int | None
+    last_modified: str | None  # as the server writes it
+    length: int | None  # bytes of the whole file
 
     @property
     def validator(self) -> str | None:
@@ -70,7 +63,7 @@ def fetch(address: str, target: Path, digest: str = "", progress: Progress = sil
         WeightsError: the file cannot be had whole, and what came is kept for the next attempt; or it has another
             sha256, and is gone.
     """
-    demand_safe(address, digest)
+    _demand_safe(address, digest)
     part, note, lock = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json", ".lock"))
     try:
         with locked(lock, stays=False, waiting=lambda _: progress(0, 0, WAITING)):
@@ -96,7 +89,7 @@ def fetch(address: str, target: Path, digest: str = "", progress: Progress = sil
     return target
 
 
-def demand_safe(address: str, digest: str) -> None:
+def _demand_safe(address: str, digest: str) -> None:
     """Refuse an address whose file others could replace on its way.
 
     Raises:
@@ -113,7 +106,7 @@ def _download(address: str, part: Path, note: Path, digest: str, progress: Progr
     known = _recall(part, note, address)
     done = part.stat().st_size if known else 0
     with _ask(address, known, done) as answer:
-        demand_safe(answer.url, digest)  # it may have led elsewhere
+        _demand_safe(answer.url, digest)  # it may have led elsewhere
         start, now = _stamp(answer, address)
         if answer.status == 200:
             part.write_bytes(b"")  # before the stamp: old bytes must never pass for this file's
@@ -143,7 +136,7 @@ def _recall(part: Path, note: Path, address: str) -> Stamp | None:
 def _ask(address: str, known: Stamp | None, done: int) -> Any:  # urllib's answer, or its error, which is one as well
     headers = {"Range": f"bytes={done}-", "If-Range": known.validator or ""} if known and done else {}
     try:
-        return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 (`demand_safe`)
+        return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 (`_demand_safe`)
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:
             return error

@@ -1,8 +1,7 @@
 """Importing mmpose where mmcv has no compiled operators and mmdet is not installed.
 
-mmpose 1.3 imports names of `mmcv.ops` and `mmdet.utils` for heads that nothing here uses (EDPose, RTMO); without them
-`import mmpose.models` fails. They get placeholders for the time of that import, and only where the real ones are
-absent: an installed mmcv (not -lite) or mmdet always wins.
+mmpose 1.3 imports names of `mmcv.ops` and `mmdet.utils` for heads that nothing here uses (EDPose, RTMO). They get
+placeholders while `mmpose.models` is imported; an installed mmcv (not -lite) or mmdet always wins.
 """
 
 import importlib
@@ -51,26 +50,22 @@ def _unavailable(module: str, name: str) -> type:
 @contextmanager
 def placeholders() -> Iterator[tuple[str, ...]]:
     """Stand-ins for the absent modules of `PLACEHOLDERS`, gone again at the end lest anybody takes them for real."""
-    added = []
-    for module, names in PLACEHOLDERS.items():
-        if not _absent(module):
-            continue
-        stand_in = ModuleType(module)
+    added = tuple(filter(_absent, PLACEHOLDERS))
+    for module in added:
+        sys.modules[module] = stand_in = ModuleType(module)
         stand_in.__path__ = []
-        for name in names:
+        for name in PLACEHOLDERS[module]:
             setattr(stand_in, name, _unavailable(module, name))
-        sys.modules[module] = stand_in
-        added.append(module)
     try:
-        yield tuple(added)
+        yield added
     finally:
         for module in added:
             del sys.modules[module]
 
 
 @cache
-def import_mmpose() -> ModuleType:
-    """`mmpose` with its models, codecs, datasets and transforms registered, made the default scope.
+def import_mmpose() -> None:
+    """Register mmpose's models, codecs, datasets and transforms, and make mmpose the default scope.
 
     Raises:
         EnvironmentProblem: mmpose is not installed, or this version wants more than the placeholders give.
@@ -78,7 +73,6 @@ def import_mmpose() -> ModuleType:
     with warnings.catch_warnings(), placeholders():
         warnings.simplefilter("ignore")
         try:
-            mmpose = importlib.import_module("mmpose")
             for part in ("models", "codecs", "datasets", "apis"):
                 importlib.import_module(f"mmpose.{part}")
         except ImportError as error:
@@ -93,7 +87,6 @@ def import_mmpose() -> ModuleType:
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpose")
-    return mmpose
 
 
 @contextmanager

@@ -45,13 +45,10 @@ def _for_inference(node: Any) -> Any:
     SyncBN computes what BN does in inference but wants a GPU; mmpose has its own copy of mmdet's CSPNeXt.
     """
     if isinstance(node, dict):
-        return type(node)(
-            {
-                key: "BN" if key == "type" and value == "SyncBN" else _for_inference(value)
-                for key, value in node.items()
-                if not (key == "_scope_" and value == "mmdet")
-            }
-        )
+        kept = {key: value for key, value in node.items() if (key, value) != ("_scope_", "mmdet")}
+        if kept.get("type") == "SyncBN":
+            kept["type"] = "BN"
+        return type(node)({key: _for_inference(value) for key, value in kept.items()})
     if isinstance(node, list | tuple):
         return type(node)(_for_inference(value) for value in node)
     return node

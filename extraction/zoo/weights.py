@@ -91,16 +91,10 @@ def _bases(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """What this machine has of a file of weights.
-
-    Attributes:
-        state: damaged means that its sha256 is not the expected one.
-        size: bytes; None where missing.
-        sha256: of the file that is here; empty where missing.
-    """
+    """What this machine has of a file of weights; damaged means that its sha256 is not the expected one."""
 
     state: Literal["here", "missing", "damaged"]
-    size: int | None = None
+    size: int | None = None  # bytes
     sha256: str = ""
 
 
@@ -113,7 +107,7 @@ def place(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE) -> Path:
     name = settings.weights
     if name.startswith(PROJECT):
         return _project_file(name)
-    if _is_address(name):
+    if "://" in name:
         return cache.expanduser() / Path(urllib.parse.urlparse(name).path).name
     return Path(name).expanduser()
 
@@ -138,7 +132,7 @@ def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, progress: P
     Raises:
         WeightsError: it is absent and cannot be fetched, or its sha256 is wrong.
     """
-    path, digest, remote = place(settings, cache), expected_digest(settings), _is_address(settings.weights)
+    path, digest, remote = place(settings, cache), expected_digest(settings), "://" in settings.weights
     if not path.is_file() and remote:
         fetch(settings.weights, path, digest, progress)
     if not path.is_file():
@@ -150,10 +144,6 @@ def locate(settings: PoseModelSettings, cache: Path = DEFAULT_CACHE, progress: P
             fix="delete it and run again" if remote else "replace it, or correct the setting",
         )
     return path
-
-
-def _is_address(name: str) -> bool:
-    return "://" in name
 
 
 def _project_file(name: str) -> Path:
