@@ -53,6 +53,7 @@ class About(Settings):
 class _Visual(BaseModel):
     """What the settings.yaml of a `visual` folder must hold; more may be there."""
 
+    kind: str
     encoder: EncoderSettings
     cameras: tuple[int, ...] = ()
     use_sgtm: bool = False
@@ -78,32 +79,20 @@ class InferenceModel(nn.Module):
     Args:
         visual: the visual encoder.
         sgtm: what the embedding ends in the clip feature of, if anything; loses the parts that only training needs.
-        mean: of R, G, B from 0 to 1.
-        std: likewise.
     """
 
     mean: Tensor
     std: Tensor
     cameras: Tensor
 
-    def __init__(
-        self,
-        visual: VisualEncoder,
-        sgtm: TemporalModelling | None = None,
-        mean: tuple[float, ...] = CLIP_MEAN,
-        std: tuple[float, ...] = CLIP_STD,
-    ) -> None:
+    def __init__(self, visual: VisualEncoder, sgtm: TemporalModelling | None = None) -> None:
         super().__init__()
         self.encoder, self.width = visual.settings, embedding_width(visual.settings, sgtm is not None)
-        self.trunk, self.camera_vectors = visual.trunk, visual.camera_vectors
-        self.sgtm = sgtm
-        if sgtm is not None:
-            for name in TRAINING_ONLY:
-                delattr(sgtm, name)
-        # buffers, so that a graph that was traced on one device moves to another with all it holds
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("cameras", torch.tensor(visual.cameras, dtype=torch.int64), persistent=False)
+        self.trunk, self.camera_vectors, self.sgtm = visual.trunk, visual.camera_vectors, sgtm
+        for name in TRAINING_ONLY if sgtm is not None else ():
+            delattr(sgtm, name)
+        for name, buffer in visual.named_buffers(recurse=False):
+            self.register_buffer(name, buffer, persistent=False)
         self.eval().requires_grad_(False)
 
     def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
@@ -151,22 +140,20 @@ def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
     return _trained(folder), described(folder)
 
 
-def _untrained(
-    about: About | _Visual, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD
-) -> InferenceModel:
-    shape = about.encoder
-    sgtm = TemporalModelling(shape.token_width, shape.projected_width, shape.fusion_heads) if about.use_sgtm else None
-    return InferenceModel(VisualEncoder(shape, about.cameras), sgtm, mean, std)
-
-
 def _trained(folder: Path) -> InferenceModel:
-    kind, about = _description(folder)
+    about = _description(folder)
     state = load_tensors(folder / MODEL)
-    if kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
+    if about.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
         state = {name.removeprefix("visual."): value for name, value in state.items()}
     model = _untrained(about)
     load_weights(model, {name: state[name] for name in model.state_dict() if name in state}, folder / MODEL)
     return model
+
+
+def _untrained(about: About | _Visual) -> InferenceModel:
+    shape = about.encoder
+    sgtm = TemporalModelling(shape.token_width, shape.projected_width, shape.fusion_heads) if about.use_sgtm else None
+    return InferenceModel(VisualEncoder(shape, about.cameras), sgtm)
 
 
 def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
@@ -197,7 +184,7 @@ def load_exported(path: Path, device: str | torch.device = "cpu") -> tuple[Embed
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"cannot read an exported model: {error}", where=path, fix="export it again") from error
     about = read_about(metadata, path)
-    model = _untrained(about, about.mean, about.std)
+    model = _untrained(about)
     load_weights(model, state, path)
     return _embed(model, device), about
 
@@ -225,9 +212,9 @@ def described(folder: Path) -> About:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model.
     """
-    kind, model = _description(folder)
+    model = _description(folder)
     return About(
-        kind=kind,
+        kind=model.kind,
         image_height=model.encoder.image_height,
         image_width=model.encoder.image_width,
         cameras=model.cameras,
@@ -238,8 +225,7 @@ def described(folder: Path) -> About:
     )
 
 
-def _description(folder: Path) -> tuple[str, _Visual]:
-    """The kind of a model folder, and what its settings say."""
+def _description(folder: Path) -> _Visual:
     found = read_description(folder)
     kind = str(found.get("kind"))
     if kind not in KINDS:
@@ -259,4 +245,4 @@ def _description(folder: Path) -> tuple[str, _Visual]:
         ) from error
     if not (folder / MODEL).is_file():
         raise StoreError("the model's weights are missing", where=folder / MODEL, fix="delete the folder and run again")
-    return kind, model
+    return model

@@ -12,16 +12,15 @@ import logging
 import os
 import subprocess
 import sys
-import types
-import typing
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_type_hints
 
 import torch
 import torch.distributed as dist
+from pydantic import TypeAdapter
 
 import storage.errors
 from storage.errors import CsipError, EnvironmentProblem
@@ -46,21 +45,16 @@ def on_all_devices(run: Run) -> Run:
 
     @functools.wraps(run)
     def spread(inputs: Any, settings: Settings, out_dir: Path, progress: Progress) -> None:
-        alone = inputs.trainer.devices == 1 and not _nodes()
-        if alone or dist.is_initialized():
+        nodes = os.environ.get("PET_NNODES", "1")
+        if (inputs.trainer.devices == 1 and nodes == "1") or dist.is_initialized():
             run(inputs, settings, out_dir, progress)
         else:
-            _launch(run.__module__, inputs, settings, out_dir, progress)
+            _launch(run.__module__, inputs, settings, out_dir, progress, alone=nodes == "1")
 
     return spread
 
 
-def _nodes() -> bool:
-    """Whether torchrun's variables say that other nodes train too."""
-    return os.environ.get("PET_NNODES", "1") != "1"
-
-
-def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progress: Progress) -> None:
+def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progress: Progress, *, alone: bool) -> None:
     devices = inputs.trainer.devices
     gpus = torch.cuda.device_count()
     if gpus and devices > gpus:
@@ -75,10 +69,8 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
         old.unlink()
     write_job(work / JOB, module, inputs, settings, out_dir)
     threads = str(max(1, (os.cpu_count() or 1) // devices))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(devices)]
-    if not _nodes():
-        command.append("--standalone")
-    command += ["-m", "training.looping.launch", str(work / JOB)]
+    where = ["--nproc-per-node", str(devices), *(["--standalone"] if alone else [])]
+    command = [sys.executable, "-m", "torch.distributed.run", *where, "-m", "training.looping.launch", str(work / JOB)]
     log.info("training on %d devices: %s", devices, work / JOB)
     with (
         (work / OUTPUT).open("w") as output,
@@ -100,18 +92,22 @@ def _launch(module: str, inputs: Any, settings: Settings, out_dir: Path, progres
 
 def write_job(path: Path, module: str, inputs: Any, settings: Settings, out_dir: Path) -> None:
     """Describe a stage's work in a file, for a process that does it."""
-    job = {"module": module, "inputs": asdict(inputs), "settings": settings, "out_dir": out_dir.resolve()}
-    path.write_text(json.dumps(job, default=_plain, indent=1))
+    job = {
+        "module": module,
+        "inputs": TypeAdapter(type(inputs)).dump_python(inputs, mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "out_dir": str(out_dir.resolve()),
+    }
+    path.write_text(json.dumps(job, indent=1))
 
 
-def read_job(path: Path) -> tuple[types.ModuleType, Any, Any, Path]:
+def read_job(path: Path) -> tuple[ModuleType, Any, Any, Path]:
     """The stage's module, its inputs and settings, and the folder to write to."""
-    told = json.loads(path.read_text())
-    module = importlib.import_module(told["module"])
-    fields = typing.get_type_hints(module.Inputs)
-    inputs = module.Inputs(**{name: _typed(fields[name], value) for name, value in told["inputs"].items()})
-    settings = typing.get_type_hints(module.run)["settings"](**told["settings"])
-    return module, inputs, settings, Path(told["out_dir"])
+    job = json.loads(path.read_text())
+    module = importlib.import_module(job["module"])
+    inputs = TypeAdapter(module.Inputs).validate_python(job["inputs"])
+    settings = get_type_hints(module.run)["settings"](**job["settings"])
+    return module, inputs, settings, Path(job["out_dir"])
 
 
 def _told(line: str) -> tuple[int, int, str] | None:
@@ -133,21 +129,6 @@ def _error(work: Path, status: int) -> CsipError:
         where=work / OUTPUT,
         fix="look into this file; run again to go on from the last saved state",
     )
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, Settings) else str(value)
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    """A value read from JSON, of the type that a field of `Inputs` says."""
-    if value is None:
-        return None
-    if typing.get_origin(kind) is tuple:
-        return tuple(_typed(typing.get_args(kind)[0], item) for item in value)
-    if isinstance(kind, types.UnionType):
-        return _typed(next(part for part in typing.get_args(kind) if part is not types.NoneType), value)
-    return kind(**value) if issubclass(kind, Settings) else kind(value)
 
 
 def work_on(job: Path) -> None:

@@ -36,15 +36,17 @@ class VisualEncoder(nn.Module):
     trunk: "ClipTrunk | SmallTrunk"
     mean: Tensor
     std: Tensor
+    cameras: Tensor
 
     def __init__(self, settings: EncoderSettings, cameras: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.settings = settings
-        self.cameras = cameras
         self.trunk = ClipTrunk(settings) if settings.arch == "clip_vit_b16" else SmallTrunk(settings)
         self.camera_vectors = nn.Parameter(torch.zeros(len(cameras), settings.token_width)) if cameras else None
+        # buffers, so that a graph that was traced on one device moves to another with all it holds
         self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("cameras", torch.tensor(cameras, dtype=torch.int64), persistent=False)
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode images.
@@ -63,8 +65,7 @@ class VisualEncoder(nn.Module):
     def _camera_shift(self, camids: Tensor | None) -> Tensor | None:
         if camids is None or self.camera_vectors is None:
             return None
-        known = torch.tensor(self.cameras, device=camids.device)
-        return (camids[:, None] == known).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
+        return (camids[:, None] == self.cameras).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
 
 
 class SmallTrunk(nn.Module):
