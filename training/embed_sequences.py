@@ -47,24 +47,18 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     encoder.eval().to(device)
     recordings = read_recordings([inputs.sequences]).as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
     length = described["clip_length"]
-    kept, parts, short = [], [], []
-    for number, name in enumerate(recordings.ids):
-        skeletons = recordings.skeletons[number]
+    parts: dict[int, Tensor] = {}
+    for number, skeletons in enumerate(recordings.skeletons):
         clips = whole_clips(len(skeletons), length)
         if len(clips):
-            kept.append(number)
-            parts.append(embedded(encoder, torch.from_numpy(skeletons[clips]), device, settings.batch_size))
-        else:
-            short.append(name)
+            parts[number] = embedded(encoder, torch.from_numpy(skeletons[clips]), device, settings.batch_size)
         progress(number + 1, len(recordings.ids), "recordings")
+    short = [name for number, name in enumerate(recordings.ids) if number not in parts]
+    whole = {number: F.normalize(part.mean(0, keepdim=True), dim=1) for number, part in parts.items()}
     width = encoder.project.out_features
-    whole = [F.normalize(part.mean(0, keepdim=True), dim=1) for part in parts]
-    write_embeddings(
-        recordings, kept, parts, width, f"sequences of {length} frames", out_dir / SEQUENCES_FILE, numbered=True
-    )
-    write_embeddings(
-        recordings, kept, whole, width, f"recordings: mean of sequences of {length}", out_dir / RECORDINGS_FILE
-    )
+    said = f"sequences of {length} frames", f"recordings: mean of sequences of {length}"
+    write_embeddings(recordings, parts, width, said[0], out_dir / SEQUENCES_FILE, numbered=True)
+    write_embeddings(recordings, whole, width, said[1], out_dir / RECORDINGS_FILE)
     (out_dir / "notes.json").write_text(json.dumps({"shorter_than_a_sequence": short}, indent=2) + "\n")
 
 
@@ -77,8 +71,7 @@ def embedded(encoder: SkeletonEncoder, clips: Tensor, device: str, at_once: int)
 
 def write_embeddings(
     recordings: Recordings,
-    rows: list[int],
-    parts: list[Tensor],
+    parts: Mapping[int, Tensor],
     width: int,
     sampling: str,
     path: Path,
@@ -89,26 +82,23 @@ def write_embeddings(
 
     Args:
         recordings: whose they are.
-        rows: which of the recordings have any.
-        parts: of each of these, (C, P).
+        parts: position of a recording -> its embeddings, (C, P).
         width: P.
         sampling: what they were made from, in words, for the protocol.
         path: file.
         numbered: name them as a recording's first, second, ... sequence.
     """
-    every = [row for row, part in zip(rows, parts, strict=True) for _ in part]
-    numbers = [number for part in parts for number in range(len(part))]
-    ids = [recordings.ids[row] for row in every]
-    vectors = torch.cat([torch.zeros(0, width), *parts]).numpy().astype(np.float32)
+    every = [(row, number) for row, part in parts.items() for number in range(len(part))]
+    rows = [row for row, _ in every]
     table = pa.table(
         {
-            "tracklet_id": [f"{name}#{k:04d}" for name, k in zip(ids, numbers, strict=True)] if numbered else ids,
-            "split": [recordings.splits[row] for row in every],
-            "pid": recordings.pids[every].astype(np.int32),
-            "camid": recordings.camids[every].astype(np.int32),
-            "clothes": np.zeros(len(every), np.int32),
-            "frames": np.array([len(recordings.skeletons[row]) for row in every], np.int32),
-            "embedding": list(vectors),
+            "tracklet_id": [recordings.ids[row] + (f"#{number:04d}" if numbered else "") for row, number in every],
+            "split": [recordings.splits[row] for row in rows],
+            "pid": recordings.pids[rows].astype(np.int32),
+            "camid": recordings.camids[rows].astype(np.int32),
+            "clothes": np.zeros(len(rows), np.int32),
+            "frames": recordings.skeletons.lengths[rows].astype(np.int32),
+            "embedding": list(torch.cat([torch.zeros(0, width), *parts.values()]).numpy().astype(np.float32)),
         },
         schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {SAMPLING_KEY.encode(): sampling.encode()}),
     )

@@ -11,9 +11,8 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save
@@ -40,15 +39,8 @@ MACHINE = (".debug_pkl", "serialization_id")  # of TorchScript: paths of source 
 NUMBERED = rb"___torch_mangle_\d+"  # in the names of classes of which torch has traced another in this process
 
 
-@dataclass(frozen=True)
-class Format:
-    """A way to write the model, and the runtime that reads it back.
-
-    Attributes:
-        suffix: how the names of its files end.
-        write: writes the file.
-        read: opens it.
-    """
+class Format(NamedTuple):
+    """How the names of its files end, what writes one, and the runtime that opens it."""
 
     suffix: str
     write: Callable[[InferenceModel, About, Path], None]
@@ -79,8 +71,13 @@ def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
             f"a file of format {format_name} ends in {way.suffix}", where=out, fix=f"name it NAME{way.suffix}"
         )
     model, about = load_inference_model(folder)
-    difference = write_checked(model, about, way, reference(folder, about), out)
-    return about, difference
+    embed, _ = load_embedder(folder, about.encoder, "cpu")
+
+    def expected(clips: Tensor, camids: Tensor) -> Tensor:
+        """Of `training.embed`, clip by clip, so that neighbours in a batch cannot help."""
+        return torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])
+
+    return about, write_checked(model, about, way, expected, out)
 
 
 def chosen_format(name: str) -> Format:
@@ -94,16 +91,6 @@ def chosen_format(name: str) -> Format:
             f"there is no export format {name!r}", where="--format", fix=f"choose one of {', '.join(FORMATS)}"
         )
     return FORMATS[name]
-
-
-def reference(folder: Path, about: About) -> Embed:
-    """The embeddings of `training.embed`, clip by clip, so that neighbours in a batch cannot help."""
-    embed, _ = load_embedder(folder, about.encoder, "cpu")
-
-    def each(clips: Tensor, camids: Tensor) -> Tensor:
-        return torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])
-
-    return each
 
 
 def write_checked(model: InferenceModel, about: About, way: Format, expected: Embed, out: Path) -> float:
@@ -137,18 +124,15 @@ def largest_difference(embed: Embed, expected: Embed, about: About) -> float:
     """
     generator = torch.Generator().manual_seed(0)
     known = torch.tensor([*about.cameras, max(about.cameras, default=0) + 1])
-    worst = 0.0
+    differences = []
     for number, (b, t) in enumerate(CHECKED):
         clips = random_clips(about, b, t, generator)
         camids = known[(torch.arange(b) + number) % len(known)]
         mine, theirs = embed(clips, camids), expected(clips, camids)
         if mine.shape != theirs.shape:
             return math.inf
-        difference = float((mine - theirs).abs().max())
-        if math.isnan(difference):
-            return difference
-        worst = max(worst, difference)
-    return worst
+        differences.append((mine - theirs).abs().max())
+    return float(torch.stack(differences).max())
 
 
 def random_clips(about: About, batch: int, frames: int, generator: torch.Generator) -> Tensor:

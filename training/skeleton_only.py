@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from storage.errors import DataError
 from storage.progress import Progress
 from storage.skeleton import SKELETON_TYPES, SkeletonType
-from training.batches.augment import draw_signs
+from training.batches.augment import draw_signs, mirrored
 from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
 from training.batches.sequences import Recordings, read_recordings
@@ -172,10 +172,9 @@ def hidden_joints(shape: torch.Size, kind: SkeletonType, share: float, rng: np.r
 
 def varied(skeletons: Tensor, kind: SkeletonType, settings: SkeletonOnlySettings, rng: np.random.Generator) -> Tensor:
     """Sequences (B, T, J, 3), some mirrored, each turned about the vertical axis as a whole."""
-    flipped = torch.from_numpy(rng.random(len(skeletons)) < settings.flip).view(-1, 1, 1, 1)
+    flipped = torch.from_numpy(rng.random(len(skeletons)) < settings.flip)
     angles = torch.from_numpy(np.radians(rng.uniform(-settings.turn, settings.turn, len(skeletons))).astype(np.float32))
-    mirrored = skeletons[:, :, list(kind.mirror_order)] * skeletons.new_tensor([-1.0, 1.0, 1.0])
-    skeletons = torch.where(flipped, mirrored, skeletons)
+    skeletons = mirrored(skeletons, flipped, kind)
     if not settings.turn:
         return skeletons
     cosine, sine = angles.cos().view(-1, 1, 1), angles.sin().view(-1, 1, 1)

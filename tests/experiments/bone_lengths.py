@@ -30,11 +30,11 @@ def run(inputs: Inputs, settings: Settings, out_dir: Path, progress: Progress) -
     train, test = read_recordings([inputs.train]), read_recordings([inputs.test])
     known = np.concatenate([lengths(train.kind, clips_of(skeletons)) for skeletons in train.skeletons])
     rows = [(lengths(test.kind, clips_of(s)) - known.mean(0)) / known.std(0) for s in test.skeletons]
-    parts = [torch.from_numpy(row.astype(np.float32)) for row in rows]
-    every, width = list(range(len(parts))), len(test.kind.edges)
-    write_embeddings(test, every, parts, width, "bone lengths", out_dir / SEQUENCES_FILE, numbered=True)
-    means = [part.mean(0, keepdim=True) for part in parts]
-    write_embeddings(test, every, means, width, "bone lengths", out_dir / RECORDINGS_FILE)
+    parts = {number: torch.from_numpy(row.astype(np.float32)) for number, row in enumerate(rows)}
+    width = len(test.kind.edges)
+    write_embeddings(test, parts, width, "bone lengths", out_dir / SEQUENCES_FILE, numbered=True)
+    means = {number: part.mean(0, keepdim=True) for number, part in parts.items()}
+    write_embeddings(test, means, width, "bone lengths", out_dir / RECORDINGS_FILE)
 
 
 def clips_of(skeletons: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from storage.skeleton import MIRROR_ORDER
+from storage.skeleton import H36M17, SkeletonType
 from training.settings import AugmentSettings
 
 
@@ -44,16 +44,7 @@ def draw(clips: int, frames: int, settings: AugmentSettings, rng: np.random.Gene
 
 
 def augmented(images: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor:
-    """Clips as drawn, every frame of a clip alike, but for erasing.
-
-    Args:
-        images: (B, T, 3, H, W), 0 to 255, on any device.
-        draws: of the same clips.
-        settings: what to do.
-
-    Returns:
-        Float images of the same shape.
-    """
+    """Float clips as drawn, every frame of a clip alike, but for erasing; of images (B, T, 3, H, W), 0 to 255."""
     moves = draws.moves.tolist()  # of the CPU: asking a GPU would make it wait
     flipped, colours, boxes = (
         part.to(images.device, non_blocking=True) for part in (draws.flipped, draws.colours, draws.boxes)
@@ -67,9 +58,9 @@ def augmented(images: Tensor, draws: Draws, settings: AugmentSettings) -> Tensor
     return _erased(images, settings.erase, boxes) if settings.erase else images
 
 
-def mirrored(skeletons: Tensor, flipped: Tensor) -> Tensor:
+def mirrored(skeletons: Tensor, flipped: Tensor, kind: SkeletonType = H36M17) -> Tensor:
     """The skeletons (B, T, J, 3) of clips of which some are `flipped`, (B,)."""
-    return torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(skeletons), skeletons)
+    return torch.where(flipped.view(-1, 1, 1, 1), mirror_skeletons(skeletons, kind), skeletons)
 
 
 def draw_signs(count: int, rng: np.random.Generator) -> Tensor:
@@ -77,9 +68,9 @@ def draw_signs(count: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), count))
 
 
-def mirror_skeletons(skeletons: Tensor) -> Tensor:
-    """The skeletons of mirrored images: x negated, left and right swapped; (..., 17, 3)."""
-    return skeletons[..., MIRROR_ORDER, :] * skeletons.new_tensor([-1.0, 1.0, 1.0])
+def mirror_skeletons(skeletons: Tensor, kind: SkeletonType = H36M17) -> Tensor:
+    """The skeletons of mirrored images: x negated, left and right swapped; (..., J, 3)."""
+    return skeletons[..., kind.mirror_order, :] * skeletons.new_tensor([-1.0, 1.0, 1.0])
 
 
 def _shifted(images: Tensor, reach: int, moves: Sequence[Sequence[int]]) -> Tensor:

@@ -63,17 +63,18 @@ def read_training_set(indexes: Sequence[Path]) -> TrainingSet:
     return TrainingSet(tracklets, labels, pids, tuple(sorted({t.camid for t in tracklets})))
 
 
+@dataclass(frozen=True)
 class PerFrame:
     """One value a frame of many tracklets: a sequence of (T, ...) views of one contiguous array.
 
-    Args:
+    Attributes:
         values: of all frames, (F, ...).
-        starts: first row of each tracklet, (N,).
-        lengths: frames of each tracklet, (N,).
+        starts, lengths: first row of each tracklet, and its frames, (N,).
     """
 
-    def __init__(self, values: NDArray[Any], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-        self.values, self.starts, self.lengths = values, starts, lengths
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts)

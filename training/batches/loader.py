@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset
 from storage.threads import in_order
 
 Batch = dict[str, Any]
+Plan = Callable[[int], list[list[int]]]
 Make = Callable[[list[int], np.random.Generator], Batch]
 
 
@@ -34,9 +35,7 @@ class Steps(IterableDataset[Batch]):
         first: batches of this epoch that were done before.
     """
 
-    def __init__(
-        self, plan: Callable[[int], list[list[int]]], make: Make, seed: int, workers: int, epochs: int
-    ) -> None:
+    def __init__(self, plan: Plan, make: Make, seed: int, workers: int, epochs: int) -> None:
         self.plan = lru_cache(maxsize=2)(plan)  # asked twice for each epoch: how many, and which
         self.make, self.seed, self.epochs = make, seed, epochs
         self.waited = 0.0

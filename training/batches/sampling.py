@@ -12,12 +12,12 @@ def segment_frames(length: int, clip: int, rng: np.random.Generator | None = Non
     """Restricted random sampling: one frame of each of `clip` equal segments of a tracklet.
 
     Args:
-        length: frames of the tracklet, at least 1.
+        length: frames of the tracklet, at least 1; one shorter than T repeats its frames evenly.
         clip: T, frames of the clip.
         rng: picks a random frame of each segment (training); None picks the first (`rrs` evaluation).
 
     Returns:
-        (T,) frame numbers, ascending. A tracklet shorter than T repeats its frames evenly.
+        (T,) frame numbers, ascending.
 
     Source: Li et al. 2018 (restricted random sampling).
     """
@@ -30,15 +30,12 @@ def segment_frames(length: int, clip: int, rng: np.random.Generator | None = Non
 
 def dense_clips(length: int, clip: int) -> Indices:
     """All frames of a tracklet as consecutive clips, (C, T); the last one is completed evenly from its own frames."""
-    whole = np.arange(length // clip * clip).reshape(-1, clip)
-    rest = length % clip
-    if not rest:
-        return whole
-    return np.concatenate([whole, (length - rest + segment_frames(rest, clip))[None]])
+    whole, rest = whole_clips(length, clip), length % clip
+    return np.concatenate([whole, (length - rest + segment_frames(rest, clip))[None]]) if rest else whole
 
 
 def whole_clips(length: int, clip: int) -> Indices:
-    """A recording cut into consecutive clips from its first frame, (C, T); frames that fill no clip are left out."""
+    """Consecutive clips from the first frame on, (C, T); frames that fill no clip are left out."""
     return np.arange(length // clip * clip).reshape(-1, clip)
 
 
@@ -62,9 +59,7 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
     groups: dict[int, list[list[int]]] = {}
     for label in sorted(members):
         own = rng.permutation(members[label])
-        count = -(-len(own) // instances)
-        filled = np.resize(own, count * instances)
-        groups[label] = filled.reshape(count, instances).tolist()
+        groups[label] = np.resize(own, (-(-len(own) // instances), instances)).tolist()
     wanted = min(identities, len(groups))
     batches = []
     while len(groups) >= wanted:
@@ -85,6 +80,5 @@ def uniform_batches(count: int, size: int, seed: int, epoch: int) -> list[list[i
     order = np.random.default_rng([seed, epoch]).permutation(count).tolist()
     batches = [order[i : i + size] for i in range(0, count, size)]
     if len(batches) > 1 and len(batches[-1]) < 2:
-        last = batches.pop()
-        batches[-1] += last
+        batches[-2:] = [batches[-2] + batches[-1]]
     return batches

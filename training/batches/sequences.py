@@ -1,7 +1,7 @@
 """Recordings of skeletons as arrays, with their labels, in the order of their ids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,7 @@ class Recordings:
 
     Attributes:
         kind: of the skeletons.
-        ids: tracklet ids.
-        splits: train, query or gallery.
-        pids: identities, (N,).
-        camids: cameras, (N,).
+        ids, splits, pids, camids: as in the index, N.
         skeletons: (T, J, 3) float32 of each, metres, centred on the root.
     """
 
@@ -48,8 +45,7 @@ class Recordings:
                 where="skeleton_only.start_from",
                 fix="start from an encoder of the same kind; storage/skeleton.py lists the maps of joints",
             )
-        skeletons = PerFrame(found, self.skeletons.starts, self.skeletons.lengths)
-        return Recordings(kind, self.ids, self.splits, self.pids, self.camids, skeletons)
+        return replace(self, kind=kind, skeletons=replace(self.skeletons, values=found))
 
 
 def read_recordings(paths: Sequence[Path]) -> Recordings:

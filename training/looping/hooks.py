@@ -17,11 +17,13 @@ from storage.errors import CsipError
 from storage.progress import Progress
 from storage.stopping import Stopped
 from storage.store.trainings import Done
+from training.batches.loader import Steps
 from training.looping.distributed import anywhere, random_states, rank, set_random_state, world_size
 from training.looping.states import NEW, keep_state, sound_states
 from training.looping.trained import trained_by
 
 log = logging.getLogger("csip")
+Rate = Callable[[int], float]
 RATES, RANDOM, STEP = "learning_rates", "random", "step"
 
 
@@ -33,16 +35,17 @@ class Epochs(Hook):
 
     priority = "VERY_HIGH"
 
-    def __init__(
-        self, seed: int, rate: Callable[[int], float], before: Callable[[int], None] | None, done: Done
-    ) -> None:
-        self.seed, self.rate, self.before, self.done = seed, rate, before, done
+    def __init__(self, steps: Steps, seed: int, rate: Rate, before: Callable[[int], None] | None, done: Done) -> None:
+        self.steps, self.seed, self.rate, self.before, self.done = steps, seed, rate, before, done
 
     def before_train_epoch(self, runner: Runner) -> None:
         state = np.random.SeedSequence([self.seed, runner.epoch, rank()]).generate_state(1, np.uint64)
-        seed_torch(int(state[0] >> np.uint64(1)))
+        seed = int(state[0] >> np.uint64(1))
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed remembers a call for each GPU that there is not
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         first = self.done[1] if runner.epoch == self.done[0] else 0
-        runner.train_dataloader.dataset.start(runner.epoch, first)
+        self.steps.start(runner.epoch, first)
         for group in runner.optim_wrapper.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.rate(runner.epoch)
         if self.before is not None and not first:
@@ -52,8 +55,8 @@ class Epochs(Hook):
 class Watch(Hook):
     """Keeps the history, tells progress and the loggers, and stops at a loss that is not a number or huge."""
 
-    def __init__(self, progress: Progress, epochs: int, max_loss: float) -> None:
-        self.progress, self.epochs, self.max_loss = progress, epochs, max_loss
+    def __init__(self, batches: Steps, progress: Progress, epochs: int, max_loss: float) -> None:
+        self.batches, self.progress, self.epochs, self.max_loss = batches, progress, epochs, max_loss
         self.history: dict[str, list[float]] = defaultdict(list)
         self.steps = self.samples = 0
         self.start = math.nan  # once the first step is done: libraries are slow in it
@@ -77,7 +80,7 @@ class Watch(Hook):
             self.history[name].append(value)
         now = time.perf_counter()
         if math.isnan(self.start):
-            self.start, self.waited = now, runner.train_dataloader.dataset.waited
+            self.start, self.waited = now, self.batches.waited
         else:
             self.steps += 1
             self.samples += len(model.names) * world_size()
@@ -85,8 +88,8 @@ class Watch(Hook):
         speed = f"  {self.samples / (now - self.start):.0f} clips/s" if self.steps else ""
         try:
             self.progress(
-                runner.epoch * len(runner.train_dataloader) + runner.train_dataloader.dataset.first + batch_idx + 1,
-                self.epochs * len(runner.train_dataloader),
+                runner.epoch * len(self.batches) + self.batches.first + batch_idx + 1,
+                self.epochs * len(self.batches),
                 f"epoch {runner.epoch + 1}/{self.epochs}  loss {loss:.3f}  lr {rate:.1e}{speed}",
             )
         except Stopped as error:
@@ -98,9 +101,7 @@ class States(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(
-        self, found: dict[str, Any] | None, watch: Watch, every: int, keep: int, rate: Callable[[int], float]
-    ) -> None:
+    def __init__(self, found: dict[str, Any] | None, watch: Watch, every: int, keep: int, rate: Rate) -> None:
         self.found, self.watch, self.every, self.keep, self.rate = found, watch, every, keep, rate
         self.random: torch.Tensor | None = None
 
@@ -124,10 +125,8 @@ class States(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if not anywhere(self.watch.stopped is not None):
             return
-        steps = runner.train_dataloader.dataset
-        done = (runner.epoch, steps.first + batch_idx + 1)
-        if done[1] == len(steps):
-            done = (runner.epoch + 1, 0)
+        step = self.watch.batches.first + batch_idx + 1
+        done = (runner.epoch, step) if step < len(self.watch.batches) else (runner.epoch + 1, 0)
         self._save(runner, done, runner.iter + 1)
         log.info("training stops after %s; its state is saved", _told(done))
         anywhere(True)  # no process ends before the state is saved
@@ -169,14 +168,7 @@ def _told(done: Done) -> str:
     return f"epoch {done[0]}" + (f" and {done[1]} steps of the next" if done[1] else "")
 
 
-def seed_torch(seed: int) -> None:
-    """Seed torch on every device there is; `torch.manual_seed` also remembers a call for each that there is not."""
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(seed)
-
-
-def resumable(work: Path, rate: Callable[[int], float], epochs: int) -> dict[str, Any] | None:
+def resumable(work: Path, rate: Rate, epochs: int) -> dict[str, Any] | None:
     """The newest sound state that a training of `epochs` epochs would have passed through; None to start anew.
 
     A longer training passes through the states of a shorter one where the learning rates of the epochs done are the

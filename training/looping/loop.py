@@ -27,14 +27,13 @@ from storage.errors import SettingsError
 from storage.progress import Progress
 from storage.store.trainings import WORK
 from storage.tables.parquet import write_table
-from training.batches.loader import Batch, Make, Steps
+from training.batches.loader import Batch, Make, Plan, Steps
 from training.looping.distributed import rank, world_size
 from training.looping.hooks import Epochs, States, Watch, done_in, resumable
-from training.looping.trained import AsItIs, Trained
+from training.looping.trained import Trained
 from training.settings import HISTORY, LoopSettings, TrainerSettings
 
-SPEED = "speed.json"
-LOGS = "logs"
+SPEED, LOGS = "speed.json", "logs"
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class Speed:
     Attributes:
         steps: done here (a resumed training did others before).
         samples: clips of these steps, of all processes.
-        seconds: in the loop.
-        waited: seconds of those for which the model waited for data.
+        seconds: in the loop; `waited` of them, the model waited for data.
     """
 
     steps: int
@@ -61,8 +59,7 @@ class Task:
     Attributes:
         module: on the CPU; trained on a GPU if there is one, and on the CPU again at the end.
         loss: a batch on the device -> weighted loss terms.
-        plan: epoch -> the positions of the tracklets of each batch.
-        make: a batch's tracklets and its source of randomness -> the batch (see `Steps`).
+        plan, make: the batches, as of `Steps`.
         groups: parameter groups of Adam: `params` and `lr`.
         rate: epoch -> share of each group's `lr`.
         weight_decay: of Adam.
@@ -71,7 +68,7 @@ class Task:
 
     module: nn.Module
     loss: Callable[[Batch], Mapping[str, Tensor]]
-    plan: Callable[[int], list[list[int]]]
+    plan: Plan
     make: Make
     groups: Sequence[Mapping[str, Any]]
     rate: Callable[[int], float]
@@ -97,7 +94,7 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     work = out_dir / WORK
     work.mkdir(exist_ok=True)
     steps = Steps(task.plan, task.make, settings.seed, settings.decode_workers, settings.epochs)
-    watch = Watch(progress, settings.epochs, settings.max_loss)
+    watch = Watch(steps, progress, settings.epochs, settings.max_loss)
     runner = _runner(task, steps, settings, trainer, work, watch)
     try:
         with _threads(settings.threads):
@@ -126,23 +123,21 @@ def _runner(
     optimizer = torch.optim.Adam(groups, weight_decay=task.weight_decay, fused=True)
     model: nn.Module = Trained(task.module, task.loss, bf16)
     if world_size() > 1:
-        device = [torch.cuda.current_device()] if on_gpu else None
-        model = MMDistributedDataParallel(
-            module=model.cuda() if on_gpu else model, device_ids=device, broadcast_buffers=False
-        )
+        model, device = (model.cuda(), [torch.cuda.current_device()]) if on_gpu else (model, None)
+        model = MMDistributedDataParallel(module=model, device_ids=device, broadcast_buffers=False)
     name = f"csip-{uuid.uuid4().hex}"  # mmengine keeps one logger and message hub a name for the whole process
     backends = [{"type": kind} for kind in _known(trainer.loggers)] if rank() == 0 else []
     return Runner(
         model=model,
         work_dir=str(work),
-        train_dataloader=DataLoader(steps, batch_size=None, collate_fn=AsItIs()),
+        train_dataloader=DataLoader(steps, batch_size=None),
         optim_wrapper={"type": "OptimWrapper", "optimizer": optimizer},
         train_cfg={"by_epoch": True, "max_epochs": settings.epochs},
         default_hooks=dict.fromkeys(
             ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"), None
         ),
         custom_hooks=[
-            Epochs(settings.seed, task.rate, task.before_epoch, done_in(state)),
+            Epochs(steps, settings.seed, task.rate, task.before_epoch, done_in(state)),
             watch,
             States(state, watch, settings.save_every, trainer.keep_states, task.rate),
         ],

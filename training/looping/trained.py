@@ -4,43 +4,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseDataPreprocessor, BaseModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from training.batches.loader import Batch
 
 
-class AsItIs(nn.Module):
-    """In place of what would prepare batches."""
-
-    def forward(self, data: Batch, training: bool = False) -> Batch:
-        """Nothing is done to them."""
-        return data
-
-
 class Trained(BaseModel):
-    """A module, and the function that gives its loss terms.
-
-    Attributes:
-        terms: of the last step.
-        names: of its tracklets.
-    """
+    """A module with the function of its loss terms; and the terms of the last step, and the names of its tracklets."""
 
     def __init__(self, module: nn.Module, loss: Callable[[Batch], Mapping[str, Tensor]], bf16: bool) -> None:
-        super().__init__(data_preprocessor=AsItIs())
+        super().__init__(data_preprocessor=BaseDataPreprocessor(non_blocking=True))  # moves batches to the device
         # not `module`: mmengine takes that name for a wrapper's and strips it from the keys of a checkpoint
         self.trained, self.loss_of, self.bf16 = module, loss, bf16
         self.terms: dict[str, float] = {}
         self.names: Sequence[str] = ()
 
     def forward(self, mode: str = "loss", **batch: Any) -> dict[str, Tensor]:
-        """The loss terms of a batch, which is moved to the module's device."""
+        """The loss terms of a batch."""
         self.names = batch.pop("names", ())
-        device = next(self.trained.parameters()).device
-        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            terms = self.loss_of(moved)
+        with torch.autocast(self.data_preprocessor.device.type, torch.bfloat16, enabled=self.bf16):
+            terms = self.loss_of(batch)
         values = torch.stack([value.detach().float() for value in terms.values()]).tolist()  # one wait for a GPU
         self.terms = dict(zip(terms, values, strict=True))
         return {f"loss_{name}": value for name, value in terms.items()}
