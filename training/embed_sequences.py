@@ -70,13 +70,7 @@ def embedded(encoder: SkeletonEncoder, clips: Tensor, device: str, at_once: int)
 
 
 def write_embeddings(
-    recordings: Recordings,
-    parts: Mapping[int, Tensor],
-    width: int,
-    sampling: str,
-    path: Path,
-    *,
-    numbered: bool = False,
+    recordings: Recordings, parts: dict[int, Tensor], width: int, sampling: str, path: Path, *, numbered: bool = False
 ) -> None:
     """Write embeddings as the evaluation reads them.
 

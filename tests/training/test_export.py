@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ import pytest
 import torch
 from safetensors import safe_open
 
-import training.export
 from storage.errors import CsipError, EnvironmentProblem, SettingsError, StoreError, WeightsError
 from storage.progress import silent
 from storage.tables.parquet import read_table
@@ -198,7 +198,7 @@ def test_a_model_that_differs_is_refused_and_leaves_what_was_there(tmp_path, nam
     out.parent.mkdir()
     out.write_text("of before")
     with pytest.raises(CsipError, match=r"differs from PyTorch by up to .* not kept"):
-        write_checked(model, about, way, training.export.reference(folder, about), out)
+        write_checked(model, about, way, partial(csip_embeddings, folder), out)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert out.read_text() == "of before"
 
