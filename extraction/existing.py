@@ -80,8 +80,7 @@ def read_skeleton(files: DataFiles, name: str) -> NDArray[np.float64] | None:
     if not name:
         return None
     try:
-        found = json.loads(files.read(name))["keypoints"]
-        skeleton = np.asarray(found, np.float64)
+        skeleton = np.asarray(json.loads(files.read(name))["keypoints"], np.float64)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if skeleton.size == 0:
@@ -121,10 +120,6 @@ def _check_unit(heights: NDArray[np.float64], unit: str, root: DataRoot) -> None
     middle = float(np.median(heights))
     fitting = [other for other, metres in METRES.items() if TALL[0] <= middle * metres <= TALL[1]]
     if unit not in fitting:
-        raise DataError(
-            f"half of the skeletons are less than {middle:.3g} {unit} from their feet to their head",
-            where=root,
-            fix=f"set existing.unit={fitting[0]}"
-            if fitting
-            else "give skeletons of 17 Human3.6M joints in m, cm or mm",
-        )
+        fix = f"set existing.unit={fitting[0]}" if fitting else "give skeletons of 17 Human3.6M joints in m, cm or mm"
+        what = f"half of the skeletons are less than {middle:.3g} {unit} from their feet to their head"
+        raise DataError(what, where=root, fix=fix)

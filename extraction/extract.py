@@ -144,7 +144,7 @@ def make_stream(settings: ExtractionSettings, files: DataFiles) -> "Stream":
 def write_skeletons(
     stream: "Stream", tracklets: Iterable[Tracklet], total: int, path: Path, progress: Progress
 ) -> None:
-    """Write a `SKELETONS` file of tracklets, in their order, whose frames are `total` in all, as skeletons come."""
+    """Write a `SKELETONS` file of tracklets, which have `total` frames in all, in order and as their skeletons come."""
     start, done = time.monotonic(), 0
     with skeleton_writer(path) as write:
         for tracklet, columns in stream.skeletons(tracklets):

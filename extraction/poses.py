@@ -36,7 +36,7 @@ def frame_status(found: Poses2D, thresholds: Thresholds) -> NDArray[np.uint8]:
 
 
 def skeletons_of(found: Sequence[Poses2D], lifter: Lifter, thresholds: Thresholds) -> list[Columns]:
-    """The columns of each tracklet. They depend on no other tracklet (on a CPU)."""
+    """The columns of each tracklet, which depend on no other tracklet (on a CPU)."""
     answers = [_without_pose(poses, thresholds) for poses in found]
     posed: list[tuple[Columns, Poses2D]] = []
     for columns, poses in zip(answers, found, strict=True):
