@@ -34,8 +34,7 @@ from flows.watching.telling import RunTold, Told, pace, quietly
 from flows.watching.ui_artifacts import metric_rows as metric_rows  # the command line prints them
 from flows.watching.ui_artifacts import show, show_plan
 from storage.errors import CsipError, DamagedError, EnvironmentProblem, SettingsError
-from storage.store.artifacts import Artifact, Store
-from storage.store.object_store import open_store
+from storage.store.artifacts import Artifact, Store, open_store
 from storage.store.runs import COMPLETED, STOPPED, RunRecord
 
 log = logging.getLogger("csip")

@@ -26,9 +26,9 @@ from flows.commands.given.store_choice import (
 )
 from flows.keys.reasons import flat
 from storage.errors import DataError, StoreError
-from storage.store import contents
 from storage.store.artifacts import Store
-from storage.store.lineage import Holders, Manifest, Name, inputs_of
+from storage.store.lineage import Holders, inputs_of, label_of, read_manifests
+from storage.store.manifests import Manifest, Name
 from storage.store.runs import records
 
 MOST = 12  # candidates that an error lists
@@ -113,9 +113,9 @@ def describe(store: Store, name: Name) -> dict[str, Any]:
         )
     manifest = artifact.manifest
     runs = records(store)
-    manifests = {n: m for n, m in contents.read_manifests(store, store.names()).items() if m}
+    manifests = {n: m for n, m in read_manifests(store, store.names()).items() if m}
     using = [r for r in runs if name in _names(r)]
-    label = contents.label_of(name, manifest)
+    label = label_of(name, manifest)
     return {
         "label": label,
         "stage": artifact.stage,
@@ -161,7 +161,7 @@ def _inputs(
         row: dict[str, str | None] = {"input": given, "digest": digest, "label": None}
         if candidates:
             name, file = (together or candidates)[-1]
-            row |= {"label": contents.label_of(name, manifests[name]), "stage": name[0], "key": name[1], "file": file}
+            row |= {"label": label_of(name, manifests[name]), "stage": name[0], "key": name[1], "file": file}
         found.append(row)
     return found
 
@@ -169,7 +169,7 @@ def _inputs(
 def _made_from_it(name: Name, manifest: Manifest, manifests: Mapping[Name, Manifest]) -> list[dict[str, str]]:
     holds = {manifest["digest"], *(entry["sha256"] for entry in manifest["files"].values())}
     return [
-        {"label": contents.label_of(other, theirs), "stage": other[0], "key": other[1]}
+        {"label": label_of(other, theirs), "stage": other[0], "key": other[1]}
         for other, theirs in manifests.items()
         if other != name and any(digest in holds for _, digest in inputs_of(theirs))
     ]

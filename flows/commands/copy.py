@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-import storage.store.object_store
+import storage.store.artifacts
 from flows.commands.given.store_choice import ConfigArgument, StoreOption, amount, bar, open_store
 from flows.settings_file import WORKSPACE, read_settings
 from storage.errors import SettingsError
@@ -30,7 +30,7 @@ def copy(
     with told_plainly():
         source = open_store(config, store)
         workspace = Path((read_settings(config) if config else {}).get("workspace", WORKSPACE))
-        target = storage.store.object_store.open_store(to, workspace)
+        target = storage.store.artifacts.open_store(to, workspace)
         if target.address.rstrip("/") == source.address.rstrip("/") or target.root.resolve() == source.root.resolve():
             raise SettingsError("this is the same store", where="--to", fix="name another path or address")
         with bar(console, "copying") as progress:

@@ -7,9 +7,8 @@ from rich.markup import escape
 
 from flows.config import Config
 from storage.errors import DataError, StoreError
-from storage.store.artifacts import Artifact, Store
+from storage.store.artifacts import Artifact, Store, open_store
 from storage.store.manifests import MANIFEST
-from storage.store.object_store import open_store
 from training.export import TOLERANCE, chosen_format, export
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from flows.commands.extract import draw
 from flows.config import Config, make_config
 from storage.errors import DataError
-from storage.store.artifacts import Artifact, Store
-from storage.store.object_store import open_store
+from storage.store.artifacts import Artifact, Store, open_store
 from storage.store.runs import records
 from storage.tables.parquet import read_ragged
 from storage.tables.schema import SKELETON_SHAPES, SKELETONS

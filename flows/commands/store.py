@@ -18,9 +18,10 @@ from flows.commands.given.store_choice import (
     print_whole,
     table,
 )
-from storage.store import contents
 from storage.store.artifacts import Store
-from storage.store.garbage import ARTIFACT, COPY, DISCARDED, HALF, RUN, SENT, STAGING, TEMPORARY, TRAINING, Thing
+from storage.store.contents import Kind
+from storage.store.garbage import Thing
+from storage.store.lineage import label_of
 from storage.store.sweep import Sweep
 from storage.store.verify import Findings
 from storage.store.verify import drop as drop_damaged
@@ -28,15 +29,15 @@ from storage.store.verify import verify as verify_store
 from storage.wording import many
 
 KINDS = {
-    ARTIFACT: "artifacts",
-    STAGING: "unfinished work",
-    TRAINING: "states of trainings",
-    SENT: "states of trainings at the address",
-    DISCARDED: "deletions that were interrupted",
-    HALF: "uploads and deletions that were interrupted",
-    COPY: "copies on this machine",
-    TEMPORARY: "files that were being written",
-    RUN: "records of runs",
+    Kind.ARTIFACT: "artifacts",
+    Kind.STAGING: "unfinished work",
+    Kind.TRAINING: "states of trainings",
+    Kind.SENT: "states of trainings at the address",
+    Kind.DISCARDED: "deletions that were interrupted",
+    Kind.HALF: "uploads and deletions that were interrupted",
+    Kind.COPY: "copies on this machine",
+    Kind.TEMPORARY: "files that were being written",
+    Kind.RUN: "records of runs",
 }
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -142,7 +143,7 @@ def _tell_runs(console: Console, sweep: Sweep) -> None:
     decision = sweep.decision
     shown = table("run", "name", "when", "status", "", "why")
     for record in sweep.held.records:
-        thing = Thing(RUN, record["name"], record["run"])
+        thing = Thing(Kind.RUN, record["name"], record["run"])
         stays = thing in decision.stays
         shown.add_row(
             record["run"][:SHORT],
@@ -156,23 +157,23 @@ def _tell_runs(console: Console, sweep: Sweep) -> None:
 
 
 def _tell_goes(console: Console, sweep: Sweep) -> None:
-    goes = [thing for thing in sorted(sweep.decision.goes) if thing.kind != RUN]
+    goes = [thing for thing in sorted(sweep.decision.goes) if thing.kind != Kind.RUN]
     if not goes:
         console.print("\nnothing else goes")
         return
     shown = table("goes", "key", "made", ">size")
-    groups: dict[tuple[str, str], list[Thing]] = defaultdict(list)
+    groups: dict[tuple[Kind, str], list[Thing]] = defaultdict(list)
     for thing in goes:
         groups[(thing.kind, thing.stage)].append(thing)
     for (kind, stage), things in groups.items():
-        title = f"{stage}: {many(len(things), 'artifact')}" if kind == ARTIFACT else f"{stage}: {KINDS[kind]}"
+        title = f"{stage}: {many(len(things), 'artifact')}" if kind == Kind.ARTIFACT else f"{stage}: {KINDS[kind]}"
         total = amount(sum(sweep.sizes[thing] for thing in things))
         why = sweep.decision.goes[things[0]]
         shown.add_row(f"[bold]{escape(title.removeprefix(': '))}[/]", why, "", f"[bold]{total}[/]")
         for thing in things:
             name = (thing.stage, thing.key)
-            manifest = sweep.held.manifests.get(name) if kind == ARTIFACT else None
-            label = contents.label_of(name, manifest) if kind == ARTIFACT else thing.stage
+            manifest = sweep.held.manifests.get(name) if kind == Kind.ARTIFACT else None
+            label = label_of(name, manifest) if kind == Kind.ARTIFACT else thing.stage
             made = manifest["made"]["at"].replace("T", " ")[:16] if manifest else ""
             shown.add_row(f"  {escape(label)}", escape(thing.key), made, amount(sweep.sizes[thing]))
     shown.add_row("[bold]in all[/]", "", "", f"[bold]{amount(sum(sweep.sizes[thing] for thing in goes))}[/]")
@@ -183,7 +184,7 @@ def _tell_goes(console: Console, sweep: Sweep) -> None:
 def _tell_stays(console: Console, sweep: Sweep) -> None:
     stays = defaultdict(list)
     for thing, why in sweep.decision.stays.items():
-        if thing.kind != RUN:
+        if thing.kind != Kind.RUN:
             stays[(KINDS[thing.kind], why)].append(sweep.sizes[thing])
     if not stays:
         return

@@ -15,7 +15,8 @@ from flows.running.orders import installed
 from flows.watching.server import healthy
 from storage.errors import CsipError, EnvironmentProblem
 from storage.frames.files import DataFiles
-from storage.store.object_store import PROBES, open_store
+from storage.store.artifacts import open_store
+from storage.store.bucket import PROBES
 
 FINE = "yes"
 
@@ -125,12 +126,12 @@ def _write(config: Config) -> None:
     store = open_store(config.store, config.workspace)
     store.prepare()
     name, text = f"{PROBES}/{uuid.uuid4().hex}", platform.node()
-    store.put_text(name, text)
+    store.place.put(name, text.encode())
     try:
-        if store.read([name]).get(name) != text.encode():
+        if store.place.read([name]).get(name) != text.encode():
             raise EnvironmentProblem("what was written to the store is not what is read", where=store.address)
     finally:
-        store.remove(name)
+        store.place.remove(name)
 
 
 def _see(config: Config) -> None:

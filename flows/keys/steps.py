@@ -12,7 +12,8 @@ from flows.keys.code import code_digests
 from flows.keys.libraries import Pins, installed_versions, library_versions
 from storage.index import BOTH, PARTS
 from storage.settings import Settings
-from storage.store.artifacts import Artifact, ArtifactFile, digest_of, file_digest
+from storage.store.artifacts import Artifact, ArtifactFile
+from storage.store.manifests import digest_of, file_digest
 from storage.store.trainings import lineage_of
 
 Source = Artifact | ArtifactFile

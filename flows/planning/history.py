@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from flows.keys.reasons import changes, flat
 from storage.errors import DataError
-from storage.store import contents
 from storage.store.artifacts import Store
-from storage.store.lineage import Manifest
+from storage.store.lineage import read_manifests
+from storage.store.manifests import Manifest
 from storage.store.runs import DONE
 
 Record = Mapping[str, Any]
@@ -156,7 +156,7 @@ def _compare(store: Store, label: str, before: Mapping[str, str] | None, now: Ma
     if before["key"] == now["key"]:
         return Compared(label, now["stage"], "the same", "")
     names = [(entry["stage"], entry["key"]) for entry in (before, now)]
-    old, new = contents.read_manifests(store, names).values()
+    old, new = read_manifests(store, names).values()
     digests = [entry.get("digest") or (manifest or {}).get("digest") for entry, manifest in ((before, old), (now, new))]
     verdict: Verdict = "same content" if digests[0] and digests[0] == digests[1] else "other content"
     return Compared(label, now["stage"], verdict, _reason(old, new))

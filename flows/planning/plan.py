@@ -15,8 +15,7 @@ from flows.planning.scan import kept_index, last_index, trial_index
 from flows.planning.walk import Reached, walk
 from storage.frames.files import DataFiles
 from storage.progress import Progress, silent
-from storage.store.artifacts import Artifact, ArtifactFile, Store
-from storage.store.object_store import open_store
+from storage.store.artifacts import Artifact, ArtifactFile, Store, open_store
 from storage.store.raw_changes import RawChanges, index_changes
 from storage.wording import listed
 

@@ -21,7 +21,8 @@ from storage.frames.files import DataFiles
 from storage.frames.fingerprints import unchanged
 from storage.index import Scan, reader_of, scan, write_index
 from storage.progress import Progress
-from storage.store.artifacts import Artifact, Store, digest_of
+from storage.store.artifacts import Artifact, Store
+from storage.store.manifests import digest_of
 
 INDEXING = "storage.index"
 

@@ -30,8 +30,7 @@ from flows.watching.log_fields import lines_of
 from flows.watching.telling import LOG_SECONDS, Told
 from storage.disk import write_whole
 from storage.errors import CsipError, DamagedError
-from storage.store.artifacts import Artifact, ArtifactFile, Store
-from storage.store.object_store import open_store
+from storage.store.artifacts import Artifact, ArtifactFile, Store, open_store
 from storage.store.trainings import kept_states
 
 log = logging.getLogger("csip")

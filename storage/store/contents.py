@@ -1,52 +1,90 @@
-"""What lies in the folders of a store, by name: read without looking at any artifact's bytes, and changed by none."""
+"""What lies in a store, found by name and size: no file of an artifact is read."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from storage.disk import NEW
-from storage.store import manifests
-from storage.store.artifact_stamps import Listing, files_below
-from storage.store.artifacts import DISCARDED, Store
-from storage.store.lineage import Manifest, Name
+from storage.store.artifacts import Store
+from storage.store.folder import DISCARDED, mark
+from storage.store.manifests import MANIFEST, Name
+from storage.store.place import Listing
 
 TRACES = ("cache/stamps", "cache/manifests", "references")
 """Folders with a small file `<stage>.<key>` an artifact, which means nothing once the artifact is gone."""
-
 WRITTEN = ("cache", "runs", *TRACES)
-"""Folders in which files are written under another name, `*.new`, and renamed at once."""
+"""Folders in which files have another name until they are whole."""
 AT_ONCE = 3600.0  # seconds
 
-State = tuple[int, int]
-"""Time of the last change in ns and inode of a folder: another one where it was made anew."""
+Found = dict[Name, Listing]
+"""The files of things by stage and key, or lineage; ("", path below the kind's folder) of what has none."""
 
 
-def read_manifests(store: Store, names: Iterable[Name]) -> dict[Name, Manifest | None]:
-    """The manifests of artifacts, without a look at their other files; None where there is none that can be read."""
-    paths = {(stage, key): f"artifacts/{stage}/{key}/{manifests.MANIFEST}" for stage, key in names}
-    texts = store.read(paths.values())
-    return {name: manifests.read(texts.get(path, b"")) for name, path in paths.items()}
+class Kind(StrEnum):
+    """What can leave a store."""
+
+    RUN = "run"
+    ARTIFACT = "artifact"
+    STAGING = "staging"  # being made, or what was when its maker was interrupted
+    DISCARDED = "discarded"  # has left the store already; its deletion was interrupted
+    TEMPORARY = "temporary"  # a file whose writer was killed before it was whole
+    HALF = "half"  # files of an artifact in a bucket without a manifest: an upload or a deletion, perhaps interrupted
+    COPY = "copy"  # on this machine, of what is not in the bucket
+    TRAINING = "training"  # kept states of a finished training
+    SENT = "sent"  # state of a training that was sent to a bucket
 
 
-def label_of(name: Name, manifest: Manifest | None) -> str:
-    """How runs print the step that made an artifact: `skeletons train-003`; its stage where that is unknown."""
-    return f"{name[0]} {(manifest or {}).get('part', '')}".strip()
+def staged(store: Store) -> Found:
+    """Things of kind STAGING."""
+    return {name: files for name, files in store.here.folders("staging").items() if not name[0].startswith(DISCARDED)}
 
 
-def staged(store: Store) -> list[Name]:
-    """Stage and key of what is being made, or was when its maker was interrupted."""
-    return _names(store.root / "staging")
+def discarded(store: Store) -> Found:
+    """Things of kind DISCARDED."""
+    folders = sorted(path.name for path in (store.root / "staging").glob(f"{DISCARDED}*"))
+    return {("", folder): store.here.listing(f"staging/{folder}") for folder in folders}
 
 
-def trainings(store: Store) -> list[Name]:
-    """Stage and lineage of the kept states of finished trainings."""
-    return _names(store.root / "trainings")
+def half(store: Store) -> Found:
+    """Things of kind HALF."""
+    folders = store.away.folders("artifacts") if store.away else {}
+    return {name: files for name, files in folders.items() if MANIFEST not in files}
 
 
-def discarded(store: Store) -> list[str]:
-    """Names in `staging` of what has left the store, where its deletion was interrupted."""
-    return sorted(path.name for path in (store.root / "staging").glob(f"{DISCARDED}*"))
+def sent(store: Store) -> Found:
+    """Things of kind SENT."""
+    return store.away.folders("trainings") if store.away else {}
+
+
+def _copies(store: Store) -> Found:
+    here = store.here.folders("artifacts") if store.away else {}
+    there = store.away.folders("artifacts") if store.away else {}
+    return {name: files for name, files in here.items() if name not in there}
+
+
+def _temporary(store: Store) -> Found:
+    found: Found = {}
+    for folder in WRITTEN:
+        for path in sorted((store.root / folder).glob(f"*{NEW}")):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - AT_ONCE:
+                    found["", f"{folder}/{path.name}"] = {path.name: mark(path)}
+    return found
+
+
+FIND: dict[Kind, tuple[str, Callable[[Store], Found]]] = {
+    Kind.COPY: ("artifacts", _copies),
+    Kind.HALF: ("artifacts", half),
+    Kind.ARTIFACT: ("artifacts", Store.lying),
+    Kind.STAGING: ("staging", staged),
+    Kind.TRAINING: ("trainings", lambda store: store.here.folders("trainings")),
+    Kind.SENT: ("trainings", sent),
+    Kind.DISCARDED: ("staging", discarded),
+    Kind.TEMPORARY: ("", _temporary),
+}
+"""The folder of each kind but runs, and how what lies there is found."""
 
 
 def traces(store: Store) -> dict[Path, Name]:
@@ -54,42 +92,11 @@ def traces(store: Store) -> dict[Path, Name]:
     found = {}
     for folder in TRACES:
         for path in sorted((store.root / folder).glob("*.*")):
-            stage, _, rest = path.name.partition(".")
-            found[path] = (stage, rest.partition(".")[0])
+            stage, key, *_ = path.name.split(".")
+            found[path] = (stage, key)
     return found
-
-
-def temporary(store: Store) -> list[str]:
-    """Files of this machine that were being written when their writer was killed, as paths below the store."""
-    found = []
-    for path in sorted(path for folder in WRITTEN for path in (store.root / folder).glob(f"*{NEW}")):
-        with suppress(OSError):
-            if path.stat().st_mtime < time.time() - AT_ONCE:
-                found.append(path.relative_to(store.root).as_posix())
-    return found
-
-
-def state(folder: Path) -> State | None:
-    """What tells a folder from one that took its place later; None where there is none."""
-    try:
-        stat = folder.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; those that vanish meanwhile count nothing."""
-    if path.is_file():
-        with suppress(OSError):
-            return path.lstat().st_size
-    return total(files_below(path))
 
 
 def total(files: Listing) -> int:
     """Bytes of the files of a listing."""
     return sum(size for size, _ in files.values())
-
-
-def _names(folder: Path) -> list[Name]:
-    return sorted((p.parent.name, p.name) for p in folder.glob("*/*") if not p.parent.name.startswith(DISCARDED))

@@ -14,21 +14,13 @@ from storage.store.runs import RUNNING, read_records
 
 @dataclass(frozen=True)
 class Copied:
-    """What became of a store's artifacts.
+    """What became of a store's artifacts and records."""
 
-    Attributes:
-        copied: how many were copied.
-        bytes: of these.
-        there: how many were in the other store.
-        damaged: stage/key of those that were not copied because they do not hold what was published.
-        runs: records of runs that were copied.
-    """
-
-    copied: int
-    bytes: int
-    there: int
-    damaged: tuple[str, ...]
-    runs: int
+    copied: int  # artifacts
+    bytes: int  # of these
+    there: int  # artifacts that were in the other store
+    damaged: tuple[str, ...]  # stage/key of those that were not copied: they do not hold what was published
+    runs: int  # records that were copied
 
 
 def copy_store(source: Store, target: Store, progress: Progress = silent) -> Copied:
@@ -46,10 +38,10 @@ def copy_store(source: Store, target: Store, progress: Progress = silent) -> Cop
     """
     target.prepare()
     ended = [record for record in read_records(source)[0] if record["status"] != RUNNING]
-    there = target.listing("runs")
+    there = target.place.listing("runs")
     new = [record for record in ended if f"{record['run']}.json" not in there]
     for record in new:  # first: what a run needs is not taken by `csip gc` meanwhile
-        target.put_text(f"runs/{record['run']}.json", manifests.written(record))
+        target.place.put(f"runs/{record['run']}.json", manifests.written(record).encode())
 
     sizes = {name: total(files) for name, files in source.lying().items()}
     whole, done, copied, moved, kept, damaged = sum(sizes.values()), 0, 0, 0, 0, []

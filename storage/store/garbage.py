@@ -6,60 +6,41 @@ whether it completed or not: a failed one has finished work, and a training that
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from storage.store.lineage import Holders, Manifest, Name, inputs_of
-from storage.store.runs import COMPLETED, RUNNING
+from storage.store.contents import Kind
+from storage.store.lineage import Holders, inputs_of
+from storage.store.manifests import Manifest, Name
+from storage.store.runs import COMPLETED, RUNNING, Record
 from storage.store.trainings import lineage_of, training_lock
 
-ARTIFACT, STAGING, DISCARDED, TRAINING, RUN = "artifact", "staging", "discarded", "training", "run"
-HALF, COPY, TEMPORARY, SENT = "half", "copy", "temporary", "sent"
+WHY = {
+    Kind.ARTIFACT: ("a run that stays needs it", "it is being made or used", "no run that stays needs it"),
+    Kind.STAGING: ("a run that stays can go on with it", "it is being made", "no run that stays goes on with it"),
+    Kind.DISCARDED: ("", "", "it has left the store already"),
+    Kind.TEMPORARY: ("", "", "its writer was killed"),
+    Kind.HALF: ("", "it is being made", "no manifest names these files"),
+    Kind.COPY: ("a run that stays makes or needs it", "it is being made", "it is not in the store"),
+}
+"""Why a thing stays whose name is in the record of a run that stays, why one whose lock is held, and why it goes."""
 
 
 @dataclass(frozen=True, order=True)
 class Thing:
-    """Something in a store that can go.
+    """Something in a store that can go."""
 
-    Attributes:
-        kind: artifact, staging (unfinished work), discarded (left the store before), training (kept states), run, half
-            (an artifact's files without a manifest), copy (on this machine), temporary (a file under another name) or
-            sent (a state of a training at the store's address).
-        stage: its stage; of a run, the name of its configuration.
-        key: its key, lineage, folder, file or id.
-    """
-
-    kind: str
-    stage: str
-    key: str
+    kind: Kind
+    stage: str  # of a run, the name of its configuration
+    key: str  # or lineage, folder, file, id of a run
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds.
+    """What a store holds."""
 
-    Attributes:
-        manifests: of everything that lies where artifacts do; None where it cannot be read.
-        records: of runs, in the order in which they began.
-        staging: stage and key of unfinished work.
-        discarded: what was being deleted already.
-        half: stage and key of files in an object store that no manifest names.
-        copies: stage and key of copies on this machine of what is not in the store.
-        temporary: files whose writer was killed before it gave them their names.
-        trainings: stage and lineage of kept states.
-        sent: stage and lineage of states that went to the store's address.
-        locked: stage and name of every lock that somebody holds.
-    """
-
-    manifests: Mapping[Name, Manifest | None] = field(default_factory=dict)
-    records: Sequence[Mapping[str, Any]] = ()
-    staging: Collection[Name] = ()
-    discarded: Collection[str] = ()
-    half: Collection[Name] = ()
-    copies: Collection[Name] = ()
-    temporary: Collection[str] = ()
-    trainings: Collection[Name] = ()
-    sent: Collection[Name] = ()
-    locked: Collection[Name] = frozenset()
+    manifests: Mapping[Name, Manifest | None] = field(default_factory=dict)  # of artifacts; None if it cannot be read
+    records: Sequence[Record] = ()  # of runs, in the order in which they began
+    others: Mapping[Kind, Collection[Name]] = field(default_factory=dict)  # names of the other things
+    locked: Collection[Name] = frozenset()  # names of all locks that somebody holds
 
 
 @dataclass(frozen=True)
@@ -80,48 +61,35 @@ def decide(held: Contents, keep: int) -> Decision:
     goes: dict[Thing, str] = {}
     stays: dict[Thing, str] = {}
 
-    def put(kind: str, name: Name, why_it_stays: str, why_it_goes: str) -> None:
+    def put(kind: Kind, name: Name, why_it_stays: str, why_it_goes: str) -> None:
         (stays if why_it_stays else goes)[Thing(kind, *name)] = why_it_stays or why_it_goes
 
     runs = kept_runs(held.records, keep)
     for record in held.records:
-        put(RUN, (record["name"], record["run"]), runs.get(record["run"], ""), f"older than the newest {keep}")
+        put(Kind.RUN, (record["name"], record["run"]), runs.get(record["run"], ""), f"older than the newest {keep}")
 
     needed = names_in(record for record in held.records if record["run"] in runs)
     made_from = _made_from(needed | set(held.locked), held.manifests)
-    for name in held.manifests:
-        why = "a run that stays needs it" if name in needed else ""
-        why = why or ("it is being made or used" if name in held.locked else "")
-        why = why or ("something that stays is made from it" if name in made_from else "")
-        put(ARTIFACT, name, why, "no run that stays needs it")
-
-    for name in held.staging:
-        why = "a run that stays can go on with it" if name in needed else ""
-        why = why or ("it is being made" if name in held.locked else "")
-        put(STAGING, name, why, "no run that stays goes on with it")
-    for folder in held.discarded:
-        put(DISCARDED, ("", folder), "", "it has left the store already")
-    for file in held.temporary:
-        put(TEMPORARY, ("", file), "", "its writer was killed")
-    for name in held.half:
-        put(HALF, name, "it is being made" if name in held.locked else "", "no manifest names these files")
-    for name in held.copies:
-        why = "a run that stays makes or needs it" if name in needed else ""
-        why = why or ("it is being made" if name in held.locked else "")
-        put(COPY, name, why, "it is not in the store")
+    for kind, (if_needed, if_locked, otherwise) in WHY.items():
+        for name in held.manifests if kind == Kind.ARTIFACT else held.others.get(kind, ()):
+            why = (if_needed if name in needed else "") or (if_locked if name in held.locked else "")
+            if kind == Kind.ARTIFACT and name in made_from:
+                why = why or "something that stays is made from it"
+            put(kind, name, why, otherwise)
 
     kept = {name: held.manifests[name] for name in needed | made_from if name in held.manifests}
     lineages = {(stage, lineage_of(stage, manifest)) for (stage, _), manifest in kept.items() if manifest}
-    waiting = unmade_stages(needed, held.manifests)
-    for kind, (stage, lineage) in [*((TRAINING, n) for n in held.trainings), *((SENT, n) for n in held.sent)]:
-        why = "more epochs of a model that stays would start from it" if (stage, lineage) in lineages else ""
-        why = why or ("a run that stays has this stage still to make" if stage in waiting else "")
-        why = why or ("it is being written" if (stage, training_lock(lineage)) in held.locked else "")
-        put(kind, (stage, lineage), why, "no model that stays was trained so")
+    waiting = {stage for stage, key in needed if (stage, key) not in held.manifests}
+    for kind in (Kind.TRAINING, Kind.SENT):
+        for stage, lineage in held.others.get(kind, ()):
+            why = "more epochs of a model that stays would start from it" if (stage, lineage) in lineages else ""
+            why = why or ("a run that stays has this stage still to make" if stage in waiting else "")
+            why = why or ("it is being written" if (stage, training_lock(lineage)) in held.locked else "")
+            put(kind, (stage, lineage), why, "no model that stays was trained so")
     return Decision(goes, stays)
 
 
-def kept_runs(records: Sequence[Mapping[str, Any]], keep: int) -> dict[str, str]:
+def kept_runs(records: Sequence[Record], keep: int) -> dict[str, str]:
     """Id of each run that stays, and why.
 
     The newest runs of each name; all that are going on; and the newest completed one where none of these is, so that
@@ -141,14 +109,9 @@ def kept_runs(records: Sequence[Mapping[str, Any]], keep: int) -> dict[str, str]
     return kept
 
 
-def names_in(records: Iterable[Mapping[str, Any]]) -> set[Name]:
+def names_in(records: Iterable[Record]) -> set[Name]:
     """Stage and key of everything that runs made, used, or were about to."""
     return {(entry["stage"], entry["key"]) for record in records for entry in record["artifacts"].values()}
-
-
-def unmade_stages(needed: Iterable[Name], there: Collection[Name]) -> set[str]:
-    """Stages of which an artifact is needed that is not there: its training may start from any kept states."""
-    return {name[0] for name in needed if name not in there}
 
 
 def _made_from(roots: set[Name], manifests: Mapping[Name, Manifest | None]) -> set[Name]:

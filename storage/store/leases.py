@@ -10,9 +10,10 @@ import json
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -24,99 +25,94 @@ SECONDS = 30.0
 """For so long a holder may be silent."""
 
 
-@contextmanager
-def leased(files: AbstractFileSystem, path: str, purpose: str, seconds: float = SECONDS) -> Iterator[None]:
-    """Hold the lease at a path; waits for another holder, says for whom, and takes over from one that died.
+@dataclass(frozen=True)
+class Lease:
+    """The lease at a path of an object store; of silence for so many seconds, its holder is taken for dead."""
 
-    Args:
-        files: the object store.
-        path: of the lease.
-        purpose: what the holder does, for those who wait.
-        seconds: of silence after which a holder is taken for dead.
-    """
-    token = uuid.uuid4().hex
-    _acquire(files, path, token, purpose, seconds)
-    over = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(files, path, token, purpose, seconds, over), daemon=True)
-    renewing.start()
-    try:
-        yield
-    finally:
-        over.set()
-        renewing.join()
+    files: AbstractFileSystem
+    path: str
+    seconds: float = SECONDS
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    @contextmanager
+    def held(self, purpose: str) -> Iterator[None]:
+        """Hold it; waits for another holder, says for what purpose that has it, and takes over from one that died."""
+        self._acquire(purpose)
+        over = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(purpose, over), daemon=True)
+        renewing.start()
         try:
-            if _token(_read(files, path)) == token:
-                files.rm_file(path)
-        except Exception as error:  # whatever a network may raise: nobody renews it any more, and so it ends
-            log.debug("the lease %s could not be given back: %s", path, error)
+            yield
+        finally:
+            over.set()
+            renewing.join()
+            try:
+                if self._is_mine():
+                    self.files.rm_file(self.path)
+            except Exception as error:  # whatever a network may raise: nobody renews it any more, and so it ends
+                log.debug("the lease %s could not be given back: %s", self.path, error)
 
+    def is_held(self) -> bool:
+        """Whether somebody holds it; watches it for as long as a living holder could be silent."""
+        first = self._read()
+        until = time.monotonic() + self.seconds
+        while first is not None and time.monotonic() < until:
+            time.sleep(self.seconds / 30)
+            if self._read() != first:
+                return True
+        return False
 
-def is_leased(files: AbstractFileSystem, path: str, seconds: float = SECONDS) -> bool:
-    """Whether somebody holds the lease at a path; watches it for as long as a living holder could be silent."""
-    first = _read(files, path)
-    until = time.monotonic() + seconds
-    while first is not None and time.monotonic() < until:
-        time.sleep(seconds / 30)
-        if _read(files, path) != first:
-            return True
-    return False
+    def _acquire(self, purpose: str) -> None:
+        last, since, told = None, time.monotonic(), None
+        while not self._create(purpose) or not self._is_mine():
+            text = self._read()
+            if text is None or text != last:
+                last, since = text, time.monotonic()
+            elif time.monotonic() - since > self.seconds:
+                log.warning("taking over from %s: nothing was heard of it for %g s", holder(text), self.seconds)
+                with suppress(FileNotFoundError):
+                    self.files.rm_file(self.path)
+                continue
+            if text and _token(text) != told:
+                told = _token(text)
+                log.info("waiting for %s", holder(text))
+            time.sleep(min(1.0, self.seconds / 30))
 
+    def _renew(self, purpose: str, over: threading.Event) -> None:
+        while not over.wait(self.seconds / 4):
+            try:
+                if self._is_mine():
+                    self.files.pipe_file(self.path, self._body(purpose))
+            except Exception as error:  # whatever a network may raise: the next renewal may pass
+                log.debug("the lease %s could not be renewed: %s", self.path, error)
 
-def _acquire(files: AbstractFileSystem, path: str, token: str, purpose: str, seconds: float) -> None:
-    last, since, told = None, time.monotonic(), None
-    while not _create(files, path, _body(token, purpose)) or _token(_read(files, path)) != token:
-        text = _read(files, path)
-        if text is None or text != last:
-            last, since = text, time.monotonic()
-        elif time.monotonic() - since > seconds:
-            log.warning("taking over from %s: nothing was heard of it for %g s", holder(text), seconds)
-            with suppress(FileNotFoundError):
-                files.rm_file(path)
-            continue
-        if text and _token(text) != told:
-            told = _token(text)
-            log.info("waiting for %s", holder(text))
-        time.sleep(min(1.0, seconds / 30))
-
-
-def _renew(
-    files: AbstractFileSystem, path: str, token: str, purpose: str, seconds: float, over: threading.Event
-) -> None:
-    while not over.wait(seconds / 4):
+    def _create(self, purpose: str) -> bool:
+        """Make the object; False where there is one."""
         try:
-            if _token(_read(files, path)) == token:
-                files.pipe_file(path, _body(token, purpose))
-        except Exception as error:  # whatever a network may raise: the next renewal may pass
-            log.debug("the lease %s could not be renewed: %s", path, error)
+            if isinstance(self.files, LocalFileSystem):  # its pipe_file asks first and writes then
+                self.files.makedirs(self.files._parent(self.path), exist_ok=True)
+                with self.files.open(self.path, "xb") as stream:
+                    stream.write(self._body(purpose))
+            else:
+                self.files.pipe_file(self.path, self._body(purpose), mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if "recondition" not in str(error) and "ConditionalRequestConflict" not in str(error):
+                raise
+            return False
+        return True
 
+    def _body(self, purpose: str) -> bytes:
+        return json.dumps(json.loads(about(purpose)) | {"token": self.token, "renewed": time.time()}).encode()
 
-def _body(token: str, purpose: str) -> bytes:
-    return json.dumps(json.loads(about(purpose)) | {"token": token, "renewed": time.time()}).encode()
-
-
-def _create(files: AbstractFileSystem, path: str, content: bytes) -> bool:
-    """Make an object; False where there is one."""
-    try:
-        if isinstance(files, LocalFileSystem):  # its pipe_file asks first and writes then
-            files.makedirs(files._parent(path), exist_ok=True)
-            with files.open(path, "xb") as stream:
-                stream.write(content)
-        else:
-            files.pipe_file(path, content, mode="create")
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if "recondition" not in str(error) and "ConditionalRequestConflict" not in str(error):
-            raise
-        return False
-    return True
-
-
-def _read(files: AbstractFileSystem, path: str) -> str | None:
-    try:
-        return files.cat_file(path).decode()
-    except FileNotFoundError:
+    def _read(self) -> str | None:
+        with suppress(FileNotFoundError):
+            return bytes(self.files.cat_file(self.path)).decode()
         return None
+
+    def _is_mine(self) -> bool:
+        return _token(self._read()) == self.token
 
 
 def _token(text: str | None) -> str | None:

@@ -1,12 +1,23 @@
 """What artifacts are made from: the digests in their manifests' inputs, and the artifacts that hold this content."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-Name = tuple[str, str]
-"""Stage and key of an artifact."""
+from storage.store import manifests
+from storage.store.artifacts import Store
+from storage.store.manifests import MANIFEST, Manifest, Name, folder_of
 
-Manifest = Mapping[str, Any]
+
+def read_manifests(store: Store, names: Iterable[Name]) -> dict[Name, Manifest | None]:
+    """The manifests of artifacts, without a look at their other files; None where there is none that can be read."""
+    paths = {name: f"{folder_of(*name)}/{MANIFEST}" for name in names}
+    texts = store.place.read(paths.values())
+    return {name: manifests.read(texts.get(path, b"")) for name, path in paths.items()}
+
+
+def label_of(name: Name, manifest: Manifest | None) -> str:
+    """How runs print the step that made an artifact: `skeletons train-003`; its stage where that is unknown."""
+    return f"{name[0]} {(manifest or {}).get('part', '')}".strip()
 
 
 def inputs_of(manifest: Manifest) -> list[tuple[str, str]]:
@@ -38,6 +49,5 @@ def _digests(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, Mapping | list):
-        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for part, inner in parts:
+        for part, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _digests(f"{name} {part}".strip(), inner)

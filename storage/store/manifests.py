@@ -11,6 +11,16 @@ MANIFEST = "manifest.json"
 FORMAT = 2
 SEAL = "seal"
 
+Manifest = Mapping[str, Any]
+
+Name = tuple[str, str]
+"""Stage and key of an artifact; of states of a training, stage and lineage."""
+
+
+def folder_of(stage: str, key: str) -> str:
+    """Where an artifact lies below its store."""
+    return f"artifacts/{stage}/{key}"
+
 
 def digest_of(value: Any) -> str:
     """SHA-256 of a plain value (JSON types), independent of the order of keys."""

@@ -18,12 +18,7 @@ ABSENT = bytes(DIGEST_BYTES)
 
 @dataclass(frozen=True)
 class Rows:
-    """Some tracklets of an index.
-
-    Attributes:
-        tracklets: id -> tracklet.
-        digests: id -> digests of its frames, one after the other.
-    """
+    """Some tracklets of an index by id, and the digests of their frames, one after the other."""
 
     tracklets: Mapping[str, Tracklet]
     digests: Mapping[str, bytes]
@@ -37,19 +32,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class RawChanges:
-    """What changed from one index to another.
+    """What changed from one index to another."""
 
-    Attributes:
-        added: tracklets that are new.
-        removed: tracklets that are gone.
-        relabelled: tracklets of the same frames with another split, identity or camera.
-        frames: (frame, what became of it) of all other tracklets.
-    """
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    relabelled: tuple[str, ...] = ()
-    frames: tuple[tuple[str, str], ...] = ()
+    added: tuple[str, ...] = ()  # tracklets
+    removed: tuple[str, ...] = ()  # tracklets
+    relabelled: tuple[str, ...] = ()  # tracklets of the same frames with another split, identity or camera
+    frames: tuple[tuple[str, str], ...] = ()  # (frame, what became of it) of all other tracklets
 
     def __add__(self, other: "RawChanges") -> "RawChanges":
         mine, theirs = vars(self), vars(other)
@@ -57,39 +45,30 @@ class RawChanges:
 
     def __str__(self) -> str:
         """E.g. `bbox_train/0001/0001C1T0001F003.jpg changed, and 12 more frames; 2 tracklets added (a, b)`."""
-        told = []
+        said = []
         if self.frames:
-            name, verb = self.frames[0]
-            told.append(f"{name} {verb}" + _more(len(self.frames) - 1))
+            more = len(self.frames) - 1
+            said.append(" ".join(self.frames[0]) + (f", and {more} more frame{'s' * (more > 1)}" if more else ""))
         for verb in ("added", "removed", "relabelled"):
             ids = getattr(self, verb)
             if ids:
                 shown = ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
-                told.append(f"{len(ids)} tracklet{'s' * (len(ids) > 1)} {verb} ({shown})")
-        return "; ".join(told)
-
-
-def _more(count: int) -> str:
-    return f", and {count} more frame{'s' * (count > 1)}" if count else ""
+                said.append(f"{len(ids)} tracklet{'s' * (len(ids) > 1)} {verb} ({shown})")
+        return "; ".join(said)
 
 
 def compare(before: Rows, now: Rows) -> RawChanges:
     """What changed; tracklets in the order of their index, frames in time order."""
     old, new = before.tracklets, now.tracklets
-    both = [name for name in new if name in old]
     frames: list[tuple[str, str]] = []
     relabelled = []
-    for name in both:
+    for name in (name for name in new if name in old):
         if (old[name].fingerprint, old[name].frames) != (new[name].fingerprint, new[name].frames):
             frames += _frame_changes(before.frames(name), now.frames(name))
         elif old[name] != new[name]:
             relabelled.append(name)
-    return RawChanges(
-        tuple(name for name in new if name not in old),
-        tuple(name for name in old if name not in new),
-        tuple(relabelled),
-        tuple(frames),
-    )
+    added, removed = (tuple(name for name in these if name not in those) for these, those in ((new, old), (old, new)))
+    return RawChanges(added, removed, tuple(relabelled), tuple(frames))
 
 
 def _frame_changes(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> Iterable[tuple[str, str]]:
@@ -109,9 +88,9 @@ def index_changes(before: Artifact, now: Artifact) -> dict[str, RawChanges]:
     if not all(has_schema(before.path / f"{shard}.parquet", INDEX) for shard in old):
         return {}
     if old.keys() != new.keys():
-        return {ALL: compare(read_rows(before.path, list(old)), read_rows(now.path, list(new)))}
+        return {ALL: compare(_read_rows(before.path, list(old)), _read_rows(now.path, list(new)))}
     differing = [shard for shard in new if old[shard] != new[shard]]
-    return {s: compare(read_rows(before.path, [s]), read_rows(now.path, [s])) for s in differing}
+    return {s: compare(_read_rows(before.path, [s]), _read_rows(now.path, [s])) for s in differing}
 
 
 def _shards(index: Artifact) -> dict[str, str]:
@@ -121,8 +100,7 @@ def _shards(index: Artifact) -> dict[str, str]:
     return {name: files[f"{name}.parquet"]["sha256"] for name in names}
 
 
-def read_rows(index: Path, shards: Sequence[str]) -> Rows:
-    """Some shards of an index."""
+def _read_rows(index: Path, shards: Sequence[str]) -> Rows:
     tracklets = read_index([index / f"{shard}.parquet" for shard in shards])
     table = read_table([index / f"{shard}{DIGESTS}" for shard in shards], FRAME_DIGESTS)
     digests = dict(zip(table["tracklet_id"].to_pylist(), table["digests"].to_pylist(), strict=True))

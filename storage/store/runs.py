@@ -20,6 +20,9 @@ PREEMPTED = "preempted"
 DONE = (COMPLETED, STOPPED)
 """Of a run that made all that was asked of it: everything, or up to the stage that it was told to stop after."""
 
+Record = dict[str, Any]
+"""What is kept of a run, plain values."""
+
 
 class RunRecord:
     """The record of one run, written anew whenever the run goes on to other artifacts.
@@ -33,7 +36,7 @@ class RunRecord:
     def __init__(self, store: Store, run: str, config: Mapping[str, Any]) -> None:
         self.store, self.run = store, run
         self.clock = time.monotonic()
-        self.content: dict[str, Any] = {
+        self.content: Record = {
             "run": run,
             "name": config["name"],
             "status": RUNNING,
@@ -87,14 +90,14 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        self.store.put_text(f"runs/{self.run}.json", manifests.written(self.content))
+        self.store.place.put(f"runs/{self.run}.json", manifests.written(self.content).encode())
 
 
-def read_records(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
+def read_records(store: Store) -> tuple[list[Record], list[str]]:
     """The records of all runs, in the order in which they began, and the names of the files that are damaged."""
-    names = [f"runs/{name}" for name in sorted(store.listing("runs")) if name.endswith(".json")]
+    names = [f"runs/{name}" for name in sorted(store.place.listing("runs")) if name.endswith(".json")]
     found, damaged = [], []
-    for name, text in store.read(names).items():
+    for name, text in store.place.read(names).items():
         try:
             record = manifests.read(text) or _unsealed(text)
             _ = record["name"], record["status"], record["artifacts"].values()
@@ -104,12 +107,7 @@ def read_records(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
     return [record for _, record in sorted(found, key=lambda pair: pair[0])], damaged
 
 
-def unreadable(store: Store) -> list[str]:
-    """Names of the files in `runs` that should be records of runs and do not hold what was written."""
-    return read_records(store)[1]
-
-
-def records(store: Store) -> list[dict[str, Any]]:
+def records(store: Store) -> list[Record]:
     """What is known of each run, in the order in which they began; a damaged record is left out.
 
     A run whose process is gone without a word has the status `died`.
@@ -117,23 +115,17 @@ def records(store: Store) -> list[dict[str, Any]]:
     return with_status(store, read_records(store)[0])
 
 
-def with_status(store: Store, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_status(store: Store, found: Iterable[Record]) -> list[Record]:
     """Records, where those of processes that are gone without a word have the status `died`."""
     found = list(found)
-    going = store.locked([("run", record["run"]) for record in found if record["status"] == RUNNING])
-    return [
-        record | {"status": DIED} if record["status"] == RUNNING and ("run", record["run"]) not in going else record
-        for record in found
-    ]
+    running = {("run", record["run"]) for record in found if record["status"] == RUNNING}
+    died = running - store.locked(running)
+    return [record | {"status": DIED} if ("run", record["run"]) in died else record for record in found]
 
 
-def _unsealed(text: bytes) -> dict[str, Any]:
-    """A record from before records were sealed.
-
-    Raises:
-        ValueError: it is none: it has what a sealed one has.
-    """
-    record: dict[str, Any] = json.loads(text)
+def _unsealed(text: bytes) -> Record:
+    """A record from before records were sealed; a ValueError where it has what a sealed one has."""
+    record: Record = json.loads(text)
     if {manifests.SEAL, "format"} & record.keys():
         raise ValueError("its seal is broken")
     return record

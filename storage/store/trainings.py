@@ -1,28 +1,42 @@
-"""Last states of finished trainings, kept beside the artifacts, so that a longer training can go on from one.
+"""States of trainings, kept beside the artifacts, so that a longer training, or another machine, goes on from one.
 
-    trainings/<stage>/<lineage>/     what the stage's folder `work` held: states, events of the loggers, speed
+    trainings/<stage>/<lineage>/     of finished trainings, what the stage's folder `work` held: states, events, speed
+
+    state-000012-0123456789abcdef.pth            what a training had done, 12 epochs, and the state's digest
+    state-000012.000034-0123456789abcdef.pth     34 steps later
 
 They are no artifacts: nothing is made from them but the same training over more epochs, and they may be deleted.
 
-A state's name holds what was done, and its digest: `state-000012-0123456789abcdef.pth` after 12 epochs, and
-`state-000012.000034-0123456789abcdef.pth` 34 steps later.
+All of this is on one machine. Where the store is a bucket, `trainings/<stage>/<lineage>/` there has the newest state
+that any machine has sent, and a sealed manifest with its name, size and digest, written last. A state is sent in the
+background while the training goes on, and at its end. What cannot be sent or fetched costs steps that are done again,
+and never the training.
 """
 
+import logging
 import os
 import re
 import shutil
-import uuid
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from storage.disk import NEW, whole
+from storage.errors import CsipError
+from storage.store import manifests
 from storage.store.artifacts import Store
-from storage.store.manifests import digest_of
+from storage.store.bucket import Bucket
+from storage.store.manifests import MANIFEST, digest_of, file_digest
 
+log = logging.getLogger("csip")
 WORK = "work"
 FACTS = ("part", "settings", "inputs", "weights", "code", "libraries", "also")
 LINEAGE_LENGTH = 24
+LOOK_SECONDS = 1.0
 NAME = re.compile(r"state-(\d{6})(?:\.(\d{6}))?-([0-9a-f]{16})\.pth")
 
 Done = tuple[int, int]
@@ -68,7 +82,7 @@ def training_lock(lineage: str) -> str:
 def kept_states(store: Store, stage: str, lineage: str, folder: Path) -> Iterator[None]:
     """Within this, a stage trains in its folder: from states that are kept, and its own are kept for others."""
     take_training(store, stage, lineage, folder)
-    with store.sending_states(stage, lineage, folder / WORK):
+    with sending_states(store, stage, lineage, folder / WORK):
         yield
     keep_training(store, stage, lineage, folder)
 
@@ -76,15 +90,15 @@ def kept_states(store: Store, stage: str, lineage: str, folder: Path) -> Iterato
 def take_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
     """Put the kept states of a training into a stage's new folder; one that has states of its own is left alone.
 
-    If another machine has a newer one, it comes as well.
+    If another machine has sent a newer one, it comes as well.
     """
     kept = store.root / "trainings" / stage / lineage
     if kept.is_dir() and not (folder / WORK).exists():
-        part = folder / f"{WORK}.new"
+        part = folder / f"{WORK}{NEW}"  # always this name: what is left in the folder would be published
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(kept, part, copy_function=_shared)
         part.rename(folder / WORK)
-    store.fetch_state(stage, lineage, folder / WORK)
+    fetch_state(store, stage, lineage, folder / WORK)
 
 
 def keep_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
@@ -93,10 +107,73 @@ def keep_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with store.lock(stage, training_lock(lineage)):
         if kept.exists():
-            aside = kept.with_name(f"{lineage}.{uuid.uuid4().hex}")
+            aside = kept.with_name(f"{lineage}.{uuid4().hex}")
             kept.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
         (folder / WORK).rename(kept)
+
+
+def fetch_state(store: Store, stage: str, lineage: str, work: Path) -> None:
+    """Bring the state that another machine has sent to `work`, if it is newer than those there."""
+    if not store.away:
+        return
+    folder = f"trainings/{stage}/{lineage}"
+    here = max((done for done, _ in saved_states(work)), default=(0, 0))
+    try:
+        text = store.away.read([f"{folder}/{MANIFEST}"]).get(f"{folder}/{MANIFEST}", b"")
+        for name, entry in (manifests.read(text) or {"files": {}})["files"].items():
+            done = done_of(name)  # of a name that is none, nothing is written
+            if done and done > here:
+                with whole(work / name) as fresh:
+                    store.away.fetch(f"{folder}/{name}", fresh)
+                    if file_digest(fresh) != entry["sha256"]:
+                        raise FileNotFoundError(f"{folder}/{name} does not hold what was sent")
+                log.info("found a newer state of this training, of another machine: %s", name)
+    except (CsipError, OSError) as error:  # a state that was replaced or dropped meanwhile, too
+        log.warning("the newest state of this training could not be fetched: %s", error)
+
+
+@contextmanager
+def sending_states(store: Store, stage: str, lineage: str, work: Path) -> Iterator[None]:
+    """Meanwhile, and at the end, bring the newest state in `work` to where other machines find it."""
+    away = store.away
+    if not away:
+        yield
+        return
+    sent: list[str] = []
+    over = threading.Event()
+
+    def send() -> None:
+        try:
+            states = saved_states(work)
+            if states and states[0][1].name not in sent:
+                with store.lock(stage, training_lock(lineage), f"sending a state of {stage}"):
+                    _send(away, f"trainings/{stage}/{lineage}", states[0][1])
+                sent.append(states[0][1].name)
+        except (CsipError, OSError) as error:  # a state that was removed meanwhile, too: there is a newer one
+            log.warning("the state of this training stays on this machine for now: %s", error)
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            send()
+
+    watching = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)  # its lines are the step's
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+        send()
+
+
+def _send(away: Bucket, folder: str, state: Path) -> None:
+    entry = {"size": state.stat().st_size, "sha256": file_digest(state)}
+    old = away.listing(folder).keys() - {state.name, MANIFEST}
+    away.send({f"{folder}/{state.name}": state})
+    away.put(f"{folder}/{MANIFEST}", manifests.written({"files": {state.name: entry}}).encode())
+    for name in sorted(old):
+        away.remove(f"{folder}/{name}")
 
 
 def _shared(source: str, target: str) -> None:

@@ -49,8 +49,7 @@ from flows.watching.ui_artifacts import show_plan, step_rows
 from storage.addresses import opened
 from storage.datasets.check.duplicates import EMPTY
 from storage.index import Scan, shard_of
-from storage.store.artifacts import Artifact
-from storage.store.object_store import open_store
+from storage.store.artifacts import Artifact, open_store
 from storage.store.runs import COMPLETED, RunRecord
 from storage.tables.tracklets import Tracklet
 from tests.benchmarks import waiting as waiting

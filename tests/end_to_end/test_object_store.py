@@ -10,9 +10,8 @@ from flows.config import Config, make_config
 from flows.planning.plan import plan
 from flows.rebuild import rebuild
 from storage.demo.dataset import DemoSettings
-from storage.store.artifacts import Store
+from storage.store.artifacts import Store, open_store
 from storage.store.copy import copy_store
-from storage.store.object_store import open_store
 from tests.small_run import SETTINGS, small_settings
 from tests.storage.frames.test_remote import upload
 

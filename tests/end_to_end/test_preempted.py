@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from storage.store.artifacts import Store
-from storage.store.object_store import ObjectStore
+from storage.store.bucket import Bucket
+from storage.store.contents import sent
 from storage.store.runs import COMPLETED, PREEMPTED, STOPPED, records
 from tests.small_run import small_settings
 from training.looping.states import sound_states
@@ -58,7 +59,7 @@ class Machine:
 
     def workspace(self, address: str) -> Path:
         """Where this machine keeps what belongs to a store at an address."""
-        return ObjectStore(address, self.home / ".cache/csip/stores").root
+        return Store(Bucket(address, self.home / ".cache/csip/stores")).root
 
 
 def wait_for(moment: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -111,10 +112,10 @@ def test_another_machine_goes_on_after_the_last_step_of_a_preempted_pretraining(
         wait_for(lambda: list(staging.glob("*/work/state-*.pth")), process)
         said = stop(process)
     assert "pretrained | training stops after epoch" in said
-    store = ObjectStore(s3_address, tmp_path / "looking")
+    store = Store(Bucket(s3_address, tmp_path / "looking"))
     assert records(store)[-1]["status"] == PREEMPTED
     assert not store.names("pretrained"), "nothing half-made"
-    assert sorted(stage for stage, _ in store.sent_states()) == ["pretrained", "visual"]
+    assert sorted(stage for stage, _ in sent(store)) == ["pretrained", "visual"]
 
     two = Machine(tmp_path / "two", api, config)
     with two.run() as process:

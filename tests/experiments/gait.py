@@ -14,7 +14,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is import
 from extraction.skeletons import FILE_NAME
 from flows.config import load_config
 from flows.keys.steps import Step
-from storage.store.artifacts import ArtifactFile, file_digest
+from storage.store.artifacts import ArtifactFile
+from storage.store.manifests import file_digest
 from tests.experiments.lab import (
     Data,
     Lab,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage.store.artifacts import Store
-from storage.store.object_store import ObjectStore
+from storage.store.bucket import Bucket
 
 KINDS = ("folder", "memory", "file", "s3")
 SECONDS = 1.5
@@ -23,7 +23,7 @@ def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., 
         "file": lambda: f"file://{tmp_path}/remote",
         "s3": lambda: request.getfixturevalue("s3_address"),
     }[request.param]()
-    return lambda workspace="here": ObjectStore(address, tmp_path / workspace, SECONDS)
+    return lambda workspace="here": Store(Bucket(address, tmp_path / workspace, SECONDS))
 
 
 @pytest.fixture

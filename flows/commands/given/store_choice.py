@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.segment import Segments
 from rich.table import Table
 
-import storage.store.object_store
+import storage.store.artifacts
 from flows.settings_file import WORKSPACE, read_settings
 from storage.errors import SettingsError, StoreError
 from storage.progress import Progress
@@ -48,8 +48,8 @@ def open_store(config: Path | None, store: str | None) -> Store:
     # typed settings would import every stage, and torch with them; two names are all that is needed
     settings = read_settings(config) if config else {}
     address = str(store or settings.get("store", "store"))
-    held = storage.store.object_store.open_store(address, Path(settings.get("workspace", WORKSPACE)))
-    if not held.exists():
+    held = storage.store.artifacts.open_store(address, Path(settings.get("workspace", WORKSPACE)))
+    if not held.place.exists():
         raise StoreError(
             "there is no store here",
             where=held.address,

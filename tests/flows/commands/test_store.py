@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from flows.commands.app import app
 from storage.store.artifacts import Store
-from storage.store.object_store import ObjectStore
 from storage.store.runs import COMPLETED, FAILED, RunRecord
 from tests.storage.store.small_store import artifact, flip_in, names, original, rewrite, run
 
@@ -47,7 +46,7 @@ def test_a_sound_store_is_said_to_be_sound(store: Store) -> None:
 
 @pytest.mark.parametrize("words", [["--store", "store"], ["config.yaml"], []])
 def test_a_store_is_named_by_itself_by_a_configuration_or_is_the_one_here(store: Store, words: list[str]) -> None:
-    if words != ["config.yaml"] and isinstance(store, ObjectStore):
+    if words != ["config.yaml"] and store.away:
         pytest.skip("the store here is a folder")
     workspace = store.root.parent
     Path("config.yaml").write_text(
@@ -68,7 +67,7 @@ def test_looking_at_a_store_that_is_not_there_makes_none(
     assert "there is no store here" in said
     assert absent.address in said.replace("\n", "")
     assert "to do: " in said
-    assert not absent.exists()
+    assert not absent.place.exists()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +99,7 @@ def test_dropping_takes_the_damaged_artifact_out(store: Store) -> None:
 
 
 def test_gc_says_what_would_go_and_what_stays_and_deletes_nothing(store: Store) -> None:
-    before = store.listing("artifacts"), store.listing("runs")
+    before = store.place.listing("artifacts"), store.place.listing("runs")
     said = look(store, "gc", "--keep", 1)
     assert "metrics: 1 artifact" in said
     assert "2" * 24 in said
@@ -109,7 +108,7 @@ def test_gc_says_what_would_go_and_what_stays_and_deletes_nothing(store: Store) 
     assert "among the newest 1 of demo" in said
     assert "older than the newest 1" in said
     assert "nothing was deleted; `csip gc --delete` does it" in said
-    assert (store.listing("artifacts"), store.listing("runs")) == before
+    assert (store.place.listing("artifacts"), store.place.listing("runs")) == before
 
 
 def test_gc_keeps_three_runs_of_each_name_unless_told_otherwise(store: Store) -> None:
@@ -129,9 +128,9 @@ def test_gc_leaves_what_a_run_in_another_process_holds(store: Store) -> None:
         pytest.skip("no other process sees this one's memory")
     code = (
         "import sys; from pathlib import Path\n"
-        "from storage.store.object_store import open_store; from storage.store.runs import RunRecord\n"
+        "from storage.store.artifacts import open_store; from storage.store.runs import RunRecord\n"
         f"store = open_store({store.address!r}, Path({str(store.root.parent / 'another')!r}))\n"
-        "store.lease_seconds = 1.5\n"
+        "store.place.lease_seconds = 1.5\n"
         "record = RunRecord(store, 'cccccccc', {'name': 'other'})\n"
         "with record.alive():\n"
         f"    record.hold([('metrics visual', 'metrics', {'2' * 24!r})])\n"
@@ -229,7 +228,7 @@ def test_an_address_says_which_store(store: Store) -> None:
 
 
 def test_gc_tells_of_interrupted_uploads_and_deletes_them(store: Store) -> None:
-    if not isinstance(store, ObjectStore):
+    if not store.away:
         pytest.skip("nothing is uploaded to a folder")
     rewrite(store, "artifacts/metrics/abcd/digest/data.txt", b"1234")
     assert "artifacts/metrics/abcd 4 B" in " ".join(look(store, "verify").split())

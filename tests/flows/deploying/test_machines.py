@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.commands.app import app
 from flows.config import Config, make_config
 from flows.deploying.machines import FINE, Machine, differences, machines_of
-from storage.store.object_store import PROBES
+from storage.store.bucket import PROBES
 from tests.small_run import small_settings
 
 FOUND = Machine("one", {"csip": "c0de", "torch": "2.15.0"}, (), 2, 24.0, 50.0, FINE, FINE, FINE, FINE)

@@ -20,7 +20,7 @@ from storage.frames.files import DataFiles
 from storage.frames.fingerprints import fingerprint, unchanged
 from storage.frames.remote import FILES_A_REQUEST
 from storage.index import DataSettings, scan, write_index
-from storage.store.object_store import open_store
+from storage.store.artifacts import open_store
 from tests.storage.frames.test_files import zipped
 
 Make = Callable[..., Path]

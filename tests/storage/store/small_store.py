@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from storage.store.artifacts import Artifact, Store
-from storage.store.object_store import ObjectStore
 from storage.store.runs import COMPLETED, RunRecord
 
 
@@ -51,24 +50,23 @@ def names(store: Store) -> set[str]:
 
 def original(artifact: Artifact, name: str) -> str:
     """Where the store itself keeps a file of an artifact, as a path below the store."""
-    return f"artifacts/{artifact.stage}/{artifact.key}/{artifact.store.place(artifact, name)}"
+    return artifact.store.original(artifact, name)
 
 
 def rewrite(store: Store, path: str, content: bytes) -> None:
     """Put other bytes in the place of a file of a store of any kind."""
-    if isinstance(store, ObjectStore):
-        store._make_folder(store._at(path))
-        store.files.pipe_file(store._at(path), content)
+    if store.away:
+        store.away.put(path, content)
     else:
         (store.root / path).write_bytes(content)
 
 
 def flip_in(store: Store, path: str) -> None:
     """Change one bit in the middle of a file of a store of any kind."""
-    if not isinstance(store, ObjectStore):
+    if not store.away:
         flip(store.root / path)
         return
-    rewrite(store, path, flipped(store.read([path])[path]))
+    rewrite(store, path, flipped(store.place.read([path])[path]))
 
 
 def flip(path: Path, bit: int = 0) -> None:

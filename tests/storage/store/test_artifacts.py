@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import storage.store.artifacts
+import storage.store.folder
 from storage.errors import StoreError
 from storage.store import manifests
-from storage.store.artifacts import Artifact, Store, digest_of
-from storage.store.manifests import MANIFEST
+from storage.store.artifacts import Artifact, Store
+from storage.store.manifests import MANIFEST, digest_of
 
 
 def publish(store: Store, text: str = "content", key: str = "k1") -> Artifact:
@@ -123,8 +123,8 @@ def test_bytes_are_read_once_after_a_copy_and_then_no_more(tmp_path: Path, monke
     publish(Store(tmp_path / "store"))
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     read: list[Path] = []
-    digest = storage.store.artifacts.file_digest
-    monkeypatch.setattr(storage.store.artifacts, "file_digest", lambda path: read.append(path) or digest(path))
+    digest = storage.store.folder.file_digest
+    monkeypatch.setattr(storage.store.folder, "file_digest", lambda path: read.append(path) or digest(path))
     for expected in (1, 1):
         assert Store(tmp_path / "copy").find("stage", "k1") is not None
         assert len(read) == expected

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from flows.commands.app import app
 from storage.store.artifacts import Store
+from storage.store.bucket import Bucket
 from storage.store.copy import Copied, copy_store
-from storage.store.object_store import ObjectStore
 from storage.store.runs import FAILED, records
 from storage.store.verify import verify
 from tests.storage.store.small_store import artifact, flip_in, original, run
@@ -28,7 +28,7 @@ def source(open_again: Callable[..., Store]) -> Store:
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return Store(tmp_path / "other")
-    return ObjectStore(f"memory://other-{tmp_path.name}-{abs(hash(tmp_path))}", tmp_path / "elsewhere")
+    return Store(Bucket(f"memory://other-{tmp_path.name}-{abs(hash(tmp_path))}", tmp_path / "elsewhere"))
 
 
 def content(store: Store) -> dict[str, tuple[str, dict[str, bytes]]]:
@@ -38,7 +38,7 @@ def content(store: Store) -> dict[str, tuple[str, dict[str, bytes]]]:
         folder = store.fetch(made, made.manifest["files"])
         files = {name: (folder / name).read_bytes() for name in made.manifest["files"]}
         manifest = f"artifacts/{made.stage}/{made.key}/manifest.json"
-        found[made.key] = (made.digest, files | store.read([manifest]))
+        found[made.key] = (made.digest, files | store.place.read([manifest]))
     return found
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from storage.errors import DamagedError, StoreError
 from storage.store.artifacts import Artifact, Store
-from storage.store.object_store import ObjectStore
+from storage.store.bucket import Bucket
 from storage.store.runs import COMPLETED, DIED, RUNNING, RunRecord, records
 from tests.ports import free_port
 from tests.storage.store.small_store import original, rewrite
@@ -57,7 +57,7 @@ def test_an_artifact_made_anew_replaces_the_one_before(store: Store, open_again:
 def test_visible_damage_is_named_and_the_artifact_made_again(store: Store, open_again: Open, harm: str) -> None:
     made = publish(store)
     if harm == "removed":
-        store.remove(original(made, "data.txt"))
+        store.place.remove(original(made, "data.txt"))
     elif harm == "shorter":
         rewrite(store, original(made, "data.txt"), b"cont")
     else:
@@ -137,9 +137,9 @@ def test_a_stage_that_makes_nothing_is_an_error(store: Store) -> None:
 
 
 def test_what_vanishes_while_it_is_used_is_told(tmp_path: Path) -> None:
-    store = ObjectStore(f"memory://{tmp_path.name}-vanish", tmp_path / "one")
+    store = Store(Bucket(f"memory://{tmp_path.name}-vanish", tmp_path / "one"))
     made = publish(store)
-    elsewhere = ObjectStore(store.address, tmp_path / "two")
+    elsewhere = Store(Bucket(store.address, tmp_path / "two"))
     found = elsewhere.find("stage", made.key)
     store.discard("stage", made.key)
     assert found is not None
@@ -148,8 +148,8 @@ def test_what_vanishes_while_it_is_used_is_told(tmp_path: Path) -> None:
 
 
 def test_a_damaged_copy_on_this_machine_is_fetched_again(tmp_path: Path) -> None:
-    publish(ObjectStore(f"memory://{tmp_path.name}-copy", tmp_path / "one"))
-    elsewhere = ObjectStore(f"memory://{tmp_path.name}-copy", tmp_path / "two")
+    publish(Store(Bucket(f"memory://{tmp_path.name}-copy", tmp_path / "one")))
+    elsewhere = Store(Bucket(f"memory://{tmp_path.name}-copy", tmp_path / "two"))
     found = elsewhere.find("stage", "k1")
     assert found is not None
     (found.path / "data.txt").write_text("Content")
@@ -157,15 +157,15 @@ def test_a_damaged_copy_on_this_machine_is_fetched_again(tmp_path: Path) -> None
 
 
 def test_a_holder_that_died_loses_its_lease(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = ObjectStore(f"memory://{tmp_path.name}-lease", tmp_path / "one", lease_seconds=0.5)
-    store.files.pipe_file(store._lease("stage", "k1"), b'{"token": "of a dead one", "host": "gpu7", "pid": 7}')
+    store = Store(Bucket(f"memory://{tmp_path.name}-lease", tmp_path / "one", lease_seconds=0.5))
+    store.place.put("leases/stage.k1.json", b'{"token": "of a dead one", "host": "gpu7", "pid": 7}')
     assert not store.is_locked("stage", "k1")
     with caplog.at_level(logging.INFO, logger="csip"), store.lock("stage", "k1"):
         assert "taking over" in caplog.text
 
 
 def test_a_holder_that_works_for_long_keeps_its_lease(tmp_path: Path) -> None:
-    store = ObjectStore(f"memory://{tmp_path.name}-long", tmp_path / "one", lease_seconds=0.4)
+    store = Store(Bucket(f"memory://{tmp_path.name}-long", tmp_path / "one", lease_seconds=0.4))
     entered = threading.Event()
 
     def wait() -> None:
@@ -187,23 +187,23 @@ def test_those_of_many_keys_that_somebody_holds_are_known(store: Store, open_aga
 
 
 def test_many_leases_of_the_dead_are_watched_at_once(tmp_path: Path) -> None:
-    store = ObjectStore(f"memory://{tmp_path.name}-dead", tmp_path / "one", lease_seconds=0.5)
+    store = Store(Bucket(f"memory://{tmp_path.name}-dead", tmp_path / "one", lease_seconds=0.5))
     names = [("stage", f"k{number}") for number in range(10)]
     for name in names:
-        store.files.pipe_file(store._lease(*name), b'{"token": "of a dead one"}')
+        store.place.put(f"leases/{'.'.join(name)}.json", b'{"token": "of a dead one"}')
     start = time.monotonic()
     assert store.locked(names) == frozenset()
     assert time.monotonic() - start < 2
 
 
 def test_a_look_up_is_one_request_once_the_manifest_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = ObjectStore(f"memory://{tmp_path.name}-requests", tmp_path / "one")
+    store = Store(Bucket(f"memory://{tmp_path.name}-requests", tmp_path / "one"))
     made = publish(store)
     assert store.find("stage", "k1") == made
     asked: list[str] = []
 
     def counted(name: str) -> Callable[..., Any]:
-        request = getattr(store.files, name)
+        request = getattr(store.place.files, name)
 
         def ask(*args: Any, **options: Any) -> Any:
             asked.append(name)
@@ -212,8 +212,8 @@ def test_a_look_up_is_one_request_once_the_manifest_is_known(tmp_path: Path, mon
         return ask
 
     for name in ("find", "cat_file", "info", "ls", "exists"):
-        monkeypatch.setattr(store.files, name, counted(name))
-    assert ObjectStore(store.address, tmp_path / "one").find("stage", "k1") == made
+        monkeypatch.setattr(store.place.files, name, counted(name))
+    assert Store(Bucket(store.address, tmp_path / "one")).find("stage", "k1") == made
     assert asked == ["find"]
 
 
@@ -226,20 +226,20 @@ def test_a_manifest_that_is_known_is_read_again_when_it_was_replaced(store: Stor
 
 def test_looking_at_a_store_that_is_not_there_makes_none(open_again: Open, tmp_path: Path) -> None:
     store = open_again()
-    assert not store.exists()
-    assert (store.names(), store.listing("runs"), store.read(["runs/x.json"])) == ([], {}, {})
+    assert not store.place.exists()
+    assert (store.names(), store.place.listing("runs"), store.place.read(["runs/x.json"])) == ([], {}, {})
     assert store.locked([("stage", "k1")]) == frozenset()
-    store.remove("runs/x.json")
-    assert not store.exists()
+    store.place.remove("runs/x.json")
+    assert not store.place.exists()
     assert list(tmp_path.iterdir()) == []
     publish(store)
-    assert store.exists()
+    assert store.place.exists()
 
 
 def test_names_with_stars_are_names(store: Store) -> None:
-    store.put_text("runs/a.json", "a")
-    store.put_text("runs/*.json", "b")
-    assert store.read(["runs/*.json", "runs/gone.json"]) == {"runs/*.json": b"b"}
+    store.place.put("runs/a.json", b"a")
+    store.place.put("runs/*.json", b"b")
+    assert store.place.read(["runs/*.json", "runs/gone.json"]) == {"runs/*.json": b"b"}
 
 
 def test_a_service_that_cannot_be_reached_may_be_mended_by_another_try_and_one_that_refuses_is_not(
@@ -247,7 +247,7 @@ def test_a_service_that_cannot_be_reached_may_be_mended_by_another_try_and_one_t
 ) -> None:
     bucket = s3_address.removesuffix("/store")
     with pytest.raises(StoreError, match="make the bucket") as refused:
-        ObjectStore(f"{bucket}-that-nobody-made/store", tmp_path).prepare()
+        Store(Bucket(f"{bucket}-that-nobody-made/store", tmp_path)).prepare()
     assert not refused.value.passing
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -255,7 +255,7 @@ def test_a_service_that_cannot_be_reached_may_be_mended_by_another_try_and_one_t
     fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that is kept would still know the service
     try:
         with pytest.raises(StoreError, match="Connect") as lost:
-            ObjectStore(f"{bucket}-of-a-service-that-is-gone/store", tmp_path).prepare()
+            Store(Bucket(f"{bucket}-of-a-service-that-is-gone/store", tmp_path)).prepare()
     finally:
         fsspec.get_filesystem_class("s3").clear_instance_cache()
     assert lost.value.passing

@@ -5,18 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.garbage import (
-    ARTIFACT,
-    DISCARDED,
-    RUN,
-    STAGING,
-    TRAINING,
-    Contents,
-    Thing,
-    decide,
-    kept_runs,
-    names_in,
-)
+from storage.store.contents import Kind
+from storage.store.garbage import Contents, Thing, decide, kept_runs, names_in
 from storage.store.lineage import Holders, inputs_of
 from storage.store.runs import COMPLETED, DIED, FAILED, RUNNING, STOPPED
 from storage.store.trainings import lineage_of
@@ -42,7 +32,7 @@ def gone(held: Contents, keep: int = 1) -> set[tuple[str, str]]:
 def test_what_only_older_runs_needed_goes_with_their_records() -> None:
     manifests = {("a", "old"): manifest("1"), ("a", "both"): manifest("2"), ("a", "new"): manifest("3")}
     runs = [record("one", ("a", "old"), ("a", "both")), record("two", ("a", "both"), ("a", "new"))]
-    assert gone(Contents(manifests, runs)) == {(ARTIFACT, "old"), (RUN, "one")}
+    assert gone(Contents(manifests, runs)) == {(Kind.ARTIFACT, "old"), (Kind.RUN, "one")}
     assert gone(Contents(manifests, runs), keep=2) == set()
 
 
@@ -72,47 +62,53 @@ def test_what_a_kept_report_is_made_from_stays_though_no_record_names_it() -> No
         ("embeddings", "e"): manifest("3"),
         ("embeddings", "other"): manifest("4"),
     }
-    assert gone(Contents(manifests, [record("one", ("report", "r"))])) == {(ARTIFACT, "other")}
+    assert gone(Contents(manifests, [record("one", ("report", "r"))])) == {(Kind.ARTIFACT, "other")}
 
 
 def test_of_several_with_the_same_bytes_the_one_that_a_run_used_is_enough() -> None:
     manifests = {("metrics", "m"): manifest("2", "1"), ("index", "a"): manifest("1"), ("index", "b"): manifest("1")}
-    assert gone(Contents(manifests, [record("one", ("metrics", "m"), ("index", "a"))])) == {(ARTIFACT, "b")}
+    assert gone(Contents(manifests, [record("one", ("metrics", "m"), ("index", "a"))])) == {(Kind.ARTIFACT, "b")}
 
 
 def test_a_killed_training_is_gone_on_with_while_its_run_is_kept() -> None:
     names = [("finetuned", "kept"), ("finetuned", "old")]
     runs = [record("one", names[1], status=DIED), record("two", names[0], status=DIED)]
-    held = Contents(records=runs, staging=names)
-    assert gone(held) == {(STAGING, "old"), (RUN, "one")}
+    held = Contents(records=runs, others={Kind.STAGING: names})
+    assert gone(held) == {(Kind.STAGING, "old"), (Kind.RUN, "one")}
 
 
 def test_what_is_locked_stays() -> None:
-    held = Contents({("a", "k"): manifest("1")}, staging=[("b", "k")], locked={("a", "k"), ("b", "k")})
+    held = Contents({("a", "k"): manifest("1")}, others={Kind.STAGING: [("b", "k")]}, locked={("a", "k"), ("b", "k")})
     assert gone(held) == set()
 
 
 def test_deletions_that_were_interrupted_are_finished() -> None:
-    assert decide(Contents(discarded=["discarded-1"]), 1).goes.keys() == {Thing(DISCARDED, "", "discarded-1")}
+    assert decide(Contents(others={Kind.DISCARDED: [("", "discarded-1")]}), 1).goes.keys() == {
+        Thing(Kind.DISCARDED, "", "discarded-1")
+    }
 
 
 def test_states_stay_while_a_model_of_their_lineage_does() -> None:
     model, other = manifest("1", settings={"lr": 1, "epochs": 3}), manifest("2", settings={"lr": 2, "epochs": 3})
     lineages = [("finetuned", lineage_of("finetuned", m)) for m in (model, other)]
     held = Contents(
-        {("finetuned", "k"): model, ("finetuned", "o"): other}, [record("one", ("finetuned", "k"))], trainings=lineages
+        {("finetuned", "k"): model, ("finetuned", "o"): other},
+        [record("one", ("finetuned", "k"))],
+        others={Kind.TRAINING: lineages},
     )
-    assert gone(held) == {(ARTIFACT, "o"), (TRAINING, lineages[1][1])}
+    assert gone(held) == {(Kind.ARTIFACT, "o"), (Kind.TRAINING, lineages[1][1])}
 
 
 def test_states_stay_while_a_kept_run_has_their_stage_still_to_make() -> None:
-    held = Contents(records=[record("one", ("finetuned", "unmade"))], trainings=[("finetuned", "x"), ("visual", "y")])
-    assert gone(held) == {(TRAINING, "y")}
+    held = Contents(
+        records=[record("one", ("finetuned", "unmade"))], others={Kind.TRAINING: [("finetuned", "x"), ("visual", "y")]}
+    )
+    assert gone(held) == {(Kind.TRAINING, "y")}
 
 
 def test_an_artifact_whose_manifest_is_damaged_stays_if_a_run_needs_it() -> None:
     held = Contents({("a", "k"): None, ("a", "o"): None}, [record("one", ("a", "k"))])
-    assert gone(held) == {(ARTIFACT, "o")}
+    assert gone(held) == {(Kind.ARTIFACT, "o")}
 
 
 keys = st.sampled_from([f"k{number}" for number in range(6)])
@@ -132,8 +128,7 @@ stores = st.builds(
     Contents,
     manifests=st.dictionaries(names, some_manifest),
     records=some_records,
-    staging=st.sets(names),
-    trainings=st.sets(names),
+    others=st.fixed_dictionaries({Kind.STAGING: st.sets(names), Kind.TRAINING: st.sets(names)}),
     locked=st.frozensets(names),
 )
 
@@ -142,12 +137,12 @@ stores = st.builds(
 def test_whatever_a_store_holds_nothing_that_a_kept_run_needs_goes(held: Contents, keep: int) -> None:
     decision = decide(held, keep)
     goes = {(thing.kind, thing.stage, thing.key) for thing in decision.goes}
-    stays = {(thing.stage, thing.key) for thing in decision.stays if thing.kind == ARTIFACT}
+    stays = {(thing.stage, thing.key) for thing in decision.stays if thing.kind == Kind.ARTIFACT}
 
-    kept = [r for r in held.records if (RUN, r["name"], r["run"]) not in goes]
+    kept = [r for r in held.records if (Kind.RUN, r["name"], r["run"]) not in goes]
     for name in names_in(kept) | set(held.locked):
-        assert (ARTIFACT, *name) not in goes
-        assert (STAGING, *name) not in goes
+        assert (Kind.ARTIFACT, *name) not in goes
+        assert (Kind.STAGING, *name) not in goes
 
     for config in ("demo", "mars"):
         of_name = [r for r in held.records if r["name"] == config]
@@ -163,5 +158,5 @@ def test_whatever_a_store_holds_nothing_that_a_kept_run_needs_goes(held: Content
             assert not there or there & stays, "what stays can still be explained, as far as it could before"
 
     assert not decision.goes.keys() & decision.stays.keys()
-    everything = len(held.manifests) + len(held.records) + len(held.staging) + len(held.trainings)
+    everything = len(held.manifests) + len(held.records) + sum(map(len, held.others.values()))
     assert len(decision.goes) + len(decision.stays) == everything

@@ -10,8 +10,9 @@ import pytest
 
 from storage.errors import StoreError
 from storage.store.artifacts import Artifact, Store
-from storage.store.garbage import ARTIFACT, COPY, HALF, RUN, STAGING, TEMPORARY, TRAINING, Thing
-from storage.store.object_store import ObjectStore
+from storage.store.bucket import Bucket
+from storage.store.contents import Kind
+from storage.store.garbage import Thing
 from storage.store.runs import COMPLETED, DIED, RunRecord, records
 from storage.store.sweep import Sweep
 from storage.store.trainings import lineage_of
@@ -37,7 +38,7 @@ def test_what_no_kept_run_needs_is_deleted_with_its_traces(store: Store, old: Ar
     (store.root / "references").mkdir()
     for key in ("old", "new", "never"):
         (store.root / "references" / f"metrics.{key}").touch()
-    assert swept(store) == {(ARTIFACT, "old"), (RUN, "one")}
+    assert swept(store) == {(Kind.ARTIFACT, "old"), (Kind.RUN, "one")}
     assert names(store) == {"new"}
     assert [record["run"] for record in records(store)] == ["two"]
     assert [path.name for path in (store.root / "references").iterdir()] == ["metrics.new"]
@@ -46,12 +47,12 @@ def test_what_no_kept_run_needs_is_deleted_with_its_traces(store: Store, old: Ar
 
 
 def test_deciding_deletes_nothing(store: Store, old: Artifact) -> None:
-    before = sorted(store.root.rglob("*")), store.listing("artifacts"), store.listing("runs")
+    before = sorted(store.root.rglob("*")), store.place.listing("artifacts"), store.place.listing("runs")
     sweep = Sweep(store, 1)
-    assert (sorted(store.root.rglob("*")), store.listing("artifacts"), store.listing("runs")) == before
-    assert store.listing("leases") == {}
+    assert (sorted(store.root.rglob("*")), store.place.listing("artifacts"), store.place.listing("runs")) == before
+    assert store.place.listing("leases") == {}
     assert {thing.key for thing in sweep.decision.goes} == {"old", "one"}
-    assert sum(sweep.sizes[thing] for thing in sweep.decision.goes if thing.kind == ARTIFACT) > 0
+    assert sum(sweep.sizes[thing] for thing in sweep.decision.goes if thing.kind == Kind.ARTIFACT) > 0
 
 
 def test_a_second_sweep_finds_nothing_to_do(store: Store, old: Artifact) -> None:
@@ -63,7 +64,7 @@ def test_what_a_run_that_goes_on_holds_stays(store: Store, old: Artifact) -> Non
     going = RunRecord(store, "three", {"name": "other"})
     with going.alive():
         going.hold([("metrics", "metrics", "old")])
-        assert swept(store) == {(RUN, "one")}
+        assert swept(store) == {(Kind.RUN, "one")}
         going.finish(COMPLETED)
     assert "old" in names(store)
 
@@ -73,7 +74,7 @@ def test_what_a_run_begins_to_hold_after_the_decision_stays(store: Store, old: A
     beginning = RunRecord(store, "three", {"name": "demo"})
     with beginning.alive():
         beginning.hold([("metrics", "metrics", "old")])
-        assert {thing.kind for thing in sweep.delete()} == {RUN}
+        assert {thing.kind for thing in sweep.delete()} == {Kind.RUN}
         assert "old" in names(store)
         beginning.finish(COMPLETED)
 
@@ -116,7 +117,7 @@ def test_what_is_made_anew_after_the_decision_stays(store: Store, old: Artifact)
 
 def test_what_is_locked_stays(store: Store, old: Artifact) -> None:
     with store.lock("metrics", "old"):
-        assert swept(store) == {(RUN, "one")}
+        assert swept(store) == {(Kind.RUN, "one")}
     sweep = Sweep(store, 1)
     with store.lock("metrics", "old"):
         assert sweep.delete() == []
@@ -141,7 +142,7 @@ def test_a_killed_training_stays_while_its_run_does_and_goes_with_it(store: Stor
     assert records(store)[0]["status"] == DIED
     assert swept(store) == set()
     run(store, "two", [])
-    assert swept(store) == {(STAGING, "k"), (RUN, "one")}
+    assert swept(store) == {(Kind.STAGING, "k"), (Kind.RUN, "one")}
     assert not state.parent.exists()
 
 
@@ -151,7 +152,7 @@ def test_states_of_a_model_that_goes_go_too(store: Store) -> None:
         (store.root / "trainings" / "finetuned" / lineage_of("finetuned", model.manifest)).mkdir(parents=True)
         run(store, key, [model])
     new = lineage_of("finetuned", model.manifest)
-    assert {kind for kind, _ in swept(store)} == {ARTIFACT, TRAINING, RUN}
+    assert {kind for kind, _ in swept(store)} == {Kind.ARTIFACT, Kind.TRAINING, Kind.RUN}
     assert [path.name for path in (store.root / "trainings" / "finetuned").iterdir()] == [new]
 
 
@@ -174,7 +175,7 @@ def test_a_deletion_that_was_interrupted_is_finished(store: Store, old: Artifact
 def test_what_vanishes_meanwhile_is_no_error(store: Store, old: Artifact) -> None:
     sweep = Sweep(store, 1)
     store.discard("metrics", "old")
-    store.remove("runs/one.json")
+    store.place.remove("runs/one.json")
     sweep.delete()
 
 
@@ -203,7 +204,7 @@ def test_a_machine_deletes_what_another_has_made_and_keeps_what_that_one_holds(
     going = RunRecord(store, "three", {"name": "other"})
     with going.alive():
         going.hold([("metrics", "metrics", "old")])
-        assert swept(open_again("elsewhere")) >= {(ARTIFACT, "other"), (RUN, "zero")}
+        assert swept(open_again("elsewhere")) >= {(Kind.ARTIFACT, "other"), (Kind.RUN, "zero")}
         assert store.find("metrics", "old") == old
         assert (old.path / "data.txt").read_text() == "metrics old"
         going.finish(COMPLETED)
@@ -217,19 +218,19 @@ def test_temporary_files_of_the_dead_go_and_those_of_the_living_stay(store: Stor
         os.utime(store.root / "cache" / name, (time.time() - age,) * 2)
     sweep = Sweep(store, 2)
     [thing] = sweep.delete()
-    assert (thing.kind, thing.key, sweep.sizes[thing]) == (TEMPORARY, "cache/index-demo.json.1.new", 4)
+    assert (thing.kind, thing.key, sweep.sizes[thing]) == (Kind.TEMPORARY, "cache/index-demo.json.1.new", 4)
     assert {p.name for p in (store.root / "cache").glob("*.*")} >= {"fresh.new", "index-demo.json"}
     assert not (store.root / "cache" / "index-demo.json.1.new").exists()
 
 
 @pytest.fixture(params=["memory", "file", "s3"])
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     address = {"memory": f"memory://{tmp_path.name}-half", "file": f"file://{tmp_path}/half"}.get(request.param)
-    return ObjectStore(address or request.getfixturevalue("s3_address"), tmp_path / "machine", 1.5)
+    return Store(Bucket(address or request.getfixturevalue("s3_address"), tmp_path / "machine", 1.5))
 
 
 def test_what_an_interrupted_upload_leaves_is_deleted_but_not_under_the_hands_of_who_uploads(
-    elsewhere: ObjectStore,
+    elsewhere: Store,
 ) -> None:
     kept = artifact(elsewhere, "metrics", "kept")
     run(elsewhere, "one", [kept])
@@ -239,12 +240,12 @@ def test_what_an_interrupted_upload_leaves_is_deleted_but_not_under_the_hands_of
     sweep = Sweep(elsewhere, 1)
     with elsewhere.lock("metrics", "half"):
         assert sweep.delete() == []
-    assert {(t.kind, t.key, sweep.sizes[t]) for t in sweep.decision.goes} == {(HALF, "half", 4)}
-    assert swept(elsewhere) == {(HALF, "half")}
-    assert {path.split("/")[1] for path in elsewhere.listing("artifacts")} == {"kept"}
+    assert {(t.kind, t.key, sweep.sizes[t]) for t in sweep.decision.goes} == {(Kind.HALF, "half", 4)}
+    assert swept(elsewhere) == {(Kind.HALF, "half")}
+    assert {path.split("/")[1] for path in elsewhere.place.listing("artifacts")} == {"kept"}
 
 
-def test_an_upload_that_was_finished_since_stays(elsewhere: ObjectStore) -> None:
+def test_an_upload_that_was_finished_since_stays(elsewhere: Store) -> None:
     rewrite(elsewhere, "artifacts/metrics/half/digest/data.txt", b"1234")
     sweep = Sweep(elsewhere, 1)
     artifact(elsewhere, "metrics", "half")
@@ -252,23 +253,23 @@ def test_an_upload_that_was_finished_since_stays(elsewhere: ObjectStore) -> None
     assert names(elsewhere) == {"half"}
 
 
-def test_a_deletion_that_was_interrupted_after_the_manifest_is_finished(elsewhere: ObjectStore) -> None:
+def test_a_deletion_that_was_interrupted_after_the_manifest_is_finished(elsewhere: Store) -> None:
     made = artifact(elsewhere, "metrics", "k")
     elsewhere.withdraw("metrics", "k")
-    assert elsewhere.read([original(made, "data.txt")]) != {}
+    assert elsewhere.place.read([original(made, "data.txt")]) != {}
     assert elsewhere.find("metrics", "k") is None
-    assert (HALF, "k") in swept(elsewhere)
-    assert elsewhere.listing("artifacts") == {}
+    assert (Kind.HALF, "k") in swept(elsewhere)
+    assert elsewhere.place.listing("artifacts") == {}
 
 
-def test_copies_of_what_another_machine_deleted_go(elsewhere: ObjectStore, tmp_path: Path) -> None:
+def test_copies_of_what_another_machine_deleted_go(elsewhere: Store, tmp_path: Path) -> None:
     for key in ("gone", "held"):
         artifact(elsewhere, "metrics", key)
-        ObjectStore(elsewhere.address, tmp_path / "another").discard("metrics", key)
+        Store(Bucket(elsewhere.address, tmp_path / "another")).discard("metrics", key)
     kept = artifact(elsewhere, "metrics", "kept")
     run(elsewhere, "one", [kept])
     going = RunRecord(elsewhere, "two", {"name": "other"})
     with going.alive():
         going.hold([("metrics", "metrics", "held")])
-        assert swept(elsewhere) == {(COPY, "gone")}
+        assert swept(elsewhere) == {(Kind.COPY, "gone")}
     assert {path.name for path in (elsewhere.root / "artifacts" / "metrics").iterdir()} == {"held", "kept"}

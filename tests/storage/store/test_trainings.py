@@ -9,17 +9,20 @@ import pytest
 from storage.stopping import Stopped
 from storage.store import manifests
 from storage.store.artifacts import Store
-from storage.store.garbage import SENT, Thing
-from storage.store.object_store import ObjectStore
+from storage.store.bucket import Bucket
+from storage.store.contents import Kind, sent
+from storage.store.garbage import Thing
 from storage.store.runs import PREEMPTED, RunRecord
 from storage.store.sweep import Sweep
 from storage.store.trainings import (
     WORK,
     Done,
     done_of,
+    fetch_state,
     keep_training,
     kept_states,
     saved_states,
+    sending_states,
     state_name,
     take_training,
 )
@@ -90,8 +93,8 @@ def save(work: Path, done: Done, content: bytes) -> Path:
 
 
 @pytest.fixture
-def machines(s3_address: str, tmp_path: Path) -> Callable[[str], ObjectStore]:
-    return lambda name: ObjectStore(s3_address, tmp_path / name, lease_seconds=1.5)
+def machines(s3_address: str, tmp_path: Path) -> Callable[[str], Store]:
+    return lambda name: Store(Bucket(s3_address, tmp_path / name, lease_seconds=1.5))
 
 
 def names(work: Path) -> list[str]:
@@ -99,61 +102,61 @@ def names(work: Path) -> list[str]:
 
 
 def test_a_state_goes_to_the_address_and_comes_to_a_machine_that_has_an_older_one(
-    machines: Callable[[str], ObjectStore], tmp_path: Path
+    machines: Callable[[str], Store], tmp_path: Path
 ) -> None:
     one, work = machines("one"), tmp_path / "work"
     until = time.monotonic() + 20
-    with suppress(Stopped), one.sending_states("pretrained", "abc", work):
+    with suppress(Stopped), sending_states(one, "pretrained", "abc", work):
         old = save(work, (1, 0), b"one epoch")
         name = ("pretrained", "abc")
-        while "manifest.json" not in one.sent_states().get(name, {}) and time.monotonic() < until:
+        while "manifest.json" not in sent(one).get(name, {}) and time.monotonic() < until:
             time.sleep(0.05)
-        (sent,) = one.sent_states().values()
-        assert sorted(sent) == ["manifest.json", old.name], "while the training goes on"
+        (files,) = sent(one).values()
+        assert sorted(files) == ["manifest.json", old.name], "while the training goes on"
         new = save(work, (1, 7), b"and seven steps")
         raise Stopped("in the middle of the second epoch")
-    (sent,) = one.sent_states().values()
-    assert sorted(sent) == ["manifest.json", new.name], "the older one is gone"
+    (files,) = sent(one).values()
+    assert sorted(files) == ["manifest.json", new.name], "the older one is gone"
 
     two = machines("two")
     elsewhere = tmp_path / "elsewhere"
     save(elsewhere, (1, 6), b"six steps")
-    two.fetch_state("pretrained", "abc", elsewhere)
+    fetch_state(two, "pretrained", "abc", elsewhere)
     assert (elsewhere / new.name).read_bytes() == b"and seven steps"
     save(elsewhere, (2, 0), b"two epochs")
     before = names(elsewhere)
     (elsewhere / new.name).unlink()
-    two.fetch_state("pretrained", "abc", elsewhere)
+    fetch_state(two, "pretrained", "abc", elsewhere)
     assert names(elsewhere) == [name for name in before if name != new.name], "what is newer here stays the newest"
-    two.fetch_state("pretrained", "another", tmp_path / "nothing")
+    fetch_state(two, "pretrained", "another", tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "no manifest", "half a manifest", "a name that leads elsewhere"])
 def test_what_was_not_sent_whole_is_not_used(
-    machines: Callable[[str], ObjectStore], tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
+    machines: Callable[[str], Store], tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = machines("one")
-    with one.sending_states("pretrained", "abc", tmp_path / "work"):
+    with sending_states(one, "pretrained", "abc", tmp_path / "work"):
         state = save(tmp_path / "work", (3, 0), b"three epochs")
     folder = "trainings/pretrained/abc"
     if harm == "cut":
         rewrite(one, f"{folder}/{state.name}", b"three")
     elif harm == "gone":
-        one.remove(f"{folder}/{state.name}")
+        one.place.remove(f"{folder}/{state.name}")
     elif harm == "no manifest":
-        one.remove(f"{folder}/manifest.json")
+        one.place.remove(f"{folder}/manifest.json")
     elif harm == "half a manifest":
-        rewrite(one, f"{folder}/manifest.json", one.read([f"{folder}/manifest.json"]).popitem()[1][:-9])
+        rewrite(one, f"{folder}/manifest.json", one.place.read([f"{folder}/manifest.json"]).popitem()[1][:-9])
     else:
         entry = {"size": 12, "sha256": hashlib.sha256(b"three epochs").hexdigest()}
         rewrite(one, f"{folder}/manifest.json", manifests.written({"files": {f"../{state.name}": entry}}).encode())
-    machines("two").fetch_state("pretrained", "abc", tmp_path / "deep" / "work")
+    fetch_state(machines("two"), "pretrained", "abc", tmp_path / "deep" / "work")
     assert not [path for path in (tmp_path / "deep").rglob("*") if path.is_file()]
 
 
 def test_more_epochs_on_another_machine_begin_with_the_states_of_a_finished_training(
-    machines: Callable[[str], ObjectStore], tmp_path: Path
+    machines: Callable[[str], Store], tmp_path: Path
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
@@ -165,16 +168,16 @@ def test_more_epochs_on_another_machine_begin_with_the_states_of_a_finished_trai
 
 
 def test_gc_keeps_a_sent_state_while_a_run_has_its_stage_to_make(
-    machines: Callable[[str], ObjectStore], tmp_path: Path
+    machines: Callable[[str], Store], tmp_path: Path
 ) -> None:
     one = machines("one")
     for stage in ("pretrained", "finetuned"):
-        with one.sending_states(stage, "abc", tmp_path / stage):
+        with sending_states(one, stage, "abc", tmp_path / stage):
             save(tmp_path / stage, (3, 0), b"three epochs")
     record = RunRecord(one, "run", {"name": "demo"})
     with record.alive():
         record.hold([("pretrained", "pretrained", "key")])
         record.finish(PREEMPTED)
     gone = Sweep(machines("two"), keep=1).delete()
-    assert gone == [Thing(SENT, "finetuned", "abc")]
-    assert list(one.sent_states()) == [("pretrained", "abc")]
+    assert gone == [Thing(Kind.SENT, "finetuned", "abc")]
+    assert list(sent(one)) == [("pretrained", "abc")]

@@ -6,7 +6,6 @@ import pytest
 from storage.store import verify as verifying
 from storage.store.artifacts import Store
 from storage.store.manifests import MANIFEST
-from storage.store.object_store import ObjectStore
 from storage.store.verify import drop, verify, verify_artifact
 from tests.storage.store.small_store import artifact, flip_in, names, original, rewrite, run
 
@@ -20,7 +19,7 @@ def store(open_again: Callable[..., Store]) -> Store:
 
 
 def files(store: Store) -> list[str]:
-    return sorted(f"artifacts/{path}" for path in store.listing("artifacts"))
+    return sorted(f"artifacts/{path}" for path in store.place.listing("artifacts"))
 
 
 def test_a_sound_store_is_sound_and_read_to_the_last_byte(store: Store) -> None:
@@ -31,7 +30,7 @@ def test_a_sound_store_is_sound_and_read_to_the_last_byte(store: Store) -> None:
         ("index", "k1", "index", 3),
         ("metrics", "k2", "metrics visual", 3),
     ]
-    size = sum(len(content) for content in store.read(files(store)).values())
+    size = sum(len(content) for content in store.place.read(files(store)).values())
     assert told[-1] == (size, size)
 
 
@@ -65,7 +64,7 @@ def test_every_byte_of_a_manifest_counts(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(store: Store) -> None:
     index = store.all("index")[0]
     rewrite(store, original(index, "data.txt"), b"short")
-    store.remove(original(index, "deep/more.txt"))
+    store.place.remove(original(index, "deep/more.txt"))
     flip_in(store, f"artifacts/metrics/k2/{MANIFEST}")
     found = {checked.key: dict(checked.problems) for checked in verify(store).damaged}
     assert found["k1"]["data.txt"] == "has 5 bytes in place of 8"
@@ -78,9 +77,9 @@ def test_what_is_wrong_is_said(store: Store) -> None:
 
 def test_a_folder_without_a_manifest_is_damage_and_in_an_object_store_a_leftover(store: Store) -> None:
     index = store.all("index")[0]
-    store.remove(f"artifacts/index/k1/{MANIFEST}")
+    store.place.remove(f"artifacts/index/k1/{MANIFEST}")
     found = verify(store)
-    if isinstance(store, ObjectStore):
+    if store.away:
         assert found.damaged == []
         assert found.leftovers == (("artifacts/index/k1", 12),)
         with store.lock("index", "k1"):
@@ -109,7 +108,7 @@ def test_dropping_takes_out_what_is_damaged_and_that_alone(store: Store) -> None
     gone, busy = drop(store, verify(store))
     assert ([c.key for c in gone], busy) == (["k1"], [])
     assert names(store) == {"k2"}
-    assert list(store.listing("runs")) == ["one.json"]
+    assert list(store.place.listing("runs")) == ["one.json"]
     assert verify(store).damaged == []
 
 

@@ -1,0 +1,147 @@
+"""A store in a folder of this machine; and where other stores keep here what is being made and copies of what is read.
+
+locks/<name>.lock          who holds a lock: the kernel frees it when he dies
+staging/discarded-<...>    what has left the store and is being deleted
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from storage.disk import is_locked, locked, write_whole
+from storage.errors import DISK_ERRORS, as_store_error
+from storage.store.manifests import Name, file_digest
+from storage.store.place import Listing
+
+NEARLY_FULL = 1 << 20  # bytes
+DISCARDED = "discarded-"
+"""How folders in `staging` begin that hold what has left the store."""
+
+
+class Folder:
+    """A `Place` on this machine.
+
+    Args:
+        root: the folder; made once something is written.
+
+    Attributes:
+        anywhere: the folder as other machines are told of it.
+        address: how a configuration names it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.anywhere, self.address = root, root.absolute(), str(root)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.anywhere,)
+
+    def exists(self) -> bool:
+        return self.root.is_dir()
+
+    def listing(self, folder: str) -> Listing:
+        found: Listing = {}
+        folders = [(os.fspath(self.root / folder), "")]
+        while folders:
+            path, prefix = folders.pop()
+            with suppress(OSError), os.scandir(path) as entries:  # it may vanish meanwhile, and so may each file
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((entry.path, f"{prefix}{entry.name}/"))
+                    else:
+                        with suppress(OSError):
+                            found[prefix + entry.name] = mark(entry)
+        return found
+
+    def names(self, top: str, first: str = "") -> list[Name]:
+        """The folders two floors below `top`, sorted."""
+        return sorted((path.parent.name, path.name) for path in (self.root / top).glob(f"{first or '*'}/*"))
+
+    def folders(self, top: str, first: str = "") -> dict[Name, Listing]:
+        return {name: self.listing(f"{top}/{'/'.join(name)}") for name in self.names(top, first)}
+
+    def read(self, names: Iterable[str]) -> dict[str, bytes]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = (self.root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                found[name] = b""
+        return found
+
+    def digest(self, name: str) -> tuple[str, int]:
+        return file_digest(self.root / name), (self.root / name).stat().st_size
+
+    def put(self, name: str, content: bytes) -> None:
+        try:
+            write_whole(self.root / name, content)
+        except OSError as error:
+            raise as_store_error(error, self.root / name) from error
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def withdraw(self, folder: str) -> Callable[[], None] | None:
+        aside = self.root / "staging" / f"{DISCARDED}{uuid4().hex}"
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            (self.root / folder).rename(aside)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise as_store_error(error, self.root / folder) from error
+        return partial(shutil.rmtree, aside, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str, purpose: str) -> Iterator[None]:
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self._lock(name), purpose))
+            except OSError as error:
+                raise as_store_error(error, self._lock(name)) from error
+            yield
+
+    def locked(self, names: Iterable[str]) -> set[str]:
+        return {name for name in names if is_locked(self._lock(name))}
+
+    @contextmanager
+    def staging(self, folder: str, *, keep: bool) -> Iterator[Path]:
+        """A folder to make something in: as it was left there if it is to be kept, else new, and gone at the end.
+
+        Raises:
+            StoreError: the disk is full or the store read-only, in place of the OSError.
+        """
+        path = self.root / folder
+        try:
+            if path.exists() and not keep:
+                shutil.rmtree(path)
+            path.mkdir(parents=True, exist_ok=True)
+            yield path
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            raise as_store_error(error, path) from error
+        except Exception as error:
+            # libraries that write in native code report a full disk as errors of their own
+            if shutil.disk_usage(self.root).free > NEARLY_FULL:
+                raise
+            raise as_store_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path) from error
+        finally:
+            if not keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _lock(self, name: str) -> Path:
+        return self.root / "locks" / f"{name}.lock"
+
+
+def mark(path: Path | os.DirEntry[str]) -> tuple[int, str]:
+    """What a `Listing` says of a file of this machine; an OSError where there is none."""
+    stat = path.stat()
+    return stat.st_size, f"{stat.st_mtime_ns} {stat.st_ino}"
