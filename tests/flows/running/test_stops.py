@@ -104,14 +104,14 @@ STUCK = """
 import signal, sys, time
 from pathlib import Path
 from prefect.exceptions import TerminationSignal
-from flows import stopping
+from flows.running import stops
 from storage.store.artifacts import Store
 from storage.store.runs import RunRecord
-stopping.GRACE = float(sys.argv[2])
+stops.GRACE = float(sys.argv[2])
 def raised(*_): raise TerminationSignal(signal.SIGTERM)
 signal.signal(signal.SIGTERM, raised)
 try:
-    with stopping.stoppable(RunRecord(Store(Path(sys.argv[1])), "one", {"name": "demo"})):
+    with stops.stoppable(RunRecord(Store(Path(sys.argv[1])), "one", {"name": "demo"})):
         print("waiting", flush=True)
         time.sleep(600)
 except TerminationSignal:
