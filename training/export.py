@@ -19,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from storage.disk import whole
-from storage.errors import CsipError, EnvironmentProblem, SettingsError
+from storage.errors import CsipError, EnvironmentProblem
+from training.export_formats import SUFFIXES, export_file
 from training.inference_model import (
     ABOUT,
     About,
@@ -65,11 +66,7 @@ def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
         EnvironmentProblem: the file cannot be written.
         CsipError: the exported model does not give what PyTorch gives.
     """
-    way = chosen_format(format_name)
-    if out.suffix != way.suffix or out.is_dir():
-        raise SettingsError(
-            f"a file of format {format_name} ends in {way.suffix}", where=out, fix=f"name it NAME{way.suffix}"
-        )
+    out, way = export_file(format_name, out), FORMATS[format_name]
     model, about = load_inference_model(folder)
     embed, _ = load_embedder(folder, about.encoder, "cpu")
 
@@ -78,19 +75,6 @@ def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
         return torch.cat([embed(clips[i : i + 1], camids[i]) for i in range(len(clips))])
 
     return about, write_checked(model, about, way, expected, out)
-
-
-def chosen_format(name: str) -> Format:
-    """A format by its name.
-
-    Raises:
-        SettingsError: there is none of this name.
-    """
-    if name not in FORMATS:
-        raise SettingsError(
-            f"there is no export format {name!r}", where="--format", fix=f"choose one of {', '.join(FORMATS)}"
-        )
-    return FORMATS[name]
 
 
 def write_checked(model: InferenceModel, about: About, way: Format, expected: Embed, out: Path) -> float:
@@ -233,7 +217,7 @@ def _quiet() -> Iterator[None]:
 
 
 FORMATS = {
-    "onnx": Format(".onnx", _write_onnx, _read_onnx),
-    "torchscript": Format(".pt", _write_torchscript, _read_torchscript),
-    "safetensors": Format(".safetensors", _write_safetensors, lambda path: load_exported(path)[0]),
+    "onnx": Format(SUFFIXES["onnx"], _write_onnx, _read_onnx),
+    "torchscript": Format(SUFFIXES["torchscript"], _write_torchscript, _read_torchscript),
+    "safetensors": Format(SUFFIXES["safetensors"], _write_safetensors, lambda path: load_exported(path)[0]),
 }

@@ -1,1 +1,4 @@
-"""The command line: one file a command, put together in `app`; each parses, calls and prints."""
+"""The command line, a module a command: options, texts and exit statuses; `app` puts the commands together.
+
+What commands share is `flows.commands.options`; work that is of use without a terminal belongs to other streets.
+"""

@@ -8,20 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from flows.commands.given.outputs import check_file
-from flows.commands.given.store_choice import (
-    SHORT,
-    AsJson,
-    ConfigOption,
-    StoreOption,
-    moment,
-    open_store,
-    print_whole,
-    table,
-)
+from flows.commands.options.console import SHORT, AsJson, moment, note, plain_errors, print_whole, say, table
+from flows.commands.options.outputs import check_file
+from flows.commands.options.store import ConfigOption, StoreOption, open_store
 from flows.models import MODELS
 from flows.planning.history import Record, differing, find_run, seed_groups
 from storage.errors import DataError, SettingsError, StoreError
@@ -36,7 +27,7 @@ METRICS = "metrics"  # the stage
 UNKNOWN = "not known"  # settings of what somebody else evaluated
 COLOURS = {"better": "green", "worse": "red"}
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 class Compared(NamedTuple):
@@ -63,6 +54,7 @@ class Compared(NamedTuple):
     epilog="csip compare previous last\n\ncsip compare 3f2a 91c0 77de --against 91c0 --store store\n\n"
     "csip compare last:visual last:finetuned\n\ncsip compare last their-model/ --out compare.html"
 )
+@plain_errors()
 def compare(
     names: Annotated[
         list[str],
@@ -89,35 +81,31 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare evaluated models: metrics with intervals, differences with p-values, and which queries changed."""
-    from flows.commands.app import console, told_plainly
+    target = out or (None if as_json else PAGE)
+    if target:
+        check_file(target, makes_folders=False)
+    if model and model not in MODELS:
+        raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(MODELS)}")
 
-    with told_plainly():
-        target = out or (None if as_json else PAGE)
-        if target:
-            check_file(target, makes_folders=False)
-        if model and model not in MODELS:
-            raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(MODELS)}")
+    @cache
+    def opened() -> tuple[Store, list[dict[str, Any]]]:  # folders alone need no store
+        held = open_store(config, store)
+        return held, records(held)
 
-        @cache
-        def opened() -> tuple[Store, list[dict[str, Any]]]:  # folders alone need no store
-            held = open_store(config, store)
-            return held, records(held)
+    wanted = [_find(name, model, split, opened) for name in ([against] if against else []) + names]
+    results = _told_apart(wanted)
+    found, reference = _compare(results, force)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        _tell(found)
+    if target:
+        from evaluation.page.comparison_page import render
 
-        wanted = [_find(name, model, split, opened) for name in ([against] if against else []) + names]
-        results = _told_apart(wanted)
-        found, reference = _compare(results, force)
-        if as_json:
-            typer.echo(json.dumps(found, indent=2))
-        else:
-            _tell(console, found)
-        if target:
-            from evaluation.page.comparison_page import render
-
-            abouts = {one.name: one.about for one in results}
-            page = render(found, abouts, found["settings"], found["seeds"], reference.metrics)
-            target.write_text(page)
-            if not as_json:
-                console.print(f"\nwrote {escape(str(target))}", soft_wrap=True)
+        abouts = {one.name: one.about for one in results}
+        target.write_text(render(found, abouts, found["settings"], found["seeds"], reference.metrics))
+        if not as_json:
+            say(f"\nwrote {escape(str(target))}")
 
 
 def _told_apart(wanted: Sequence[Compared]) -> list[Compared]:
@@ -231,24 +219,23 @@ def _label(record: Record, model: str | None, split: int) -> str:
     return (found or there)[-1]
 
 
-def _tell(console: Console, found: Mapping[str, Any]) -> None:
+def _tell(found: Mapping[str, Any]) -> None:
     from evaluation.page.comparison_page import difference_rows, interval
     from evaluation.page.numbers import level, percent
 
     for notice in found["notices"]:
-        console.print(f"[yellow]note:[/] {escape(notice)}\n", soft_wrap=True)
+        note(f"{notice}\n")
     limits = f"{level(found['level'])} interval"
     shown = table("", *(f">{metric}" for metric in found["metrics"]))
     for result in found["results"]:
         cells = [result["metrics"][metric] for metric in found["metrics"]]
         shown.add_row(f"[bold]{escape(result['name'])}[/]", *(f"[bold]{percent(cell['value'])}[/]" for cell in cells))
         shown.add_row(f"  {limits}", *(f"[dim]{interval(cell['interval'])}[/]" for cell in cells))
-    print_whole(console, shown)
+    print_whole(shown)
     queries = found["queries"]
-    console.print(
-        f"percent; {queries['compared']:,} queries of {queries['identities']:,} identities\n\n"
+    say(
+        f"percent; {queries['compared']:,} queries of {queries['identities']:,} identities\n",
         f"[bold]differences from {escape(found['reference'])}[/], points",
-        soft_wrap=True,
     )
     several = len(found["results"]) > 2
     shown = table("", "", ">difference", limits, ">p", *([">corrected"] if several else []), "")
@@ -265,9 +252,9 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
             verdict,
         )
         last = row["name"]
-    print_whole(console, shown)
+    print_whole(shown)
     for group in found["seeds"]:
         told = ", ".join(
             f"{metric} {percent(row['mean'])} ± {percent(row['deviation'])}" for metric, row in group["metrics"].items()
         )
-        console.print(f"\nover seeds, {escape(', '.join(group['results']))}: {told}", soft_wrap=True)
+        say(f"\nover seeds, {escape(', '.join(group['results']))}: {told}")

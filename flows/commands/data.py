@@ -1,4 +1,4 @@
-"""`csip data`: what a raw data set holds and what is wrong with it, told on a terminal, as JSON or as a page."""
+"""`csip data`: what a raw data set holds and what is wrong with it, on a terminal, as JSON or as a page."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from evaluation.page.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
-from flows.commands.given.outputs import check_file
-from flows.commands.given.store_choice import print_whole, table
+from flows.commands.options.config import load
+from flows.commands.options.console import console, plain_errors, print_below, say, table
+from flows.commands.options.outputs import check_file
 from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot, data_root
 from storage.errors import SettingsError
@@ -24,7 +24,7 @@ SHOWN, ON_A_PAGE = 10, 50
 WORKERS = 4  # reading threads, as many as data.scan_workers has by default
 BAR, THIN, WIDTH = "█", "▏", 40  # of the histogram
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look at raw data sets.")
+app = typer.Typer(no_args_is_help=True, help="Look at raw data sets.")
 
 
 @app.callback()
@@ -48,6 +48,7 @@ class Target(NamedTuple):
     "csip data check --config configs/mars.yaml --report check.html\n\n"
     "csip data check /data/MARS --layout mars --json | jq -r '.findings[] | select(.problem) | .items[].names[]'"
 )
+@plain_errors()
 def check(
     root: Annotated[
         str | None, typer.Argument(help="Folder or archive of the data set, or its address.", show_default=False)
@@ -76,9 +77,7 @@ def check(
 
     Ends with status 0 if there is no problem, 1 if there is any, 2 if the command line is wrong.
     """
-    from flows.commands.app import console, told_plainly
-
-    with told_plainly(status=2):
+    with plain_errors(status=2):
         if lists and decode:
             raise SettingsError(
                 "no frame is read, or all of each", where="--lists, --decode", fix="give one of the two"
@@ -86,58 +85,60 @@ def check(
         if report:
             check_file(report, makes_folders=False)
         target = _target(root, layout, config, split)
-    with told_plainly():
-        from storage.datasets.check.check import check as check_data
+    from storage.datasets.check.check import check as check_data
 
-        limit = None if everything or as_json else ON_A_PAGE
-        shown = console.is_terminal and not as_json
-        with progress_bar(console, "checking") if shown else nullcontext(silent) as progress:
-            found = check_data(
-                target.root,
-                target.layout,
-                target.split,
-                frames=not lists,
-                decode=decode,
-                workers=target.workers,
-                limit=limit,
-                progress=progress,
-            ).as_json()
+    limit = None if everything or as_json else ON_A_PAGE
+    shown = console.is_terminal and not as_json
+    with progress_bar(console, "checking") if shown else nullcontext(silent) as progress:
+        found = check_data(
+            target.root,
+            target.layout,
+            target.split,
+            frames=not lists,
+            decode=decode,
+            workers=target.workers,
+            limit=limit,
+            progress=progress,
+        ).as_json()
+    if report:
+        from evaluation.page.html import write_check
+
+        write_check(found, f"Data set {Path(str(target.root)).resolve().name}", report)
+    if as_json:
+        # a million names: rich would look at every one
+        typer.echo(json.dumps({"root": str(target.root), "split": target.split, **found}, indent=2))
+    else:
+        _tell(target.root, found, None if everything else SHOWN)
         if report:
-            from evaluation.page.html import write_check
-
-            write_check(found, f"Data set {Path(str(target.root)).resolve().name}", report)
-        if as_json:
-            # a million names: rich would look at every one
-            typer.echo(json.dumps({"root": str(target.root), "split": target.split, **found}, indent=2))
-        else:
-            tell(console, target.root, found, None if everything else SHOWN)
-            if report:
-                console.print(f"wrote {escape(str(report))}", soft_wrap=True)
-    if any(finding["problem"] for finding in found["findings"]):
+            say(f"wrote {escape(str(report))}")
+    if _has_problem(found):
         raise typer.Exit(1)
 
 
-def tell(console: Console, root: DataRoot, check: Mapping[str, Any], most: int | None) -> None:
+def _has_problem(check: Mapping[str, Any]) -> bool:
+    return any(finding["problem"] for finding in check["findings"])
+
+
+def _tell(root: DataRoot, check: Mapping[str, Any], most: int | None) -> None:
     """Print what a check found, with so many names of each finding; None for all."""
-    console.print(f"[bold]{escape(str(root))}[/], layout {check['layout']}", soft_wrap=True)
+    say(f"[bold]{escape(str(root))}[/], layout {check['layout']}")
     if check["splits"]:
-        _tell_counts(console, check)
-        _tell_lengths(console, check)
+        _tell_counts(check)
+        _tell_lengths(check)
     if read := sizes(check):
-        console.print(f"\nwidth x height of frames: {read}", soft_wrap=True)
+        say(f"\nwidth x height of frames: {read}")
     for row in finding_rows(check):
         word = "[bold red]problem:[/]" if row["problem"] else "[yellow]note:[/]"
-        console.print(f"\n{word} {escape(row['says'])}", soft_wrap=True)
+        say(f"\n{word} {escape(row['says'])}")
         # of lists that contradict themselves, every contradiction: who mends one only to hear of the next mends none
         items = row["items"] if row["kind"] == "refused" else row["items"][:most]
         console.print(*(f"  {item}" for item in items), sep="\n", soft_wrap=True, markup=False)
         if more := row["more"] + len(row["items"]) - len(items):
             console.print(f"  [dim]... and {more:,} more (--all)[/]")
-    colour = "bold red" if any(finding["problem"] for finding in check["findings"]) else "green"
-    console.print(f"\n[{colour}]{verdict(check)}[/]")
+    console.print(f"\n[{'bold red' if _has_problem(check) else 'green'}]{verdict(check)}[/]")
 
 
-def _tell_counts(console: Console, check: Mapping[str, Any]) -> None:
+def _tell_counts(check: Mapping[str, Any]) -> None:
     shown = table("", *(f">{column}" for column in COLUMNS))
     for row in count_rows(check):
         faint = row["kind"] == "faint"
@@ -146,19 +147,17 @@ def _tell_counts(console: Console, check: Mapping[str, Any]) -> None:
             style = "bold red" if column in row["wrong"] else "dim" if faint else ""
             cells.append(f"[{style}]{value}[/]" if style and value else value)
         shown.add_row(f"[dim]  {row['name']}[/]" if faint else row["name"], *cells)
-    console.print()
-    print_whole(console, shown)
+    print_below(shown)
     if told := published(check):
-        console.print(told, soft_wrap=True)
+        say(told)
 
 
-def _tell_lengths(console: Console, check: Mapping[str, Any]) -> None:
+def _tell_lengths(check: Mapping[str, Any]) -> None:
     shown = table(">frames", ">tracklets", "")
     for row in length_rows(check):
         bar = BAR * round(WIDTH * row["share"]) or (THIN if row["share"] else "")
         shown.add_row(row["frames"], row["tracklets"], f"[cyan]{bar}[/]")
-    console.print()
-    print_whole(console, shown)
+    print_below(shown)
     console.print(extent(check))
 
 
@@ -172,9 +171,7 @@ def _target(root: str | None, layout: str | None, config: Path | None, split: in
     from storage.frames.files import DataFiles
 
     if config and not root and not layout:
-        from flows.config import load_config
-
-        data = load_config(config).data
+        data = load(config).data
         configured = 0 if data.split == "all" else data.split
         target = Target(data.place, data.layout, configured if split is None else split, data.scan_workers)
     elif root and not config:

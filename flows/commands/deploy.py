@@ -2,7 +2,6 @@
 
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +9,15 @@ import typer
 import yaml
 from rich.markup import escape
 
+from flows.commands.options.config import load, set_option
+from flows.commands.options.console import console, plain_errors, say
 from storage.errors import SettingsError
 
-if TYPE_CHECKING:  # `csip --help` waits for none of these, see `flows.commands.app`
+if TYPE_CHECKING:
     from flows.config import Config
     from flows.deploying.deployments import Wishes
 
-app = typer.Typer(rich_markup_mode="rich")
-RECIPES = {"slurm": "ray-on-slurm.sh", "kubernetes": "kubernetes.json"}
+app = typer.Typer()
 
 
 @app.command(
@@ -26,6 +26,7 @@ RECIPES = {"slurm": "ray-on-slurm.sh", "kubernetes": "kubernetes.json"}
     "csip deploy configs/mars.yaml --set store=s3://bucket/reid --type kubernetes --image registry/csip:1 --gpus 1\n\n"
     "csip deploy configs/mars.yaml --interval 6h --notify slack-webhook/ops --dry-run"
 )
+@plain_errors()
 def deploy(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files.", show_default=False)],
     pool: Annotated[str, typer.Option(help="The work pool; it is made if it is not there.")] = "csip",
@@ -35,9 +36,7 @@ def deploy(
     timezone: Annotated[str | None, typer.Option(help="Time zone of --cron; UTC without it.")] = None,
     name: Annotated[str, typer.Option(help="Name of the deployment; the configuration's without it.")] = "",
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A tag beside csip, data set and name.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a setting in its runs.")
-    ] = None,
+    overrides: Annotated[list[str] | None, set_option("Override a setting in its runs.")] = None,
     to: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     begin: Annotated[str | None, typer.Option("--from", help="Build this stage and all after it anew.")] = None,
     gpus: Annotated[
@@ -53,49 +52,32 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", "--print", help="Print it; change nothing.")] = False,
 ) -> None:
     """Make Prefect deployments of configurations, or change those of their names."""
-    from flows.commands.app import console, told_plainly
+    from flows.deploying.deployments import IMAGE_FOLDER, Wishes, deployment, schedule
+    from flows.pipeline import STAGES
 
-    with told_plainly():
-        from flows.config import load_config
-        from flows.deploying.deployments import IMAGE_FOLDER, Wishes, deployment, schedule
-        from flows.pipeline import STAGES
-
-        wishes = Wishes(
-            pool=pool,
-            kind=kind,
-            folder=path or (IMAGE_FOLDER if kind == "kubernetes" else str(Path.cwd())),
-            schedule=schedule(cron, interval, timezone),
-            name=name,
-            tags=tuple(tags or ()),
-            overrides=tuple(overrides or ()),
-            begin=begin,
-            until=to or STAGES[-1],
-            gpus=gpus,
-            image=image,
-        )
-        if notify and not automations:
-            raise SettingsError("--notify is an automation", where="--no-automations", fix="leave one of the two out")
-        loaded = {config: load_config(config, wishes.overrides) for config in configs}
-        _check_names(loaded, name)
-        if dry_run:
-            made = [deployment(config, settings, wishes) for config, settings in loaded.items()]
-            plain = json.loads(json.dumps(made))  # shared parts would become anchors
-            console.print(yaml.safe_dump(plain, sort_keys=False), end="", markup=False, soft_wrap=True)
-            return
+    wishes = Wishes(
+        pool=pool,
+        kind=kind,
+        folder=path or (IMAGE_FOLDER if kind == "kubernetes" else str(Path.cwd())),
+        schedule=schedule(cron, interval, timezone),
+        name=name,
+        tags=tuple(tags or ()),
+        overrides=tuple(overrides or ()),
+        begin=begin,
+        until=to or STAGES[-1],
+        gpus=gpus,
+        image=image,
+    )
+    if notify and not automations:
+        raise SettingsError("--notify is an automation", where="--no-automations", fix="leave one of the two out")
+    loaded = {config: load(config, wishes.overrides) for config in configs}
+    _check_names(loaded, name)
+    if dry_run:
+        made = [deployment(config, settings, wishes) for config, settings in loaded.items()]
+        plain = json.loads(json.dumps(made))  # shared parts would become anchors
+        console.print(yaml.safe_dump(plain, sort_keys=False), end="", markup=False, soft_wrap=True)
+    else:
         _register(loaded, wishes, notify, automations=automations)
-
-
-@app.command(epilog="csip recipe slurm > ray-on-slurm.sh && sbatch ray-on-slurm.sh configs/mars.yaml")
-def recipe(
-    kind: Annotated[str, typer.Argument(metavar="slurm|kubernetes", help="For which scheduler.", show_default=False)],
-) -> None:
-    """Print the batch script for Slurm, or the template of a Kubernetes work pool."""
-    from flows.commands.app import told_plainly
-
-    with told_plainly():
-        if kind not in RECIPES:
-            raise SettingsError(f"there is no recipe {kind!r}", fix=f"recipes are: {', '.join(RECIPES)}")
-        typer.echo((files("flows") / "deploying/recipes" / RECIPES[kind]).read_text(), nl=False)
 
 
 def _check_names(loaded: "dict[Path, Config]", name: str) -> None:
@@ -110,7 +92,6 @@ def _check_names(loaded: "dict[Path, Config]", name: str) -> None:
 
 
 def _register(loaded: "dict[Path, Config]", wishes: "Wishes", notify: str, *, automations: bool) -> None:
-    from flows.commands.app import console
     from flows.watching.server import ensure_server, ui_url
 
     api = ensure_server(next(iter(loaded.values())).server)
@@ -131,15 +112,13 @@ def _register(loaded: "dict[Path, Config]", wishes: "Wishes", notify: str, *, au
             registering.ensure_limits(client, limits(config, wishes))
             fields = deployment(path, config, wishes)
             found = registering.make_deployment(client, fields)
-            console.print(
-                f"[bold]{escape(fields['name'])}[/] runs {_when(wishes)}: {ui_url(api)}/deployments/deployment/{found}",
-                soft_wrap=True,
-            )
-    console.print(
-        f"\nstart a worker where they shall run:\n"
-        f"  PREFECT_API_URL={api} prefect worker start --pool {escape(wishes.pool)} --type {wishes.kind}\n"
-        f"run one now:\n  PREFECT_API_URL={api} prefect deployment run rebuild/{escape(fields['name'])}",
-        soft_wrap=True,
+            page = f"{ui_url(api)}/deployments/deployment/{found}"
+            say(f"[bold]{escape(fields['name'])}[/] runs {_when(wishes)}: {page}")
+    say(
+        "\nstart a worker where they shall run:",
+        f"  PREFECT_API_URL={api} prefect worker start --pool {escape(wishes.pool)} --type {wishes.kind}",
+        "run one now:",
+        f"  PREFECT_API_URL={api} prefect deployment run rebuild/{escape(fields['name'])}",
     )
 
 

@@ -2,40 +2,101 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
-from rich.console import Console
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
+from evaluation.page import ranking_rows
 from evaluation.page.breakdown_rows import Oddity, oddities
 from evaluation.page.numbers import by_name, percent
-from evaluation.page.ranking_rows import interval_text, protocol
-from evaluation.results.external import External, read_external
-from flows.commands.given.outputs import check_folder
-from flows.commands.given.store_choice import table
-from flows.config import make_config
+from evaluation.results.external import read_external
+from flows.commands.options.config import set_option
+from flows.commands.options.console import AsJson, console, note, plain_errors, print_json, say, table
+from flows.commands.options.outputs import check_folder
 from flows.watching.bar import progress_bar
 from storage.errors import SettingsError
-from storage.progress import Progress
 from storage.tables.parquet import write_table
 from storage.wording import listed, many
 
 LABEL = 11  # characters of the longest name of a fact, and its colon
 
+app = typer.Typer()
 
-def chosen_settings(given: Mapping[str, Any], overrides: Sequence[str]) -> EvaluationSettings:
+
+@app.command(
+    epilog="csip evaluate embeddings.parquet\n\n"
+    "csip evaluate vectors.npy --labels labels.csv --gallery without_queries --out metrics/\n\n"
+    "csip evaluate query.parquet gallery.parquet --set evaluation.ranks='[1, 5, 10]' --json"
+)
+@plain_errors()
+def evaluate(
+    embeddings: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Parquet files with columns split, pid, camid, embedding (and tracklet_id, clothes, frames), or "
+            "vectors alone, as Parquet or .npy, with --labels.",
+            show_default=False,
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet: split, pid, camid (and tracklet_id, clothes, frames), a row a vector."),
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(metavar="with_queries|without_queries", help="Whether query tracklets stay in the gallery."),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="standard|clothes_changing", help="What is left out of the gallery.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep metrics.json, cmc, queries and ranks (Parquet) in this folder.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        set_option(
+            "Override a setting of evaluation, e.g. evaluation.rerank={} (csip settings evaluation lists them)."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score embeddings of any model as the pipeline scores its own: mAP, CMC, chance, and what is odd."""
+    settings = _settings({"gallery": gallery, "protocol": protocol}, overrides or ())
+    if out:
+        check_folder(out)
+    with console.status("reading"):
+        external = read_external(embeddings, labels)
+    with TemporaryDirectory() as temporary, progress_bar(console, "queries") as progress:
+        shard, made = Path(temporary, "embeddings.parquet"), Path(temporary, "metrics")
+        made.mkdir()
+        write_table(external.table, shard)
+        run(Inputs((shard,)), settings, made, progress)
+        metrics = json.loads((made / "metrics.json").read_text())
+        if out:
+            shutil.copytree(made, out, dirs_exist_ok=True)
+    if as_json:
+        print_json(metrics | {"notes": list(external.notes)})
+    else:
+        tell(metrics, external.notes, out)
+
+
+def _settings(given: Mapping[str, str | None], overrides: Sequence[str]) -> EvaluationSettings:
     """How to evaluate, from settings of evaluation by their names and `evaluation.name=value` overrides.
 
     Raises:
         SettingsError: a setting is unknown or out of range, or one of another section, which would do nothing.
     """
+    from flows.config import make_config
+
+    evaluation = {name: value for name, value in given.items() if value is not None}
     # a layout whose reader may know clothes: whether these rows do is checked with them
-    values = {"name": "evaluate", "data": {"layout": "manifest"}, "evaluation": dict(given)}
+    values = {"name": "evaluate", "data": {"layout": "manifest"}, "evaluation": evaluation}
     settings = make_config(values, overrides).evaluation
     others = [override for override in overrides if override.partition("=")[0].strip().split(".")[0] != "evaluation"]
     if others:
@@ -47,56 +108,23 @@ def chosen_settings(given: Mapping[str, Any], overrides: Sequence[str]) -> Evalu
     return settings
 
 
-def evaluate(
-    embeddings: Sequence[Path], labels: Path | None, settings: EvaluationSettings, out: Path | None, console: Console
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Evaluate embeddings; keep metrics.json, cmc, queries and ranks in `out`, if it is named.
-
-    Returns:
-        What metrics.json holds, and what is odd in the input.
-
-    Raises:
-        DataError: as `read_external` and `evaluation.evaluate.run`.
-        SettingsError: `out` cannot be written.
-    """
-    if out:
-        check_folder(out)
-    with console.status("reading"):
-        external = read_external(embeddings, labels)
-    with tempfile.TemporaryDirectory() as temporary, progress_bar(console, "queries") as progress:
-        metrics = _measured(external, settings, Path(temporary), progress)
-        if out:
-            shutil.copytree(Path(temporary) / "metrics", out, dirs_exist_ok=True)
-    return metrics, external.notes
-
-
-def _measured(external: External, settings: EvaluationSettings, folder: Path, progress: Progress) -> dict[str, Any]:
-    shard, made = folder / "embeddings.parquet", folder / "metrics"
-    made.mkdir()
-    write_table(external.table, shard)
-    run(Inputs((shard,)), settings, made, progress)
-    return json.loads((made / "metrics.json").read_text())
-
-
-def tell(metrics: Mapping[str, Any], notes: Sequence[str], out: Path | None, console: Console) -> None:
+def tell(metrics: Mapping[str, Any], notes: Sequence[str], out: Path | None) -> None:
     """Print what was measured, under which protocol, and everything odd."""
-    console.print(metrics_table(metrics))
-    facts = [*protocol(metrics), ("Vectors", many(metrics["dimensions"], "dimension"))]
-    for name, text in facts:
-        console.print(f"{name + ':':<{LABEL}} {escape(text)}", soft_wrap=True)
-    for note in (*notes, *map(_said, oddities(metrics))):
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    console.print(_metrics_table(metrics))
+    for name, text in [*ranking_rows.protocol(metrics), ("Vectors", many(metrics["dimensions"], "dimension"))]:
+        say(f"{name + ':':<{LABEL}} {escape(text)}")
+    note(*notes, *map(_said, oddities(metrics)))
     if out:
-        console.print(f"kept: {escape(str(out))}/", soft_wrap=True)
+        say(f"kept: {escape(str(out))}/")
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
+def _metrics_table(metrics: Mapping[str, Any]) -> Table:
     """MAP, mINP and CMC in per cent, beside their intervals and what a random ranking would get."""
     intervals = metrics["intervals"]
     level = [f">{100 * intervals['level']:g} % interval"] if intervals else []
     shown, chance = table("", ">measured", *level, ">by chance"), by_name(metrics["chance"])
     for name, value in by_name(metrics).items():
-        limits = [interval_text(metrics, name)] if intervals else []
+        limits = [ranking_rows.interval_text(metrics, name)] if intervals else []
         shown.add_row(name, f"{percent(value)} %", *limits, f"{percent(chance[name])} %")
     return shown
 

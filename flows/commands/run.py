@@ -3,20 +3,52 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.markup import escape
+import typer
 from rich.table import Table
 
-from flows.config import Config
-from flows.watching.server import ServerLost, ensure_server, ui_url, watched
+from flows.commands.options.config import ConfigPath, Overrides, load
+from flows.commands.options.console import console, plain_errors, print_error
+
+if TYPE_CHECKING:
+    from flows.config import Config
+
+app = typer.Typer()
 
 
-def run_and_tell(
-    config: Config, to: str | None, begin: str | None, force: tuple[str, ...], console: Console, lines: logging.Handler
+@app.command(
+    epilog="csip run configs/demo.yaml\n\ncsip run configs/mars.yaml --set data.root=/data/MARS --to skeletons\n\n"
+    "csip run configs/mars.yaml --set evaluation.gallery=without_queries"
+)
+@plain_errors()
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    to: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Build this stage and all after it anew.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Build this stage anew.")] = None,
+    log: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Write all lines as JSON, too, with stage, shard and tracklet; - is stderr."),
+    ] = "",
+) -> None:
+    """Bring a data set's model and report up to date."""
+    settings = load(config, overrides)
+    lines = _prepare_logging()
+    from flows.running.stops import told_of_end
+    from flows.watching.log_fields import log_to
+
+    if log:
+        log_to(log)
+    with told_of_end(console):
+        _rebuild(settings, to, begin, tuple(force or ()), lines)
+
+
+def _rebuild(
+    config: "Config", to: str | None, begin: str | None, force: tuple[str, ...], lines: logging.Handler
 ) -> None:
     """Bring everything up to date and print what was made; a local server that dies on the way is started again.
 
@@ -25,12 +57,13 @@ def run_and_tell(
         to: stop after this stage.
         begin: build this stage and all after it anew.
         force: stages to build anew.
-        console: to print on.
         lines: the handler that prints the log, whose lines of progress bars replace.
 
     Raises:
         CsipError: as `flows.rebuild.rebuild`.
     """
+    from flows.watching.server import ServerLost, ensure_server, ui_url, watched
+
     ours = not os.environ.get("PREFECT_API_URL")
     with console.status("looking for the Prefect server"):
         api = ensure_server(config.server)
@@ -43,14 +76,12 @@ def run_and_tell(
 
     console.print(f"Prefect UI: {ui_url(api)}")
     try:
-        with (
-            temporary_settings({PREFECT_API_URL: api}),
-            _step_bars(console, lines),
-            watched(config.server, api, ours=ours),
-        ):
+        with temporary_settings({PREFECT_API_URL: api}), _step_bars(lines), watched(config.server, api, ours=ours):
             result = rebuild(config, until=to or STAGES[-1], force=force, begin=begin)
     except ServerLost as error:
-        _leave(console, error)
+        print_error(error)
+        sys.stdout.flush()
+        os._exit(1)  # at once: Prefect would try for minutes to tell a server that is gone what it missed
     total = len(result.artifacts)
     console.print(
         f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
@@ -63,15 +94,27 @@ def run_and_tell(
     console.print(f"run:    {ui_url(api, result.flow_run_id)}")
 
 
-def _leave(console: Console, error: ServerLost) -> NoReturn:
-    """End at once: Prefect would try for minutes to tell a server that is gone what it missed."""
-    console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-    sys.stdout.flush()
-    os._exit(1)
+def _prepare_logging() -> logging.Handler:
+    """Our lines on the terminal and in the Prefect UI; Prefect's own only in the UI."""
+    from rich.logging import RichHandler
+
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "csip")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # a server that is away is reported once, by us, and not with every event that does not reach it
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    logging.raiseExceptions = False
+    handler = RichHandler(
+        console=console, show_path=False, show_level=False, omit_repeated_times=False, log_time_format="%X"
+    )
+    log = logging.getLogger("csip")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    return handler
 
 
 @contextmanager
-def _step_bars(console: Console, lines: logging.Handler) -> Iterator[None]:
+def _step_bars(lines: logging.Handler) -> Iterator[None]:
     """On a terminal, bars of the running steps in place of their lines in the log."""
     if not console.is_terminal:
         yield
@@ -89,7 +132,7 @@ def _step_bars(console: Console, lines: logging.Handler) -> Iterator[None]:
         bars.removeHandler(drawing)
 
 
-def _metrics_table(rows: list[dict[str, Any]]) -> Table:
+def _metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(*rows[0], box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{100 * value:.1f} %" for value in row.values()))

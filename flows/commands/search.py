@@ -1,151 +1,186 @@
 """`csip search`: new frames against a gallery of embeddings, as a table and as pictures."""
 
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from rich.console import Console
+import typer
 from rich.markup import escape
-from rich.table import Table
 
-from evaluation.page.search_sheet import Shown, search_sheet
-from evaluation.page.showcase import portrait
 from evaluation.search import search_files
-from flows.commands.embed import Model, camera_notes, labelled
-from flows.commands.given.gallery import Gallery, gallery_notes
-from flows.commands.given.outputs import check_file
-from flows.commands.given.sources import Source, source_frames
-from flows.commands.given.store_choice import table
-from storage.addresses import DataRoot
+from flows.commands.options.config import set_option
+from flows.commands.options.console import AsJson, console, note, plain_errors, print_json, say, silence, table
+from flows.commands.options.frames import BoxesOption, Source
+from flows.commands.options.gallery import Gallery, choose_gallery, gallery_notes
+from flows.commands.options.model import (
+    CameraOption,
+    Model,
+    ModelOfConfig,
+    ModelOption,
+    camera_notes,
+    choose_model,
+    seen_by,
+)
+from flows.commands.options.outputs import check_file
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
-from storage.frames.images import Frame, read_frame
 from storage.tables.parquet import write_table
 from storage.tables.tracklets import Tracklet, find_tracklets
 from storage.wording import many
-from training.embed import embed_tracklets, without_readable_frame
+
+if TYPE_CHECKING:
+    from storage.frames.images import Frame
 
 STRIP = 3  # frames of an answer in a picture
 QUALITY = 92  # of a JPEG
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of a search.
-
-    Attributes:
-        queries: folders of crops, or one video.
-        boxes: of the video.
-        top: answers to a query.
-        camid: the camera of the queries, where it is known.
-        other_cameras: leave out answers by that camera.
-        pid: the identity of the queries, where it is known: pictures tell right answers from wrong ones then.
-        picture: a picture of each query to write.
-        out: a table of all answers to write.
-    """
-
-    queries: tuple[Path, ...]
-    boxes: Path | None = None
-    top: int = 10
-    camid: int | None = None
-    other_cameras: bool = False
-    pid: int | None = None
-    picture: Path | None = None
-    out: Path | None = None
+app = typer.Typer()
 
 
-def check_asked(asked: Asked, gallery: Gallery) -> None:
-    """Refuse what cannot be done, before a model is loaded for it.
-
-    Raises:
-        SettingsError: options contradict each other, or what is asked for cannot be written.
-    """
-    if asked.boxes and len(asked.queries) > 1:
+@app.command(
+    epilog="csip search walk/ --config configs/mars.yaml --camid 1 --picture found.jpg\n\n"
+    "csip search a/ b/ --model store/artifacts/finetuned/KEY --gallery street.parquet --frames crops/\n\n"
+    "csip search today.mp4 --boxes boxes.csv --config configs/mars.yaml --top 20 --out found.csv"
+)
+@plain_errors()
+def search(
+    queries: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="QUERY...",
+            help="Folders of crops (of one tracklet, or a folder a tracklet), or a video.",
+            show_default=False,
+        ),
+    ],
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="What csip embed wrote; the test tracklets that the newest run embedded without it."),
+    ] = None,
+    frames: Annotated[Path | None, typer.Option(help="Folder of the frames of --gallery, for pictures.")] = None,
+    model: ModelOption = None,
+    config: ModelOfConfig = None,
+    top: Annotated[int, typer.Option(min=1, help="Answers to a query.")] = 10,
+    camid: CameraOption = None,
+    other_cameras: Annotated[
+        bool, typer.Option("--other-cameras", help="Leave out what camera --camid saw itself.")
+    ] = False,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="Identity of the queries, to see right and wrong answers in pictures.")
+    ] = None,
+    boxes: BoxesOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Picture to write (.jpg, .png); of several queries, each with its name.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv or .parquet.")] = None,
+    overrides: Annotated[list[str] | None, set_option("Override a setting, e.g. embed.sampling=rrs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find people of new frames in a gallery of embeddings: the nearest tracklets, as a table and as pictures."""
+    chosen = choose_model(model, config, overrides)
+    searched = choose_gallery(gallery, frames, chosen.artifact)
+    if boxes and len(queries) > 1:
         raise SettingsError("boxes belong to one video", where="--boxes", fix="search for one video at a time")
-    if asked.other_cameras and asked.camid is None:
+    if other_cameras and camid is None:
         raise SettingsError(
             "other cameras than which?", where="--other-cameras", fix="say which one the queries are of: --camid"
         )
-    if asked.picture and gallery.root is None:
-        raise SettingsError("pictures need the gallery's frames", where="--frames", fix="--frames FOLDER of its frames")
-    if asked.picture and not cv2.haveImageWriter(str(asked.picture)):
-        raise SettingsError("this is no picture's name", where=asked.picture, fix="name a .jpg or .png file")
-    if asked.out and asked.out.suffix not in (".csv", ".parquet"):
-        raise SettingsError("answers are written as CSV or Parquet", where=asked.out, fix="name such a file")
-    for file in (asked.picture, asked.out):
+    _check_outputs(picture, out, searched)
+    sources = [Source(path, boxes) for path in queries]
+    for source in sources:
+        source.check()
+    with console.status("loading the model"):
+        ready = chosen.load()
+    with silence(as_json):
+        note(*gallery_notes(searched, ready))
+        parts, names = [], set[str]()
+        for source in sources:
+            with TemporaryDirectory() as temporary:
+                root, found, _ = source.frames(temporary)
+                asked = [_renamed(query, source.path, names) for query in seen_by(found, ready.about, camid)]
+                names |= {query.tracklet_id for query in asked}
+                note(*camera_notes(asked, ready.about))
+                answers = _nearest(ready, root, asked, searched, top, camid if other_cameras else None)
+                parts.append(answers)
+                for query, own in _by_query(asked, answers):
+                    _tell(query, own)
+                    if picture:
+                        alone = len(queries) == len(asked) == 1
+                        target = picture if alone else _named(picture, query.tracklet_id)
+                        draw_answers(root, query, own, searched, pid, target)
+                        say(f"picture: {escape(str(target))}")
+        whole = pa.concat_tables(parts)
+        if out:
+            _write(whole, out)
+            say(f"\nanswers: {escape(str(out))}")
+    if as_json:
+        print_json(whole.to_pylist())
+
+
+def _check_outputs(picture: Path | None, out: Path | None, gallery: Gallery) -> None:
+    """Refuse what cannot be written, before a model is loaded for it."""
+    if picture:
+        import cv2
+
+        if gallery.root is None:
+            fix = "--frames FOLDER of its frames"
+            raise SettingsError("pictures need the gallery's frames", where="--frames", fix=fix)
+        if not cv2.haveImageWriter(str(picture)):
+            raise SettingsError("this is no picture's name", where=picture, fix="name a .jpg or .png file")
+    if out and out.suffix not in (".csv", ".parquet"):
+        raise SettingsError("answers are written as CSV or Parquet", where=out, fix="name such a file")
+    for file in (picture, out):
         if file:
             check_file(file)
 
 
-def search_and_tell(model: Model, gallery: Gallery, asked: Asked, console: Console) -> pa.Table:
-    """Search for every query, print its answers, and write what is asked for; all answers as an `ANSWERS` table.
-
-    Raises:
-        DataError: there are no frames, no query has a readable one, or the gallery does not fit the model.
-        SettingsError: the model does not know the camera.
-        StoreError: the gallery is damaged.
-    """
-    _note(gallery_notes(gallery, model), console)
-    parts, names = [], set[str]()
-    for path in asked.queries:
-        with tempfile.TemporaryDirectory() as temporary:
-            root, found, _ = source_frames(Source(path, asked.boxes), Path(temporary), console)
-            queries = [_renamed(query, path, names) for query in labelled(found, model.about, asked.camid)]
-            names |= {query.tracklet_id for query in queries}
-            _note(camera_notes(queries, model.about), console)
-            answers = search(model, root, queries, gallery, asked, console)
-            parts.append(answers)
-            for query, own in by_query(queries, answers):
-                console.print(f"\n[bold]{escape(query.tracklet_id)}[/] ({many(len(query.frames), 'frame')})")
-                console.print(answers_table(own))
-                if asked.picture:
-                    alone = len(asked.queries) == len(queries) == 1
-                    target = asked.picture if alone else _named(asked.picture, query.tracklet_id)
-                    draw_answers(root, query, own, gallery, asked.pid, target)
-                    console.print(f"picture: {escape(str(target))}", soft_wrap=True)
-    whole = pa.concat_tables(parts)
-    if asked.out:
-        write_answers(whole, asked.out)
-        console.print(f"\nanswers: {escape(str(asked.out))}", soft_wrap=True)
-    return whole
-
-
-def search(
-    model: Model, root: Path, queries: Sequence[Tracklet], gallery: Gallery, asked: Asked, console: Console
+def _nearest(
+    model: Model, root: Path, queries: Sequence[Tracklet], gallery: Gallery, top: int, not_by: int | None
 ) -> pa.Table:
-    """The nearest gallery tracklets of each query tracklet, an `ANSWERS` table.
+    """The nearest gallery tracklets of each query tracklet, an `ANSWERS` table; none by the camera `not_by`.
 
     Raises:
         DataError: no query has a readable frame, or the gallery does not fit the model.
         StoreError: the gallery is damaged.
     """
+    from training.embed import embed_tracklets, without_readable_frame
+
     rows = embed_tracklets(root, queries, model.embed, model.about.encoder, model.settings)
     blank = without_readable_frame(queries, rows)
     if len(blank) == len(queries):
         raise DataError("no query has a readable frame", where=root, fix="check that the files are whole images")
-    _note([f"without a readable frame, and not searched for: {', '.join(blank)}"] if blank else [], console)
+    if blank:
+        note(f"without a readable frame, and not searched for: {', '.join(blank)}")
     vectors = np.stack([row for row in rows if row is not None])
     names = [query.tracklet_id for query, row in zip(queries, rows, strict=True) if row is not None]
-    return search_files(names, vectors, gallery.embeddings, asked.top, asked.camid if asked.other_cameras else None)
+    return search_files(names, vectors, gallery.embeddings, top, not_by)
 
 
-def by_query(queries: Sequence[Tracklet], answers: pa.Table) -> Iterator[tuple[Tracklet, pa.Table]]:
-    """Each query that was searched for, with its answers."""
+def _by_query(queries: Sequence[Tracklet], answers: pa.Table) -> Iterator[tuple[Tracklet, list[dict[str, Any]]]]:
+    """Each query that was searched for, with its answers, rows of `ANSWERS`."""
     for query in queries:
-        own = answers.filter(pc.equal(answers["query_id"], query.tracklet_id))
-        if len(own):
+        own = answers.filter(pc.equal(answers["query_id"], query.tracklet_id)).to_pylist()
+        if own:
             yield query, own
 
 
+def _tell(query: Tracklet, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Print the answers to one query; - where an identity or a camera is not known."""
+    shown = table(">rank", "tracklet", ">pid", ">camid", ">distance")
+    for row in answers:
+        pid, camid = str(row["pid"]) if row["pid"] > 0 else "-", str(row["camid"]) if row["camid"] >= 0 else "-"
+        shown.add_row(str(row["rank"]), escape(row["tracklet_id"]), pid, camid, f"{row['distance']:.4f}")
+    console.print(f"\n[bold]{escape(query.tracklet_id)}[/] ({many(len(query.frames), 'frame')})")
+    console.print(shown)
+
+
 def draw_answers(
-    root: DataRoot, query: Tracklet, answers: pa.Table, gallery: Gallery, pid: int | None, out: Path
+    root: Path, query: Tracklet, answers: Sequence[Mapping[str, Any]], gallery: Gallery, pid: int | None, out: Path
 ) -> None:
     """Write a picture of one query and its answers.
 
@@ -160,8 +195,12 @@ def draw_answers(
     Raises:
         DataError: the picture cannot be written.
     """
-    rows = answers.to_pylist()
-    known = find_tracklets(gallery.indexes, {row["tracklet_id"] for row in rows})
+    import cv2
+
+    from evaluation.page.search_sheet import Shown, search_sheet
+    from evaluation.page.showcase import portrait
+
+    known = find_tracklets(gallery.indexes, {row["tracklet_id"] for row in answers})
     files = DataFiles(gallery.root or Path())
     shown = [
         Shown(
@@ -172,18 +211,19 @@ def draw_answers(
             f"{row['distance']:.3f}",
             None if pid is None else row["pid"] == pid,
         )
-        for row in rows
+        for row in answers
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     asked = Shown([portrait(DataFiles(root), query)], query.tracklet_id, many(len(query.frames), "frame"), "Query")
-    sheet = search_sheet(asked, shown)
     jpeg = out.suffix.lower() in (".jpg", ".jpeg")
-    if not cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if jpeg else []):
+    if not cv2.imwrite(str(out), search_sheet(asked, shown), [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if jpeg else []):
         raise DataError("the picture cannot be written", where=out, fix="check the folder and the disk")
 
 
-def _strip(files: DataFiles, tracklet: Tracklet | None) -> list[Frame | None]:
+def _strip(files: DataFiles, tracklet: Tracklet | None) -> "list[Frame | None]":
     """Frames from the whole of a tracklet, evenly spaced; None for one that cannot be read."""
+    from storage.frames.images import read_frame
+
     if tracklet is None:
         return [None] * STRIP
     spread = (np.arange(STRIP) + 0.5) * len(tracklet.frames) / STRIP
@@ -198,17 +238,8 @@ def _who(row: Mapping[str, Any]) -> str:
     return " · ".join(person + ([f"camera {row['camid']}"] if row["camid"] >= 0 else []))
 
 
-def answers_table(answers: pa.Table) -> Table:
-    """The answers to one query, for the terminal; - where an identity or a camera is not known."""
-    shown = table(">rank", "tracklet", ">pid", ">camid", ">distance")
-    for row in answers.to_pylist():
-        pid, camid = str(row["pid"]) if row["pid"] > 0 else "-", str(row["camid"]) if row["camid"] >= 0 else "-"
-        shown.add_row(str(row["rank"]), escape(row["tracklet_id"]), pid, camid, f"{row['distance']:.4f}")
-    return shown
-
-
-def write_answers(answers: pa.Table, out: Path) -> None:
-    """Write all answers as CSV, or as Parquet if the file's name ends so."""
+def _write(answers: pa.Table, out: Path) -> None:
+    """Write all answers as Parquet if the file's name ends so, else as CSV."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
         write_table(answers, out)
@@ -216,15 +247,10 @@ def write_answers(answers: pa.Table, out: Path) -> None:
         pa.csv.write_csv(answers, out)
 
 
-def _renamed(query: Tracklet, path: Path, names: Collection[str]) -> Tracklet:
+def _renamed(query: Tracklet, path: Path, names: set[str]) -> Tracklet:
     """A query that is called as one of another folder is, with that folder before its name."""
     return replace(query, tracklet_id=f"{path}/{query.tracklet_id}") if query.tracklet_id in names else query
 
 
 def _named(picture: Path, query_id: str) -> Path:
     return picture.with_name(f"{picture.stem}-{query_id.strip('/').replace('/', '_')}{picture.suffix}")
-
-
-def _note(notes: Sequence[str] | Iterator[str], console: Console) -> None:
-    for note in notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)

@@ -4,7 +4,6 @@ Finding, checking and downloading are the business of `extraction.zoo.weights`; 
 models.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
+from flows.commands.options.config import load
+from flows.commands.options.console import console, plain_errors, print_error, print_json, say
 from storage.errors import CsipError, SettingsError, WeightsError
 from storage.progress import Progress
 
-if TYPE_CHECKING:  # `csip --help` waits for none of these, see `flows.commands.app`
+if TYPE_CHECKING:
     from extraction.zoo.weights import Found, PoseModelSettings
     from flows.config import Config
     from training.settings import EncoderSettings
@@ -31,7 +31,7 @@ OWN_CONFIGS = Path(__file__).parents[2] / "configs"
 SHOWN_DIGITS = 12  # of a sha256, in the table
 COLOURS = {"here": "green", "missing": "yellow", "damaged": "bold red"}
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="See and fetch the weights that models need.")
+app = typer.Typer(no_args_is_help=True, help="See and fetch the weights that models need.")
 
 Configs = Annotated[
     list[Path] | None,
@@ -73,26 +73,25 @@ class Needed:
     epilog="csip weights list\n\ncsip weights list configs/mars.yaml --cache /data/weights\n\n"
     "csip weights list --json | jq -r '.[] | select(.state != \"here\") | .weights'",
 )
+@plain_errors()
 def list_weights(
     configs: Configs = None,
     cache: Cache = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
 ) -> None:
     """Say which weights are here, missing or damaged; fetches nothing."""
-    from flows.commands.app import console, told_plainly
-
-    with told_plainly():
-        found = [(model, _look(model)) for model in needed(configs or default_configs(), cache)]
-        if as_json:
-            console.print_json(json.dumps([_as_json(model, what) for model, what in found]))
-        else:
-            console.print(*_lines(found), sep="\n", soft_wrap=True)
+    found = [(model, _look(model)) for model in needed(configs or default_configs(), cache)]
+    if as_json:
+        print_json([_as_json(model, what) for model, what in found])
+    else:
+        say(*_lines(found))
 
 
 @app.command(
     epilog="csip weights fetch\n\ncsip weights fetch configs/mars.yaml --cache /data/weights\n\n"
     "csip weights fetch configs/mars.yaml --hub"
 )
+@plain_errors()
 def fetch(
     configs: Configs = None,
     cache: Cache = None,
@@ -102,13 +101,10 @@ def fetch(
     ] = False,
 ) -> None:
     """Fetch every file of weights that is missing, and check all; an interrupted one is continued."""
-    from flows.commands.app import console, told_plainly
-
-    with told_plainly():
-        failed = fetch_all(needed(configs or default_configs(), cache), console, hub)
-        for error in failed:
-            first, *rest = escape(str(error)).split("\n")
-            console.print(f"\n[bold red]error:[/] {first}", *rest, sep="\n", soft_wrap=True)
+    failed = fetch_all(needed(configs or default_configs(), cache), hub)
+    for error in failed:
+        console.print()
+        print_error(error)
     if failed:
         raise typer.Exit(1)
 
@@ -135,17 +131,14 @@ def needed(configs: Iterable[Path], cache: Path | None = None) -> list[Needed]:
     Raises:
         SettingsError: a configuration cannot be read, or is wrong.
     """
-    from flows.config import load_config
-
-    return [model for path in configs for model in _needed_by(path, load_config(path), cache)]
+    return [model for path in configs for model in _needed_by(path, load(path), cache)]
 
 
-def fetch_all(models: Sequence[Needed], console: Console, hub: bool = False) -> list[CsipError]:
+def fetch_all(models: Sequence[Needed], hub: bool = False) -> list[CsipError]:
     """Bring every file once, telling of each; what fails does not stop the rest.
 
     Args:
         models: see `needed`.
-        console: where to tell.
         hub: whether the hub's client may write into its own folder.
 
     Returns:
@@ -163,12 +156,12 @@ def fetch_all(models: Sequence[Needed], console: Console, hub: bool = False) -> 
                     where=f"encoder.weights in {model.config}",
                     fix="add --hub to let it, or set encoder.weights to a file of them",
                 )
-            with _bar(console, name) as progress:
+            with _bar(name) as progress:
                 path = model.bring(progress)
-            console.print(f"[green]{'here' if there else 'fetched'}[/]  {escape(str(path))}", soft_wrap=True)
+            say(f"[green]{'here' if there else 'fetched'}[/]  {escape(str(path))}")
         except CsipError as error:
             failed.append(error)
-            console.print(f"[bold red]failed[/]  {escape(name)}", soft_wrap=True)
+            say(f"[bold red]failed[/]  {escape(name)}")
     console.print(f"{len(unique) - len(failed)} of {len(unique)} files of weights are here")
     return failed
 
@@ -257,7 +250,7 @@ def _short(path: Path) -> str:
 
 
 @contextmanager
-def _bar(console: Console, name: str) -> Iterator[Progress]:
+def _bar(name: str) -> Iterator[Progress]:
     """A bar of bytes, shown once something is told and gone when it is done."""
     columns = (
         TextColumn("{task.description}"),

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from evaluation.search import nearest, search_files
 from flows.commands.embed import ROWS_PER_GROUP
-from flows.commands.given.gallery import Gallery
+from flows.commands.options.gallery import Gallery
 from flows.commands.search import draw_answers
 from storage.datasets.crops import folder_tracklets
 from storage.devices import chosen_device
@@ -90,7 +90,7 @@ def measure(encoder: EncoderSettings, settings: EmbedSettings, root: Path, count
     source = FrameSource(root, encoder.size, settings.decode_workers, 0)
     with tempfile.TemporaryDirectory() as folder:
         file, index = write_gallery(tracklets, count, len(vector), Path(folder))
-        answers = search_files(["query"], vector[None], [file], TOP)
+        answers = search_files(["query"], vector[None], [file], TOP).to_pylist()
         gallery = Gallery((file,), (index,), root)
         decoding = best(lambda: source.read(query.frames if settings.sampling == "dense" else query.frames[:8]))
         whole = best(lambda: embed_tracklets(root, [query], embed, encoder, settings))

@@ -10,7 +10,7 @@ from flows.config import load_config
 from flows.rebuild import Result, rebuild
 from storage.store.artifacts import Store
 from storage.store.runs import records
-from tests.flows.commands.test_store import csip
+from tests.flows.commands.command_line import csip
 from tests.small_run import SETTINGS
 from tests.storage.store.small_store import flip
 

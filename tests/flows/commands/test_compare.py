@@ -15,7 +15,7 @@ from flows.planning.history import seed_groups
 from storage.store.artifacts import Artifact, Store
 from storage.store.runs import COMPLETED, FAILED, RunRecord
 from tests.evaluation.small_results import evaluated
-from tests.flows.commands.test_store import csip
+from tests.flows.commands.command_line import csip
 from tests.storage.store.small_store import artifact, run
 
 FIRST, SECOND, THIRD = "aa11aa11-1", "bb22bb22-2", "cc33cc33-3"

@@ -4,10 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.commands.app import app
 from storage.store.artifacts import Artifact, Store
+from tests.flows.commands.command_line import csip_line
 from tests.training.model_folders import finetuned_folder, visual_folder
 from training.export import FORMATS
 from training.inference_model import load_exported
@@ -16,17 +15,10 @@ from training.settings import MODEL, SETTINGS
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def csip(*words: object, status: int = 0) -> str:
-    """What a command says; checks how it ends."""
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    assert done.exit_code == status, done.output
-    return " ".join(done.output.split())
-
-
 def refused(*words: object) -> str:
     """What an export says that must fail with one message and without a file."""
     before = set(Path().rglob("*"))
-    said = csip("export", *words, status=1)
+    said = csip_line("export", *words, status=1)
     assert said.startswith("error: ")
     assert "to do: " in said
     assert set(Path().rglob("*")) == before
@@ -49,13 +41,13 @@ def artifact(tmp_path: Path) -> Artifact:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_without_a_name_the_file_is_called_model_and_lies_here(folder, here, name):
-    said = csip("export", folder, "--format", name)
+    said = csip_line("export", folder, "--format", name)
     assert [path.name for path in here.iterdir()] == [f"model{FORMATS[name].suffix}"]
     assert f"wrote: model{FORMATS[name].suffix}" in said
 
 
 def test_it_says_what_was_exported_and_how_far_it_is_from_pytorch(folder):
-    said = csip("export", folder, "--format", "safetensors", "--out", "deep/person.safetensors")
+    said = csip_line("export", folder, "--format", "safetensors", "--out", "deep/person.safetensors")
     assert "finetuned, clips of 32 x 16 pixels, cameras 1, 2, 6, embeddings of 40" in said
     assert re.search(r"differs from PyTorch by \S+ at most \(allowed: 0.001\)", said)
     assert re.search(r"wrote: deep/person.safetensors \(0\.\d MB\)", said)
@@ -63,7 +55,7 @@ def test_it_says_what_was_exported_and_how_far_it_is_from_pytorch(folder):
 
 
 def test_a_visual_encoder_is_said_to_know_no_cameras(tmp_path):
-    said = csip("export", visual_folder(tmp_path / "visual"), "--format", "safetensors")
+    said = csip_line("export", visual_folder(tmp_path / "visual"), "--format", "safetensors")
     assert "visual, clips of 32 x 16 pixels, no cameras, embeddings of 24" in said
 
 
@@ -73,7 +65,7 @@ def test_the_newest_finetuned_model_of_a_configurations_store_is_taken(tmp_path,
         monkeypatch.setattr(time, "strftime", lambda *_, day=day: f"2026-01-0{day}T00:00:00Z")
         published(store, f"key{day}", cameras)
     Path("config.yaml").write_text(f"name: one\nstore: {store.root}\n")
-    assert "cameras 5, 6" in csip("export", "--config", "config.yaml", "--format", "safetensors")
+    assert "cameras 5, 6" in csip_line("export", "--config", "config.yaml", "--format", "safetensors")
 
 
 def test_a_store_without_a_finetuned_model_names_the_command_that_makes_one(tmp_path):
@@ -111,7 +103,7 @@ def test_a_folder_without_one_of_its_files_is_answered_with_the_files_name(folde
 
 
 def test_a_published_model_is_exported(artifact):
-    csip("export", artifact.path, "--format", "safetensors")
+    csip_line("export", artifact.path, "--format", "safetensors")
     assert load_exported(Path("model.safetensors"))[1].cameras == (1, 2)
 
 
@@ -133,7 +125,7 @@ def test_a_published_model_that_was_changed_since_is_refused(artifact, change):
 
 def test_a_published_model_that_was_copied_elsewhere_is_exported(artifact, tmp_path):
     shutil.copytree(artifact.path, tmp_path / "copy")
-    csip("export", tmp_path / "copy", "--format", "safetensors")
+    csip_line("export", tmp_path / "copy", "--format", "safetensors")
 
 
 def test_a_folder_of_another_stage_is_answered_with_the_stages_that_can_be_exported(folder):

@@ -3,19 +3,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from flows.commands.app import app
 from storage.tables.parquet import read_ragged
 from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 from storage.tables.tracklets import read_index
-
-
-def csip(*words: object, status: int = 0) -> str:
-    """What a command says; checks how it ends."""
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    assert done.exit_code == status, done.output
-    return " ".join(done.output.split())
+from tests.flows.commands.command_line import csip_line
 
 
 @pytest.fixture
@@ -32,7 +24,7 @@ def crops(tmp_path: Path) -> Path:
 
 def test_a_folder_of_crops_becomes_a_file_of_skeletons_and_the_names_of_their_frames(crops, tmp_path):
     out = tmp_path / "deep" / "skeletons.parquet"
-    said = csip("extract", crops, "--out", out, "--pictures", tmp_path / "looks")
+    said = csip_line("extract", crops, "--out", out, "--pictures", tmp_path / "looks")
     found = read_ragged([out], SKELETONS, SKELETON_SHAPES)
     assert found.ids == ("a", "b")
     assert [t.frames for t in read_index(tmp_path / "deep/skeletons.frames.parquet")] == [
@@ -49,10 +41,10 @@ def test_a_folder_of_crops_becomes_a_file_of_skeletons_and_the_names_of_their_fr
 
 def test_a_tracklet_of_the_file_can_be_looked_at(crops, tmp_path):
     out = tmp_path / "skeletons.parquet"
-    csip("extract", crops, "--out", out)
-    csip("show", "skeletons", "b", "--file", out, "--frames", crops, "--out", tmp_path / "b.png")
+    csip_line("extract", crops, "--out", out)
+    csip_line("show", "skeletons", "b", "--file", out, "--frames", crops, "--out", tmp_path / "b.png")
     assert cv2.imread(str(tmp_path / "b.png")).shape[1] > 3 * 40
-    said = csip("show", "skeletons", "c", "--file", out, "--frames", crops, status=1)
+    said = csip_line("show", "skeletons", "c", "--file", out, "--frames", crops, status=1)
     assert "no tracklet c" in said
     assert "a, b" in said
 
@@ -66,9 +58,9 @@ def test_keypoints_of_a_videos_boxes_are_pixels_of_the_video(tmp_path):
     (tmp_path / "boxes.csv").write_text("track,frame,x,y,w,h\n" + "".join(f"1,{i},200,100,40,96\n" for i in range(3)))
     anyone = ("--set", "extraction.min_score=-1", "--set", "extraction.no_person_score=-1")
     out, crops = tmp_path / "s.parquet", tmp_path / "crops"
-    csip("extract", tmp_path / "v.avi", "--boxes", tmp_path / "boxes.csv", "--out", out, "--crops", crops, *anyone)
+    csip_line("extract", tmp_path / "v.avi", "--boxes", tmp_path / "boxes.csv", "--out", out, "--crops", crops, *anyone)
     video = read_ragged([out], SKELETONS, SKELETON_SHAPES).values["keypoints_2d"]
-    csip("extract", crops / "1", "--out", tmp_path / "c.parquet", *anyone)
+    csip_line("extract", crops / "1", "--out", tmp_path / "c.parquet", *anyone)
     crop = read_ragged([tmp_path / "c.parquet"], SKELETONS, SKELETON_SHAPES).values["keypoints_2d"]
     np.testing.assert_allclose(video, crop + np.array([200, 100]), atol=1e-3)
 
@@ -85,11 +77,4 @@ def test_keypoints_of_a_videos_boxes_are_pixels_of_the_video(tmp_path):
 )
 def test_what_cannot_be_done_is_said_in_one_message(words, problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert problem in csip("extract", *words, status=1)
-
-
-def test_show_says_what_to_name_where_nothing_has_been_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    said = csip("show", "skeletons", "0001C1T0001", status=1)
-    assert "no run in this store" in said
-    assert "--config" in said
+    assert problem in csip_line("extract", *words, status=1)

@@ -1,29 +1,29 @@
 """`csip show artifact`: which artifact a name means, and all that the store knows of it."""
 
 import difflib
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from flows.commands.given.store_choice import (
-    DIGITS,
+from flows.commands.options.console import (
     SHORT,
     AsJson,
-    ConfigOption,
-    StoreOption,
     amount,
+    console,
     duration,
+    facts,
     moment,
-    open_store,
+    plain_errors,
+    print_below,
+    print_json,
     print_whole,
     table,
 )
+from flows.commands.options.store import ConfigOption, StoreOption, open_store
 from flows.keys.reasons import flat
 from storage.errors import DataError, StoreError
 from storage.store.artifacts import Store
@@ -32,14 +32,19 @@ from storage.store.manifests import Manifest, Name
 from storage.store.runs import records
 
 MOST = 12  # candidates that an error lists
+NO_RUN = "no run that is known"
 WIDTH = 85  # characters of a line of versions
-EXAMPLES = (
-    "csip show artifact report\n\ncsip show artifact 'skeletons train-003' --config configs/mars.yaml\n\n"
+DIGITS = 12  # of a digest, where it only helps the eye
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="csip show artifact report\n\ncsip show artifact 'skeletons train-003' --config configs/mars.yaml\n\n"
     "csip show artifact finetuned/7c7e --store store --json"
 )
-
-
-def show_artifact(
+@plain_errors()
+def artifact(
     name: Annotated[
         str, typer.Argument(help="Its key or the key's beginning, STAGE/KEY, its folder, or a step such as 'report'.")
     ],
@@ -48,24 +53,21 @@ def show_artifact(
     as_json: AsJson = False,
 ) -> None:
     """Say what an artifact is, made from what, by which run, and what was made from it."""
-    from flows.commands.app import console, told_plainly
-
-    with told_plainly():
-        folder = Path(name).resolve()
-        if not config and not store:  # a folder of a store says which store
-            if "://" in name:
-                store = name.partition("/artifacts/")[0]
-            elif folder.is_dir() and folder.parents[1].name == "artifacts":
-                store = str(folder.parents[2])
-        held = open_store(config, store)
-        about = describe(held, find(held, name))
-        if as_json:
-            console.print_json(json.dumps(about))
-        else:
-            _tell(console, about)
+    folder = Path(name).resolve()
+    if not config and not store:  # a folder of a store says which store
+        if "://" in name:
+            store = name.partition("/artifacts/")[0]
+        elif folder.is_dir() and folder.parents[1].name == "artifacts":
+            store = str(folder.parents[2])
+    held = open_store(config, store)
+    about = _describe(held, _find(held, name))
+    if as_json:
+        print_json(about)
+    else:
+        _tell(about)
 
 
-def find(store: Store, name: str) -> Name:
+def _find(store: Store, name: str) -> Name:
     """Stage and key of the artifact that a name means.
 
     Args:
@@ -98,7 +100,7 @@ def find(store: Store, name: str) -> Name:
     raise _unclear(store, name, found, labels)
 
 
-def describe(store: Store, name: Name) -> dict[str, Any]:
+def _describe(store: Store, name: Name) -> dict[str, Any]:
     """All that a store knows of one of its artifacts, as plain values.
 
     Raises:
@@ -183,63 +185,47 @@ def _run(record: Mapping[str, Any]) -> dict[str, str]:
     return {field: record[field] for field in ("run", "name", "status", "started")}
 
 
-def _tell(console: Console, about: Mapping[str, Any]) -> None:
+def _tell(about: Mapping[str, Any]) -> None:
     made = about["made"]
-    head = table("", "")
-    head.show_header = False
-    head.add_row("stage", f"{about['stage']} {about['part']}".strip())
-    head.add_row("key", about["key"])
-    head.add_row("digest", about["digest"])
-    head.add_row("folder", escape(about["folder"]))
-    head.add_row("made", f"{made['at']} in {duration(made['seconds'])} on {made['device']}")
+    head = [
+        ("stage", f"{about['stage']} {about['part']}".strip()),
+        ("key", about["key"]),
+        ("digest", about["digest"]),
+        ("folder", escape(about["folder"])),
+        ("made", f"{made['at']} in {duration(made['seconds'])} on {made['device']}"),
+    ]
     for word, runs in (("built by", about["built_by"]), ("used by", about["used_by"])):
-        for number, run in enumerate(runs):
-            said = f"{run['run'][:SHORT]}  {run['name']}, {moment(run)}, {run['status']}"
-            head.add_row(word if number == 0 else "", escape(said))
-        if not runs:
-            head.add_row(word, "no run that is known")
-    for problem in about["problems"]:
-        head.add_row("[bold red]damaged[/]", escape(problem))
+        said = [f"{run['run'][:SHORT]}  {run['name']}, {moment(run)}, {run['status']}" for run in runs]
+        head += [(word if number == 0 else "", escape(text)) for number, text in enumerate(said or [NO_RUN])]
+    head += [("[bold red]damaged[/]", escape(problem)) for problem in about["problems"]]
     console.print(f"[bold]{escape(about['label'])}[/]")
-    print_whole(console, head)
+    print_whole(facts(head))
 
     files = table("file", ">size", "sha256")
     for file in about["files"]:
         files.add_row(escape(file["name"]), amount(file["size"]), file["sha256"][:DIGITS])
-    _section(console, files)
+    print_below(files)
 
     inputs = table("made from", "digest", "which is", "key")
     for row in about["inputs"]:
-        source = (
-            f"{row['label']}: {row['file']}".removesuffix(": ") if row["label"] else "not an artifact of this store"
-        )
-        inputs.add_row(escape(row["input"]), row["digest"][:DIGITS], escape(source), row.get("key") or "")
+        named = f"{row['label']}: {row['file']}".removesuffix(": ") if row["label"] else "not an artifact of this store"
+        inputs.add_row(escape(row["input"]), row["digest"][:DIGITS], escape(named), row.get("key") or "")
     for weights, digest in about["weights"].items():
         inputs.add_row(escape(f"weights {weights}"), digest[:DIGITS], "a file outside the store", "")
-    _section(console, inputs)
+    print_below(inputs)
 
     settings = table("setting", "value")
     for setting, value in {**about["settings"], **about["also"]}.items():
         settings.add_row(escape(setting), escape(str(value)))
-    _section(console, settings)
+    print_below(settings)
 
     versions = ", ".join(f"{library} {version}" for library, version in about["libraries"].items())
-    with_what = table("", "")
-    with_what.show_header = False
-    with_what.add_row("code", f"{len(about['code'])} modules")
-    with_what.add_row("libraries", escape("\n".join(textwrap.wrap(versions, WIDTH))))
-    _section(console, with_what)
+    libraries = escape("\n".join(textwrap.wrap(versions, WIDTH)))
+    print_below(facts([("code", f"{len(about['code'])} modules"), ("libraries", libraries)]))
 
     after = table("made from it", "key")
     for row in about["made_from_it"]:
         after.add_row(escape(row["label"]), row["key"])
-    if after.row_count:
-        _section(console, after)
-    else:
+    print_below(after)
+    if not after.row_count:
         console.print("\nnothing in this store is made from it")
-
-
-def _section(console: Console, shown: Any) -> None:
-    if shown.row_count:
-        console.print()
-        print_whole(console, shown)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.store.artifacts import Store
-from tests.flows.commands.test_store import csip
+from tests.flows.commands.command_line import csip
 from tests.storage.store.small_store import artifact, flip, run
 
 INDEX, TRAIN, TEST, MODEL = "aaaa" + "0" * 20, "ab12" + "0" * 20, "cd34" + "0" * 20, "ef56" + "0" * 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from evaluation.ranking.embeddings import sampling_of
-from flows.commands.embed import MODEL_KEY, Model
-from flows.commands.given.sources import frames_file
+from flows.commands.options.model import MODEL_KEY, Model
+from flows.commands.options.outputs import frames_file
 from storage.addresses import FETCHED, DataRoot, data_root
 from storage.errors import DataError, SettingsError
 from storage.store.artifacts import Artifact

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from storage.errors import SettingsError
+from storage.errors import DataError, SettingsError
 
 
 def check_file(path: Path, *, makes_folders: bool = True) -> None:
@@ -32,6 +32,23 @@ def check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise SettingsError("this is a file, and a folder is written", where=path, fix="name a folder")
     _check_room(path)
+
+
+def frames_file(out: Path) -> Path:
+    """Where the names of the frames are written that a file of skeletons or embeddings was made of."""
+    return out.with_suffix(".frames.parquet")
+
+
+def check_tables(out: Path, what: str) -> None:
+    """As `check_file`, for a file of skeletons or embeddings and those beside it.
+
+    Raises:
+        DataError: the name does not end as that of a Parquet file.
+    """
+    if out.suffix != ".parquet":
+        raise DataError(f"{what} are written as Parquet", where=out, fix="name a file that ends in .parquet")
+    for file in (out, frames_file(out)):
+        check_file(file)
 
 
 def _check_room(folder: Path) -> None:

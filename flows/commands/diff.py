@@ -1,0 +1,85 @@
+"""`csip diff`: two runs in detail."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from flows.commands.options.console import (
+    SHORT,
+    AsJson,
+    console,
+    moment,
+    plain_errors,
+    print_below,
+    print_json,
+    say,
+    share,
+    table,
+)
+from flows.commands.options.store import ConfigOption, StoreOption, open_store
+from flows.planning.history import as_groups, as_json, compared, differing, find_run, metric_differences
+from storage.store.runs import records
+
+COLOURS = {
+    "the same": "green",
+    "same content": "green",
+    "other content": "bold yellow",
+    "only before": "yellow",
+    "only now": "yellow",
+}
+
+app = typer.Typer()
+RunName = typer.Argument(metavar="RUN", help="A run's id or its beginning, 'last' or 'previous'.")
+
+
+@app.command(epilog="csip diff previous last --config configs/mars.yaml\n\ncsip diff 3f2a 91c0 --store store")
+@plain_errors()
+def diff(
+    old: Annotated[str, RunName],
+    new: Annotated[str, RunName],
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    json_wanted: AsJson = False,
+) -> None:
+    """Say what differs between two runs: settings, artifacts and why, metrics."""
+    held = open_store(config, store)
+    known = records(held)
+    before, now = find_run(known, old), find_run(known, new)
+    if json_wanted:
+        print_json(as_json(held, before, now))
+        return
+    for word, record in (("before", before), ("now", now)):
+        about = f"{record['run'][:SHORT]}  {record['name']}, {moment(record)}, {record['status']}"
+        say(f"{word:7} {escape(about)}")
+    _tell_settings(differing([before["config"], now["config"]]))
+    shown = table("stage", "steps", "", "why")
+    for step, labels in as_groups(compared(held, before, now)):
+        steps = escape(labels[0].removeprefix(step.stage).strip()) if len(labels) == 1 else f"{len(labels)} parts"
+        shown.add_row(step.stage, steps, f"[{COLOURS[step.verdict]}]{step.verdict}[/]", escape(step.reason))
+    print_below(shown)
+    _tell_metrics(metric_differences(before, now))
+
+
+def _tell_settings(settings: Mapping[str, Sequence[Any]]) -> None:
+    if not settings:
+        console.print("\nthe settings are the same")
+    shown = table("setting", "before", "", "now")
+    for name, (before, now) in settings.items():
+        shown.add_row(escape(name), escape(str(before)), "->", escape(str(now)))
+    print_below(shown)
+
+
+def _tell_metrics(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("model", "metric", ">before", ">now", ">difference")
+    for row in rows:
+        change = row["difference"]
+        shown.add_row(
+            escape(row["model"]),
+            row["metric"],
+            share(row["before"]),
+            share(row["now"]),
+            "" if change is None else f"{100 * change:+.1f}" if round(change, 4) else "0.0",
+        )
+    print_below(shown)

@@ -1,0 +1,36 @@
+"""`csip plan`: what a run would do, and why."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.commands.options.config import ConfigPath, Overrides, load
+from flows.commands.options.console import console, plain_errors, print_json
+
+COLOURS = {"kept": "green", "will run": "bold yellow", "may run": "yellow"}
+
+app = typer.Typer()
+
+
+@app.command(epilog="csip plan configs/mars.yaml --set finetune.epochs=60")
+@plain_errors()
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a step.")] = False,
+) -> None:
+    """Say what a run would do, and why; runs nothing."""
+    from flows.planning.plan import as_groups
+    from flows.planning.plan import plan as make_plan
+
+    lines = make_plan(load(config, overrides))
+    if as_json:
+        print_json([vars(line) for line in lines])
+        return
+    shown = Table("stage", "steps", "", "why", box=None, pad_edge=False)
+    for stage, verdict, reason, labels in as_groups(lines):
+        steps = labels[0].removeprefix(stage).strip() if len(labels) == 1 else f"{len(labels)} parts"
+        shown.add_row(stage, steps, f"[{COLOURS[verdict]}]{verdict}[/]", escape(reason))
+    console.print(shown)

@@ -1,0 +1,4 @@
+"""`csip show`: one artifact of a store, and the skeletons of one tracklet as a picture.
+
+What every command shares is `flows.commands.options`.
+"""
