@@ -1,7 +1,7 @@
 """Files inside zip and tar archives, read where they lie: an archive is opened once, and then asked by name.
 
-What is remembered of an archive are columns (where each member lies and how it is packed), so that one of a million
-members costs some tens of megabytes. Members are read with `os.pread`: any number of threads may do so at once.
+An archive is remembered as columns (where each member lies and how it is packed): a million members cost some tens of
+megabytes. Members are read with `os.pread`, by any number of threads at once.
 """
 
 import os
@@ -32,14 +32,10 @@ OUTSIDE = r"^/|(^|/)\.\.(/|$)|\\|\x00"
 
 
 class Archive:
-    """One archive.
-
-    Args:
-        path: a zip or tar file.
-        where: it lies, for messages; without it, the path.
+    """A zip or tar file at `path`.
 
     Attributes:
-        where: as given.
+        where: it lies, for messages; the path if nothing else is given.
         names: of its files, sorted, (N,) strings.
         sizes: bytes of each, (N,).
 
@@ -66,14 +62,9 @@ class Archive:
 
     def find(self, name: str) -> int | None:
         """Row of a member; None if there is none of this name."""
-        wanted = hash(name)
-        place = int(self._hashes.searchsorted(wanted))
-        while place < len(self._hashes) and self._hashes[place] == wanted:
-            row = int(self._order[place])
-            if self.names[row].as_py() == name:
-                return row
-            place += 1
-        return None
+        first, end = (int(self._hashes.searchsorted(hash(name), side)) for side in ("left", "right"))
+        rows = self._order[first:end].tolist()
+        return next((row for row in rows if self.names[row].as_py() == name), None)
 
     def read(self, row: int) -> bytes:
         """The bytes of a member.

@@ -30,10 +30,9 @@ T = TypeVar("T")
 
 
 class DataFiles:
-    """The files of a data root. What is loose is decided when it is made; archives are opened when they are needed.
+    """The files of a data root: a folder, an archive, or the address of one.
 
-    Args:
-        root: a folder, or an archive, or the address of one.
+    What is loose is decided when it is made; archives are opened when they are needed.
     """
 
     def __init__(self, root: DataRoot) -> None:
@@ -150,23 +149,11 @@ class DataFiles:
         return stamps
 
     def fetch(self, names: Iterable[str], progress: Progress = silent) -> None:
-        """Bring files to this machine, many at once, before they are read one by one; nothing where they are here.
-
-        Raises:
-            DataError: the service that has them cannot be asked.
-        """
+        """Bring files to this machine, many at once, before they are read one by one; see `RemoteData.fetch`."""
         self.loose.fetch(filter(self.is_loose, names), progress)
 
     def ahead(self, items: Iterable[T], names: Callable[[T], Iterable[str]]) -> Iterator[T]:
-        """The items in their order; while one is used, the files of the next are brought to this machine.
-
-        Args:
-            items: such as tracklets.
-            names: of the files that an item needs.
-
-        Raises:
-            DataError: the service that has them cannot be asked.
-        """
+        """The items in their order; while one is used, the files of the next are fetched; see `RemoteData.ahead`."""
         return self.loose.ahead(items, lambda item: filter(self.is_loose, names(item)))
 
     def where(self, name: str) -> str:

@@ -1,6 +1,6 @@
 """Fingerprints of frames by content, with a cache of stamps: a scan of unchanged data reads no bytes.
 
-All is columns: a million frames are a few arrays, compared at once, and never an object a frame.
+A million frames are a few columns, compared at once, and never an object a frame.
 """
 
 import hashlib
@@ -84,7 +84,8 @@ def fingerprint(
     """
     start = time.time_ns()
     frames = pa.array(chain.from_iterable(t.frames for t in tracklets), pa.string())
-    _check_names(frames)
+    for name in frames.filter(pc.match_substring_regex(frames, OUTSIDE)).to_pylist():
+        check_name(name)
     known, cache_digest = _read_cache(cache)
     stamps = files.stamps(frames, progress)
     before = _positions(frames, known.frames)
@@ -127,31 +128,30 @@ def offsets_of(tracklets: Sequence[Tracklet]) -> NDArray[np.int64]:
 
 
 def _stamped(tracklets: Sequence[Tracklet], digests: Digests) -> list[Tracklet]:
-    whole = memoryview(np.ascontiguousarray(digests)).cast("B") if len(digests) else memoryview(b"")
+    whole = memoryview(digests.tobytes())
     bounds = (offsets_of(tracklets) * DIGEST_BYTES).tolist()
     return [
-        replace(tracklet, fingerprint=hashlib.blake2b(whole[first:end], digest_size=DIGEST_BYTES).hexdigest())
+        replace(tracklet, fingerprint=digest_of(whole[first:end]).hex())
         for tracklet, first, end in zip(tracklets, bounds, bounds[1:], strict=False)
     ]
-
-
-def _check_names(frames: pa.Array) -> None:
-    unsafe = pc.match_substring_regex(frames, OUTSIDE)
-    for name in frames.filter(unsafe).to_pylist():
-        check_name(name)
 
 
 def _positions(frames: pa.Array, known: pa.Array) -> NDArray[np.int64]:
     """Where each frame stands among the known ones, -1 for a new one."""
     if frames.equals(known):
         return np.arange(len(frames))
-    return pc.fill_null(pc.index_in(frames, value_set=known), -1).to_numpy().astype(np.int64)
+    return np.asarray(pc.fill_null(pc.index_in(frames, value_set=known), -1), np.int64)
+
+
+def digest_of(content: bytes | memoryview) -> bytes:
+    """The digest of some bytes, such as a frame's."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def _digest(files: DataFiles, name: str) -> bytes:
-    """Digest of a frame's bytes; empty if they cannot be read."""
+    """The digest of a frame; empty if it cannot be read."""
     try:
-        return hashlib.blake2b(files.read(name), digest_size=DIGEST_BYTES).digest()
+        return digest_of(files.read(name))
     except OSError:
         return b""
 
@@ -165,7 +165,7 @@ def _read_cache(cache: Path) -> tuple[Seen, str]:
         table = None  # a lost or damaged cache only costs reading the frames again
     if table is None or not table.schema.equals(CACHE) or table.schema.metadata != CACHE.metadata:
         return _as_seen(CACHE.empty_table()), ""
-    return _as_seen(table), _name(content)
+    return _as_seen(table), digest_of(content).hex()
 
 
 def _as_seen(table: pa.Table) -> Seen:
@@ -190,8 +190,4 @@ def _write_cache(cache: Path, seen: Seen) -> str:
     )
     content = stream.getvalue()
     write_whole(cache, content)
-    return _name(content)
-
-
-def _name(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+    return digest_of(content).hex()

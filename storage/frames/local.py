@@ -15,11 +15,7 @@ T = TypeVar("T")
 
 
 class LocalFiles:
-    """What lies in a folder; the same methods as `storage.frames.remote.RemoteData`.
-
-    Args:
-        root: the folder, or an archive.
-    """
+    """What lies in a folder, or an archive itself; the same methods as `storage.frames.remote.RemoteData`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -5,7 +5,7 @@ for any more.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
@@ -39,10 +39,7 @@ T = TypeVar("T")
 
 
 class RemoteData:
-    """What lies at an address; the same methods as `storage.frames.local.LocalFiles`.
-
-    Args:
-        root: the address, and the folder for copies.
+    """What lies at an address; the same methods as `storage.frames.local.LocalFiles`, where they are described.
 
     Raises:
         SettingsError: there are credentials in the address.
@@ -57,15 +54,12 @@ class RemoteData:
         self._place = blake2b(f"{self.listing.files.protocol}\0{self.listing.base}\0".encode(), digest_size=20)
 
     def there(self) -> bool:
-        """Whether anything lies at the address."""
         return self.is_archive() or bool(self.top())
 
     def is_archive(self) -> bool:
-        """Whether the address is that of an archive."""
         return self.listing.itself is not None
 
     def top(self) -> list[str]:
-        """Names of the files and folders right in the root, in any order; none where it is an archive, or not there."""
         if self.is_archive():
             return []
         folder = self.listing.folder("")
@@ -92,7 +86,6 @@ class RemoteData:
         return content
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or a folder of this name."""
         if outside(name):
             return False
         parent, _, last = name.rpartition("/")
@@ -100,7 +93,6 @@ class RemoteData:
         return folder.stamp(last) is not None or last in folder.folders
 
     def below(self, name: str) -> Iterator[str]:
-        """Names of all files below a folder, in any order; of a file, its own."""
         if self.listing.stamp(name) is not None:
             yield name
         level = [name]
@@ -126,7 +118,6 @@ class RemoteData:
         return stamps
 
     def stamp(self, name: str) -> tuple[int, int, int, int] | None:
-        """The stamp of a file, such as an archive, or of the root itself (an empty name); None if there is none."""
         stamp = self.listing.stamp(name)
         if stamp is None:
             return None
@@ -161,11 +152,10 @@ class RemoteData:
         return self.copies.path(key)
 
     def where(self, name: str) -> str:
-        """Where a file lies, for a message."""
         return f"{self.root.address.rstrip('/')}/{name}" if name else self.root.address
 
     def fetch(self, names: Iterable[str], progress: Progress = silent) -> None:
-        """Bring files to this machine, many at once, those that are not here yet; who is not there is left out.
+        """Bring files to this machine, many at once, those that are not here yet; what is not there is left out.
 
         Args:
             names: of files; empty ones are left out.
@@ -208,7 +198,7 @@ class RemoteData:
         keys = {name: self._key(name, stamp) for name, stamp in stamps.items()}
         with FETCHING, ExitStack() as claims:
             held = {n: claims.enter_context(self.copies.claimed(key, wait=wait)) for n, key in keys.items()}
-            found = self._get([name for name, mine in held.items() if mine and self._is_absent(name)])
+            found = self._get({n: size_of(stamps[n]) for n, mine in held.items() if mine and self._is_absent(n)})
             for name, content in found.items():
                 if len(content) == size_of(stamps[name]):  # else it changed since it was listed
                     self.copies.keep(keys[name], content)
@@ -217,18 +207,16 @@ class RemoteData:
                 found |= self._bring([name], wait=True)
         return found
 
-    def _get(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of objects, without those that are gone."""
-        sizes = {name: size_of(stamp) for name in names if (stamp := self.listing.stamp(name))}
+    def _get(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """The bytes of objects of known sizes, without those that are gone."""
         asked = [name for name, size in sizes.items() if size]
         found = dict.fromkeys(sizes.keys() - set(asked), b"")
         if asked:
             # with their ends, since s3fs first asks how long an object is if it is not told
             ends = [sizes[name] for name in asked]
             with self.listing.told():
-                answers = self.listing.files.cat_ranges(
-                    [self.listing.at(name) for name in asked], [0] * len(asked), ends
-                )
+                places = [self.listing.at(name) for name in asked]
+                answers = self.listing.files.cat_ranges(places, [0] * len(asked), ends)
                 for answer in answers:
                     if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                         raise answer
