@@ -22,6 +22,8 @@ from training.batches.sampling import dense_clips, segment_frames
 from training.inference_model import Embed, load_embedder
 from training.settings import EmbedSettings, EncoderSettings
 
+LABELS = ("tracklet_id", "split", "pid", "camid", "clothes")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -113,11 +115,7 @@ def embeddings_table(
     metadata = {name.encode(): value.encode() for name, value in about.items()}
     return pa.table(
         {
-            "tracklet_id": [t.tracklet_id for t in tracklets],
-            "split": [t.split for t in tracklets],
-            "pid": [t.pid for t in tracklets],
-            "camid": [t.camid for t in tracklets],
-            "clothes": [t.clothes for t in tracklets],
+            **{name: [getattr(t, name) for t in tracklets] for name in LABELS},
             "frames": [len(t.frames) for t in tracklets],
             "embedding": [np.zeros(width, np.float32) if row is None else row for row in rows],
         },

@@ -173,7 +173,6 @@ def current_prototypes(model: ReidModel, data: TrainingSet, source: FrameSource)
         rows = frame_features(model.visual, source.read(tracklet.frames), FRAMES_AT_ONCE, device, tracklet.camid)
         return torch.from_numpy(mean_visual(rows, rows)).to(device) if np.isfinite(rows[:, 0]).any() else None
 
-    identities, width = model.prototypes_visual.shape
-    prototypes = shared_prototypes(feature, data.labels, identities, width, device)
+    prototypes = shared_prototypes(feature, data.labels, len(data.pids), model.prototypes_visual[:0])
     model.train(was_training)
     return prototypes

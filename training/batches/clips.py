@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:
 
 
 class FrameSource:
-    """Frames of many tracklets as uint8 tensors, kept in memory once decoded while they fit.
+    """Frames as uint8 arrays, kept in memory once decoded while they fit.
 
     Args:
         root: data root.
@@ -167,15 +168,13 @@ class FrameSource:
     def read(self, names: Sequence[str]) -> list[NDArray[np.uint8] | None]:
         """Each frame as (3, H, W) RGB uint8; None where it cannot be read."""
         missing = [name for name in dict.fromkeys(names) if name not in self.kept]
-        fresh: dict[str, NDArray[np.uint8] | None] = {}
-        if missing:
-            if self.workers == 1:
-                fresh = {name: self._decode(name) for name in missing}
-            else:
-                with ThreadPoolExecutor(self.workers) as pool:
-                    fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
-            if len(self.kept) + len(fresh) <= self.room:
-                self.kept |= fresh
+        if self.workers == 1 or not missing:
+            fresh = {name: self._decode(name) for name in missing}
+        else:
+            with ThreadPoolExecutor(self.workers) as pool:
+                fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
+        if len(self.kept) + len(fresh) <= self.room:
+            self.kept |= fresh
         return [self.kept[name] if name in self.kept else fresh[name] for name in names]
 
     def _decode(self, name: str) -> NDArray[np.uint8] | None:
@@ -187,12 +186,8 @@ class FrameSource:
 
         None for a clip without any readable frame.
         """
-        frames = self.read([name for names in clips for name in names])
-        found, start = [], 0
-        for names in clips:
-            found.append(_filled(frames[start : start + len(names)]))
-            start += len(names)
-        return found
+        frames = iter(self.read([name for names in clips for name in names]))
+        return [_filled(list(islice(frames, len(names)))) for names in clips]
 
 
 def _filled(frames: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.uint8] | None:
@@ -215,8 +210,8 @@ class Clips:
 
     Attributes:
         tracklets: positions in the training set, B.
-        frames: their numbers in the tracklets, (B, T).
-        draws: their augmentation.
+        frames: numbers in the tracklets, (B, T).
+        draws: augmentation.
     """
 
     tracklets: list[int]

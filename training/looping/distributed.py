@@ -60,28 +60,22 @@ def own_share(items: Rows) -> Rows:
 
 
 def gather(part: Tensor) -> Tensor:
-    """Every process's rows, in the order of ranks; differentiable, and the same on every process.
+    """Every process's rows, in the order of ranks, (B, ...); differentiable, and the same on every process.
 
-    Args:
-        part: this process's rows, (B_r, ...); B_r may differ between processes.
-
-    Returns:
-        (B, ...), B the rows of all.
+    Of this process they are `part`, (B_r, ...); B_r may differ between processes.
     """
     if world_size() == 1:
         return part
-    sizes = _sizes(part)
+    sizes = _every(torch.tensor(len(part), device=part.device)).tolist()
     room = part.new_zeros(max(sizes), *part.shape[1:])
-    padded = torch.cat([part, room[len(part) :]])
-    parts = _Gather.apply(padded)
+    parts = _Gather.apply(torch.cat([part, room[len(part) :]]))
     return torch.cat([piece[:size] for piece, size in zip(parts.unbind(0), sizes, strict=True)])
 
 
-def _sizes(part: Tensor) -> list[int]:
-    own = torch.tensor([len(part)], device=part.device)
-    every = [torch.zeros_like(own) for _ in range(world_size())]
-    dist.all_gather(every, own)
-    return [int(size) for size in every]
+def _every(part: Tensor) -> Tensor:
+    parts = [torch.empty_like(part) for _ in range(world_size())]
+    dist.all_gather(parts, part.contiguous())
+    return torch.stack(parts)
 
 
 class _Gather(torch.autograd.Function):
@@ -89,9 +83,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: object, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part) for _ in range(world_size())]
-        dist.all_gather(parts, part.contiguous())
-        return torch.stack(parts)
+        return _every(part)
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:

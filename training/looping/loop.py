@@ -9,8 +9,7 @@ sources of randomness were, and batches are pure functions of (seed, epoch, step
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +95,12 @@ def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir:
     steps = Steps(task.plan, task.make, settings.seed, settings.decode_workers, settings.epochs)
     watch = Watch(steps, progress, settings.epochs, settings.max_loss)
     runner = _runner(task, steps, settings, trainer, work, watch)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or threads)
     try:
-        with _threads(settings.threads):
-            runner.train()
+        runner.train()
     finally:
+        torch.set_num_threads(threads)
         steps.close()
         runner.visualizer.close()
         for handler in runner.logger.handlers:
@@ -147,16 +148,6 @@ def _runner(
         default_scope="mmengine",
         log_level="ERROR",
     )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _known(loggers: Sequence[str]) -> Sequence[str]:

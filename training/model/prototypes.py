@@ -30,31 +30,23 @@ def mean_prototypes(features: Tensor, labels: Tensor, identities: int) -> Tensor
 
 
 def shared_prototypes(
-    feature: Callable[[int], Tensor | None],
-    labels: NDArray[np.int64],
-    identities: int,
-    width: int,
-    device: torch.device,
+    feature: Callable[[int], Tensor | None], labels: NDArray[np.int64], identities: int, none: Tensor
 ) -> Tensor:
-    """`mean_prototypes` of features that take long: each process works out those of its share of the tracklets.
+    """`mean_prototypes` on the CPU; each process works out the features of its share of the tracklets, and has all.
 
     Args:
-        feature: position of a tracklet -> its feature (P,) on the device; None if it has none.
+        feature: position of a tracklet -> its feature (P,); None if it has none.
         labels: identity of each tracklet, (N,).
         identities: K.
-        width: P.
-        device: of the features.
-
-    Returns:
-        (K, P) on the CPU, the same in every process.
+        none: no features, (0, P), on their device.
     """
-    good, rows = [], [torch.zeros(0, width, device=device)]
+    good, rows = [], [none]
     for i in own_share(range(len(labels))):
         row = feature(i)
         if row is not None:
             good.append(i)
             rows.append(row[None])
-    whose = gather(torch.tensor(labels[good], device=device))
+    whose = gather(torch.tensor(labels[good], device=none.device))
     return mean_prototypes(gather(torch.cat(rows)).cpu(), whose.cpu(), identities)
 
 
@@ -80,7 +72,8 @@ def skeleton_prototypes(
         pooled: Tensor = encoder(clip, mask, pool=True)[0]
         return pooled
 
-    prototypes = shared_prototypes(feature, labels, identities, encoder.project.out_features, device)
+    none = torch.zeros(0, encoder.project.out_features, device=device)
+    prototypes = shared_prototypes(feature, labels, identities, none)
     encoder.train(was_training)
     return prototypes
 
