@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, flow, runtime, task
+from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
@@ -26,7 +27,7 @@ from flows.planning.walk import Reached, of_splits, walk
 from flows.running.orders import Order
 from flows.running.runners import Workers
 from flows.running.stops import stoppable
-from flows.running.tasks import PLAIN_JSON, reference_artifact, reference_artifacts, step_task, tag
+from flows.running.tasks import reference_artifact, reference_artifacts, step_task, tag
 from flows.watching.failures import told_first
 from flows.watching.names import data_name, name_run
 from flows.watching.server import ServerLost, healthy
@@ -40,6 +41,9 @@ from storage.store.runs import COMPLETED, STOPPED, RunRecord
 log = logging.getLogger("csip")
 ATTEMPTS = 5
 """How often a run goes back to what turned out to be damaged; a disk that damages everything is not waited for."""
+
+PLAIN_JSON = JSONSerializer(object_decoder=None)
+"""For errors of flows, which Prefect keeps; its own decoder imports whatever class the text names, and calls it."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,7 @@ class TaskBuilder:
         self.record.hold((step.label, step.stage, step.key) for step in steps)
         # where the walk begins again because of damage, nothing is forced a second time
         refresh = steps[0].stage in self.refresh and not all(step.label in self.built for step in steps)
-        build: Task[..., dict[str, str]] = step_task(
-            self.store,
+        build = step_task(
             steps[0].stage,
             run=self.record.run,
             refresh=refresh,

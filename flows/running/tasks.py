@@ -1,25 +1,20 @@
-"""A step as a Prefect task: cached by the step's key, with the artifact store as the one source of truth.
+"""A step as a Prefect task, with the artifact store as the one source of truth.
 
-Prefect's own record of a finished task is a small reference to an artifact. Reading it asks the store first, so a
-deleted or damaged artifact is a miss, and an artifact made elsewhere (a copied store, another run) is a hit.
+Prefect keeps no result of it: the task looks into the store itself. What it finds is a run in the state `Cached`, so a
+deleted or damaged artifact is made again, and one that was made elsewhere (a copied store, another run) is used.
 """
 
-import json
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from prefect import Task, task
-from prefect.cache_policies import CachePolicy
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.filesystems import WritableFileSystem
-from prefect.results import ResultRecordMetadata
-from prefect.serializers import JSONSerializer
+from prefect.states import Completed
 
 from flows.keys.steps import Step
 from flows.running.limits import gpu_slot
@@ -28,54 +23,13 @@ from flows.running.stops import REQUEST
 from flows.watching.failures import told_first
 from flows.watching.log_fields import lines_of
 from flows.watching.telling import LOG_SECONDS, Told
-from storage.disk import write_whole
 from storage.errors import CsipError, DamagedError
-from storage.store.artifacts import Artifact, ArtifactFile, Store, open_store
+from storage.store.artifacts import Artifact, ArtifactFile, Store
 from storage.store.trainings import kept_states
 
 log = logging.getLogger("csip")
-REFERENCES = "references"
-PLAIN_JSON = JSONSerializer(object_decoder=None)
-"""Prefect's own decoder imports whatever class the text names, and calls it."""
-
-
-class ArtifactRecords(WritableFileSystem):
-    """Prefect's key storage over the artifact store: a key exists exactly when a whole artifact does."""
-
-    _block_type_slug = "csip-artifact-records"
-    store: str
-    workspace: str
-
-    def read_path(self, path: str, **_: Any) -> bytes:
-        """Prefect's record of the task whose cache key is `path`.
-
-        Raises:
-            ValueError: there is no whole artifact; Prefect takes that for a miss.
-        """
-        stage, key = path.split(".")
-        store = open_store(self.store, Path(self.workspace))
-        if store.find(stage, key) is None:
-            raise ValueError(f"no whole artifact {path}")
-        _refer(store.root / REFERENCES / path, {"stage": stage, "key": key})
-        return ResultRecordMetadata(storage_key=path, serializer=PLAIN_JSON).dump_bytes()
-
-    def write_path(self, path: str, content: bytes, **_: Any) -> None:
-        """Nothing to write: the artifact's manifest is the record."""
-
-    async def aread_path(self, path: str) -> bytes:
-        """See `read_path`."""
-        return self.read_path(path)
-
-    async def awrite_path(self, path: str, content: bytes) -> None:
-        """See `write_path`."""
-
-
-def _refer(path: Path, reference: dict[str, str]) -> None:
-    """Make sure that the file that Prefect reads next says this, whatever has become of it."""
-    with suppress(OSError, ValueError):
-        if json.loads(path.read_text()) == reference:
-            return
-    write_whole(path, json.dumps(reference).encode())
+Reference = Mapping[str, str]
+"""Stage and key of an artifact: what a task gives, and all of it that travels between processes."""
 
 
 def tag(*tags: str) -> None:
@@ -86,25 +40,6 @@ def tag(*tags: str) -> None:
     """
     if context := TaskRunContext.get():
         context.task_run.tags = sorted({*context.task_run.tags, *tags})
-
-
-@dataclass
-class StepKey(CachePolicy):
-    """The cache key of a task that builds a step: the step's own key. Prefect asks for it once the task run has begun,
-    also where nothing is built, and so the run is tagged here.
-
-    Attributes:
-        tags: of every task run, besides the step's own.
-    """
-
-    tags: tuple[str, ...] = ()
-
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
-    ) -> str:
-        step = inputs["order"].step
-        tag(*self.tags, *step.tags)
-        return f"{step.stage}.{step.key}"
 
 
 def can_pass(error: object) -> bool:
@@ -119,18 +54,11 @@ def _retried(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
 
 
 def step_task(
-    store: Store,
-    stage: str,
-    *,
-    run: str = "",
-    refresh: bool = False,
-    tags: Collection[str] = (),
-    every: float = LOG_SECONDS,
-) -> Task[..., dict[str, str]]:
-    """The Prefect task that builds a stage's steps into `store` for a run.
+    stage: str, *, run: str = "", refresh: bool = False, tags: Collection[str] = (), every: float = LOG_SECONDS
+) -> Task[..., Reference]:
+    """The Prefect task that builds a stage's steps for a run.
 
     Args:
-        store: where artifacts are kept.
         stage: name of the task.
         run: id of the run, for the manifests.
         refresh: build even what is there.
@@ -138,34 +66,33 @@ def step_task(
         every: seconds between two lines about a step.
     """
 
-    @told_first
-    def build(order: Order, label: str) -> dict[str, str]:
-        return _fill(order, run=run, refresh=refresh, every=every)
-
-    return task(
-        build,
+    @task(
         name=stage,
         task_run_name="{label}",
-        cache_policy=StepKey(
-            key_storage=ArtifactRecords(store=store.address, workspace=str(store.anywhere.parent)), tags=tuple(tags)
-        ),
-        result_storage=store.anywhere / REFERENCES,
-        result_serializer=PLAIN_JSON,
-        persist_result=True,
-        cache_result_in_memory=False,  # the store is at hand, and Prefect's cache is not made for threads
-        refresh_cache=refresh,
+        cache_policy=NO_CACHE,
+        persist_result=False,
         retries=2,
         retry_delay_seconds=10,
         retry_condition_fn=_retried,
     )
+    @told_first
+    def build(order: Order, label: str) -> Reference | State[Reference]:
+        tag(*tags, *order.step.tags)
+        return _fill(order, run=run, refresh=refresh, every=every)
+
+    return build
 
 
-def _fill(order: Order, **how: Any) -> dict[str, str]:
+def _fill(order: Order, *, run: str, refresh: bool, every: float) -> Reference | State[Reference]:
     """What the task does; a function of this module, of which Ray sends the name and not a copy with its globals."""
+    step = order.step
+    reference = {"stage": step.stage, "key": step.key}
+    if not refresh and order.store.find(step.stage, step.key):
+        return Completed(name="Cached", data=reference)
     order.arrive()
     with REQUEST.on_interrupt() if order.interrupted else nullcontext():
-        artifact = build_step(order.store, order.step, **how)
-    return {"stage": artifact.stage, "key": artifact.key}
+        build_step(order.store, step, run=run, refresh=refresh, every=every)
+    return reference
 
 
 def device() -> str:

@@ -97,7 +97,7 @@ def test_nothing_else_in_the_store_is_needed(config: Config) -> None:
     again = rebuild(config)
     assert again.built == ()
     assert digests(again) == digests(before)
-    for name in ("cache", "runs", "locks", "trainings", "references", "staging"):
+    for name in ("cache", "runs", "locks", "trainings", "staging"):
         shutil.rmtree(store / name)
     assert rebuild(config).built == ()
 

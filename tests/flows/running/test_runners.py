@@ -103,7 +103,7 @@ def made(config: Config, module: str, journal: Path, **first: object) -> list[st
     @flow(persist_result=False)
     def once() -> list[dict[str, str]]:
         with Workers(config) as workers:
-            states = workers.states(step_task(store, "counted"), [Order(step, store) for step in steps])
+            states = workers.states(step_task("counted"), [Order(step, store) for step in steps])
         return [state.result() for state in states]
 
     return [reference_artifact(store, reference).digest for reference in once()]

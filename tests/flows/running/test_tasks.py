@@ -29,7 +29,7 @@ def step(module: str, journal: Path, source: Artifact | None = None, part: str =
 def run_in_flow(store: Store, wanted: Step, *, refresh: bool = False) -> tuple[Artifact, str]:
     @flow(persist_result=False)
     def once() -> tuple[Artifact, str]:
-        future = step_task(store, wanted.stage, refresh=refresh).submit(Order(wanted, store), wanted.label)
+        future = step_task(wanted.stage, refresh=refresh).submit(Order(wanted, store), wanted.label)
         future.wait()
         return reference_artifact(store, future.result()), future.state.name
 
@@ -150,7 +150,7 @@ def test_task_runs_are_tagged_and_the_server_is_not_asked_for_limits(
 
     @flow(persist_result=False)
     def run(*, really: bool) -> str:
-        build = step_task(store, wanted.stage, tags=("MARS",))
+        build = step_task(wanted.stage, tags=("MARS",))
         future = (build.with_options(tags=["limited"]) if really else build).submit(Order(wanted, store), wanted.label)
         future.wait()
         return future.state.name
