@@ -17,9 +17,8 @@ from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
 from extraction.score import QualitySettings
 from flows.keys.libraries import LIBRARIES
-from flows.running.settings import RunnerSettings
+from flows.settings import RunnerSettings, ServerSettings
 from flows.settings_file import WORKSPACE, read_settings
-from flows.watching.server import ServerSettings
 from storage.addresses import checked
 from storage.datasets.readers import READERS
 from storage.errors import SettingsError
@@ -37,6 +36,10 @@ from training.settings import (
 )
 
 
+def _section(settings: type[Settings], description: str) -> Any:
+    return Field(default_factory=settings, description=description)
+
+
 class Config(Settings):
     """All settings of a rebuild; a YAML file holds only what differs from the defaults."""
 
@@ -50,34 +53,30 @@ class Config(Settings):
     workers: int = neutral(
         1, "Shards worked on at once; on a GPU machine, one a GPU. On a Ray cluster its size says it.", ge=1
     )
-    runner: RunnerSettings = Field(default_factory=RunnerSettings, description="Where the tasks of a run are done.")
+    runner: RunnerSettings = _section(RunnerSettings, "Where the tasks of a run are done.")
     min_free_gb: float = neutral(1.0, "Do not start with less free disk than this at the store.", ge=0)
     versions: dict[str, str | None] = neutral(
         {},
         'Versions that libraries count as, whatever is installed: after an upgrade {torch: "2.15"} keeps what '
         "was made with 2.15; null leaves a library out.",
     )
-    data: DataSettings = Field(default_factory=DataSettings, description="The raw data set.")
-    extraction: ExtractionSettings = Field(default_factory=ExtractionSettings, description="Frames to skeletons.")
-    existing: ExistingSettings = Field(
-        default_factory=ExistingSettings, description="Skeletons that you already have (data.skeletons)."
+    data: DataSettings = _section(DataSettings, "The raw data set.")
+    extraction: ExtractionSettings = _section(ExtractionSettings, "Frames to skeletons.")
+    existing: ExistingSettings = _section(ExistingSettings, "Skeletons that you already have (data.skeletons).")
+    quality: QualitySettings = _section(QualitySettings, "What is measured of skeletons.")
+    encoder: EncoderSettings = _section(EncoderSettings, "The visual encoder.")
+    trainer: TrainerSettings = _section(TrainerSettings, "What trains, in all stages.")
+    visual: VisualSettings = _section(VisualSettings, "Training of a small visual encoder.")
+    features: FeatureSettings = _section(FeatureSettings, "Frozen visual features.")
+    pretrain: PretrainSettings = _section(PretrainSettings, "Stage 1: contrastive pretraining.")
+    skeleton_only: SkeletonOnlySettings = _section(
+        SkeletonOnlySettings, "Pretraining on skeletons alone, where there are no images."
     )
-    quality: QualitySettings = Field(default_factory=QualitySettings, description="What is measured of skeletons.")
-    encoder: EncoderSettings = Field(default_factory=EncoderSettings, description="The visual encoder.")
-    trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="What trains, in all stages.")
-    visual: VisualSettings = Field(default_factory=VisualSettings, description="Training of a small visual encoder.")
-    features: FeatureSettings = Field(default_factory=FeatureSettings, description="Frozen visual features.")
-    pretrain: PretrainSettings = Field(
-        default_factory=PretrainSettings, description="Stage 1: contrastive pretraining."
-    )
-    skeleton_only: SkeletonOnlySettings = Field(
-        default_factory=SkeletonOnlySettings, description="Pretraining on skeletons alone, where there are no images."
-    )
-    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings, description="Stage 2: guided finetuning.")
-    embed: EmbedSettings = Field(default_factory=EmbedSettings, description="Embedding of the test tracklets.")
-    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Ranking metrics.")
-    report: ReportSettings = Field(default_factory=ReportSettings, description="The HTML report.")
-    server: ServerSettings = Field(default_factory=ServerSettings, description="The local Prefect server.")
+    finetune: FinetuneSettings = _section(FinetuneSettings, "Stage 2: guided finetuning.")
+    embed: EmbedSettings = _section(EmbedSettings, "Embedding of the test tracklets.")
+    evaluation: EvaluationSettings = _section(EvaluationSettings, "Ranking metrics.")
+    report: ReportSettings = _section(ReportSettings, "The HTML report.")
+    server: ServerSettings = _section(ServerSettings, "The local Prefect server.")
 
     @field_validator("store")
     @classmethod
@@ -167,13 +166,13 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return str(problem["ctx"]["error"])  # settings that contradict each other
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']} (given: {problem.get('input')!r})"
-    valid = _names_at(location[:-1])
-    close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
-    if not close:
-        deeper = [full for full, _, _ in described_settings(Config) if full.rsplit(".", 1)[-1] == location[-1]]
-        close = deeper[:1]
-        return f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else "")
-    return f"{name} is not a setting; did you mean {'.'.join([*location[:-1], close[0]])}?"
+    close = difflib.get_close_matches(location[-1], _names_at(location[:-1]), n=1, cutoff=0.5)
+    nearest = [".".join([*location[:-1], *close])] if close else _ending_with(location[-1])
+    return f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _ending_with(name: str) -> list[str]:
+    return [full for full, _, _ in described_settings(Config) if full.rpartition(".")[2] == name]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -3,62 +3,23 @@
 `pipeline` only describes: a `Builder` decides what a step becomes (a Prefect task, a line of a plan).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import evaluation.page.html
 import evaluation.splits
 import extraction.extract
+from flows.builder import Builder, Made
 from flows.config import Config
-from flows.keys.steps import AskedOnce, Step
+from flows.keys.steps import Step
+from flows.provenance import run_facts
 from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
-from flows.watching.run_facts import run_told
+from flows.stages import STAGES
 from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
 from storage.store.artifacts import Artifact
 from training.settings import weight_files as encoder_files
-
-STAGES = (
-    "index",
-    "skeletons",
-    "quality",
-    "visual",
-    "features",
-    "pretrained",
-    "finetuned",
-    "embeddings",
-    "metrics",
-    "report",
-    "splits",
-)
-
-
-class Builder(Protocol):
-    """Turns steps into artifacts."""
-
-    def one(self, step: Step) -> Artifact:
-        """Build one step."""
-
-    def many(self, steps: Sequence[Step]) -> list[Artifact]:
-        """Build independent steps, in any order or at once; answers in the order given."""
-
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        """What was built or kept so far, for the report: stage, artifact, key, seconds, device, made, versions."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What one walk through the pipeline ends with.
-
-    Attributes:
-        results: model -> its metrics.
-        report: of all of it.
-    """
-
-    results: Mapping[str, Artifact]
-    report: Artifact
 
 
 def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:
@@ -68,47 +29,30 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
         config: of one split of the data set.
         index: of that split.
         build: turns steps into artifacts.
-        group: what this walk is called where there are several; steps that all of them share are told without it.
+        group: what this walk is called where there are several; the labels of steps that all share are without it.
     """
     if config.data.without_images:
-        return Made(*skeleton_pipeline(config, index, build))
-    frames = {"data_root": seen_once(config.data.place)}
-    shards = shard_names(config.data)
-    rows = {shard: index.file(f"{shard}.parquet") for shard in shards}
-    train, test = (shard_names(config.data, part) for part in PARTS)
-    train_rows = [rows[s] for s in train]
-    labels = {shard: index.file(f"{shard}.labels.parquet") for shard in shards}
-    unlabelled = {shard: index.file(f"{shard}.frames.parquet") for shard in shards}
-    seeing = {"encoder_settings": config.encoder}
-    seen_by = {"encoder": config.encoder.key_fields()}
-    trained = {"trainer": config.trainer}
-    trained_by = {"trainer": config.trainer.key_fields()}
+        return skeleton_pipeline(config, index, build)
     step = partial(Step, versions=config.versions, group=group)
-    shared = partial(Step, versions=config.versions, group="" if BOTH in shard_sizes(config.data) else group)
+    shared = partial(step, group="" if BOTH in shard_sizes(config.data) else group)
+    frames = {"data_root": seen_once(config.data.place)}
+    encoding, encoding_key = {"encoder_settings": config.encoder}, {"encoder": config.encoder.key_fields()}
+    training, training_key = {"trainer": config.trainer}, {"trainer": config.trainer.key_fields()}
+    shards = shard_names(config.data)
+    train, test = (shard_names(config.data, part) for part in PARTS)
+    rows, labels, unlabelled = (
+        {shard: index.file(f"{shard}{kind}.parquet") for shard in shards} for kind in ("", ".labels", ".frames")
+    )
 
-    # frames -> 2D keypoints -> 3D skeletons, a shard at a time
-    pose_weights = AskedOnce(partial(extraction.extract.weight_files, config.extraction))
+    # frames -> 2D keypoints -> 3D skeletons, a shard at a time; or skeletons that are there already
     if config.data.skeletons:
+        existing = partial(shared, "skeletons", "extraction.existing", config.existing)
         files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
-        making = [
-            shared(
-                "skeletons",
-                "extraction.existing",
-                config.existing,
-                {"index": unlabelled[s], "files": files[s]},
-                frames,
-                s,
-            )
-            for s in shards
-        ]
+        skeletons = build.many([existing({"index": unlabelled[s], "files": files[s]}, frames, s) for s in shards])
     else:
-        making = [
-            shared(
-                "skeletons", "extraction.extract", config.extraction, {"index": unlabelled[s]}, frames, s, pose_weights
-            )
-            for s in shards
-        ]
-    skeletons = build.many(making)
+        pose_weights = partial(extraction.extract.weight_files, config.extraction)
+        extract = partial(shared, "skeletons", "extraction.extract", config.extraction, weights=pose_weights)
+        skeletons = build.many([extract({"index": unlabelled[s]}, frames, s) for s in shards])
     skeleton_files = dict(zip(shards, [a.file("skeletons.parquet") for a in skeletons], strict=True))
     quality = build.one(
         step(
@@ -122,7 +66,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     )
 
     # the visual encoder: pretrained weights, or a small one trained on the training identities
-    encoder_weights = AskedOnce(partial(encoder_files, config.encoder))
+    encoder_weights = partial(encoder_files, config.encoder)
     encoder = None
     if config.encoder.arch == "small":
         encoder = build.one(
@@ -130,80 +74,53 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "visual",
                 "training.visual",
                 config.visual,
-                {"indexes": train_rows},
-                frames | seeing | trained,
+                {"indexes": [rows[s] for s in train]},
+                frames | encoding | training,
                 resumes=True,
-                also=seen_by | trained_by,
+                also=encoding_key | training_key,
             )
         )
+    see = partial(step if encoder else shared, "features", "training.features", config.features, also=encoding_key)
     features = build.many(
         [
-            (step if encoder else shared)(
-                "features",
-                "training.features",
-                config.features,
-                {"index": unlabelled[s], "encoder": encoder},
-                frames | seeing,
-                s,
-                encoder_weights,
-                also=seen_by,
-            )
+            see({"index": unlabelled[s], "encoder": encoder}, frames | encoding, s, weights=encoder_weights)
             for s in train
         ]
     )
+
+    # the two stages of the method
     learnt_from: Mapping[str, Any] = {
         "indexes": [labels[s] for s in train],
         "skeletons": [skeleton_files[s] for s in train],
         "features": [a.file("features.parquet") for a in features],
     }
-
-    # the two stages of the method
     pretrained = build.one(
-        step("pretrained", "training.pretrain", config.pretrain, learnt_from, trained, resumes=True, also=trained_by)
+        step("pretrained", "training.pretrain", config.pretrain, learnt_from, training, resumes=True, also=training_key)
     )
     finetuned = build.one(
         step(
             "finetuned",
             "training.finetune",
             config.finetune,
-            {**learnt_from, "indexes": train_rows, "pretrained": pretrained, "encoder": encoder},
-            frames | seeing | trained,
+            {**learnt_from, "indexes": [rows[s] for s in train], "pretrained": pretrained, "encoder": encoder},
+            frames | encoding | training,
             weights=encoder_weights,
             resumes=True,
-            also=seen_by | trained_by,
+            also=encoding_key | training_key,
         )
     )
 
     # the visual encoder alone, and the finetuned model, on the test tracklets
-    models = {"Visual encoder alone": encoder, "After finetuning": finetuned}
-    results, last_embeddings = {}, list[Artifact]()
-    for title, model in models.items():
-        name = "visual" if model is encoder else "finetuned"
+    results = {}
+    models = (("visual", "Visual encoder alone", encoder), ("finetuned", "After finetuning", finetuned))
+    for name, title, model in models:
+        own_weights = dict if model else encoder_weights
+        embed = partial(step, "embeddings", "training.embed", config.embed, weights=own_weights, also=encoding_key)
         embeddings = build.many(
-            [
-                step(
-                    "embeddings",
-                    "training.embed",
-                    config.embed,
-                    {"index": rows[s], "model": model},
-                    frames | seeing,
-                    f"{name} {s}",
-                    dict if model else encoder_weights,
-                    also=seen_by,
-                )
-                for s in test
-            ]
+            [embed({"index": rows[s], "model": model}, frames | encoding, f"{name} {s}") for s in test]
         )
-        last_embeddings = embeddings
-        results[title] = build.one(
-            step(
-                "metrics",
-                "evaluation.evaluate",
-                config.evaluation,
-                {"embeddings": [a.file("embeddings.parquet") for a in embeddings]},
-                part=name,
-            )
-        )
+        embedded = {"embeddings": [a.file("embeddings.parquet") for a in embeddings]}
+        results[title] = build.one(step("metrics", "evaluation.evaluate", config.evaluation, embedded, part=name))
 
     histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
     report = build.one(
@@ -218,9 +135,9 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "quality": quality.file("quality.json"),
                 "histories": {name: a.file("history.parquet") for name, a in histories.items() if a},
                 "results": results,
-                "embeddings": [a.file("embeddings.parquet") for a in last_embeddings],
+                **embedded,  # of the last model
             },
-            frames | run_told(config, *used(config), lineage=build.lineage()),
+            frames | run_facts(config, *used(config), lineage=build.lineage()),
             weights=lambda: evaluation.page.html.TEMPLATES,
         )
     )
@@ -237,18 +154,17 @@ def used(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def mean_of_splits(config: Config, splits: Mapping[str, Made], build: Builder) -> Artifact:
     """The mean and the deviation of what the splits of a data set came to."""
+    metrics = {
+        f"{title}, {split}": result.file("metrics.json")
+        for split, made in splits.items()
+        for title, result in made.results.items()
+    }
     return build.one(
         Step(
             "splits",
             "evaluation.splits",
             config.report,
-            {
-                "metrics": {
-                    f"{title}, {split}": result.file("metrics.json")
-                    for split, made in splits.items()
-                    for title, result in made.results.items()
-                }
-            },
+            {"metrics": metrics},
             weights=lambda: evaluation.splits.TEMPLATES,
             versions=config.versions,
         )
@@ -261,11 +177,12 @@ def check_weights(config: Config, until: str) -> None:
     Raises:
         WeightsError: some cannot be had; says which file to put where.
     """
+    reached = STAGES[: STAGES.index(until) + 1]
     if config.data.without_images:
-        if STAGES.index(until) >= STAGES.index("pretrained"):
+        if "pretrained" in reached:
             encoder_to_start_from(config.skeleton_only)
         return
-    if STAGES.index(until) >= STAGES.index("skeletons") and not config.data.skeletons:
+    if "skeletons" in reached and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
-    if STAGES.index(until) >= STAGES.index("visual"):
+    if "visual" in reached:
         encoder_files(config.encoder)

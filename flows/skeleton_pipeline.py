@@ -2,21 +2,18 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import evaluation.page.html
 from extraction.recordings import FILE_NAME
+from flows.builder import Builder, Made
 from flows.config import Config
 from flows.keys.steps import Step
-from flows.watching.run_facts import run_told
+from flows.provenance import run_facts
 from storage.addresses import seen_once
 from storage.errors import SettingsError, WeightsError
 from storage.index import PARTS, shard_names
 from storage.store.artifacts import Artifact
 from training.settings import MODEL, SETTINGS, SkeletonOnlySettings
-
-if TYPE_CHECKING:
-    from flows.pipeline import Builder
 
 USED = ("data", "skeleton_only", "trainer", "features", "evaluation", "report")
 """Sections of the configuration."""
@@ -27,29 +24,17 @@ NOT_RUN = ("quality", "visual", "features", "finetuned")
 ENCODER_FILES = {"encoder": MODEL, "encoder settings": SETTINGS}
 
 
-def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tuple[dict[str, Artifact], Artifact]:
+def skeleton_pipeline(config: Config, index: Artifact, build: Builder) -> Made:
     """From the index of recordings of skeletons to the metrics and the report of an evaluated skeleton encoder."""
-    root, layout = seen_once(config.data.place), config.data.layout
-    shards = shard_names(config.data)
-    train, test = ([s for s in shards if s.startswith(part)] for part in PARTS)
     step = partial(Step, versions=config.versions)
+    root, layout = {"data_root": seen_once(config.data.place)}, {"layout": config.data.layout}
+    rows = {shard: index.file(f"{shard}.parquet") for shard in shard_names(config.data)}
+    train, test = ([s for s in rows if s.startswith(part)] for part in PARTS)
 
     # recordings -> sequences of centred skeletons, a shard at a time
-    made = build.many(
-        [
-            step(
-                "skeletons",
-                "extraction.recordings",
-                config.data.sequences,
-                {"index": index.file(f"{s}.parquet")},
-                {"data_root": root, "layout": layout},
-                s,
-                also={"layout": layout},
-            )
-            for s in shards
-        ]
-    )
-    sequences = dict(zip(shards, [a.file(FILE_NAME) for a in made], strict=True))
+    read = partial(step, "skeletons", "extraction.recordings", config.data.sequences, also=layout)
+    made = build.many([read({"index": file}, root | layout, s) for s, file in rows.items()])
+    sequences = dict(zip(rows, [a.file(FILE_NAME) for a in made], strict=True))
 
     # the skeleton encoder: trained here, or that of another data set, finetuned or as it is
     pretrained = build.one(
@@ -66,30 +51,12 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tupl
     )
 
     # the test recordings, ranked as wholes and, as the published protocols do, sequence by sequence
-    embeddings = build.many(
-        [
-            step(
-                "embeddings",
-                "training.embed_sequences",
-                config.features,
-                {"sequences": sequences[s], "model": pretrained},
-                part=s,
-            )
-            for s in test
-        ]
-    )
-    results = {
-        title: build.one(
-            step(
-                "metrics",
-                "evaluation.evaluate",
-                config.evaluation,
-                {"embeddings": [a.file(f"{name}.parquet") for a in embeddings]},
-                part=name,
-            )
-        )
-        for name, title in (("recordings", "Whole recordings"), ("sequences", "Sequences"))
-    }
+    embed = partial(step, "embeddings", "training.embed_sequences", config.features)
+    embeddings = build.many([embed({"sequences": sequences[s], "model": pretrained}, part=s) for s in test])
+    results = {}
+    for name, title in (("recordings", "Whole recordings"), ("sequences", "Sequences")):
+        embedded = {"embeddings": [a.file(f"{name}.parquet") for a in embeddings]}
+        results[title] = build.one(step("metrics", "evaluation.evaluate", config.evaluation, embedded, part=name))
 
     histories = {"Pretraining": pretrained.file("history.parquet")} if config.skeleton_only.epochs else {}
     report = build.one(
@@ -98,19 +65,19 @@ def skeleton_pipeline(config: Config, index: Artifact, build: "Builder") -> tupl
             "evaluation.report",
             config.report,
             {
-                "indexes": [index.file(f"{s}.parquet") for s in shards],
+                "indexes": list(rows.values()),
                 "summary": index.file("summary.json"),
                 "skeletons": [],
                 "quality": None,
                 "histories": histories,
                 "results": results,
-                "embeddings": [a.file("sequences.parquet") for a in embeddings],
+                **embedded,  # of sequences
             },
-            {"data_root": root} | run_told(config, USED, NOT_RUN, build.lineage()),
+            root | run_facts(config, USED, NOT_RUN, build.lineage()),
             weights=lambda: evaluation.page.html.TEMPLATES,
         )
     )
-    return results, report
+    return Made(results, report)
 
 
 def encoder_to_start_from(settings: SkeletonOnlySettings) -> dict[str, Path]:

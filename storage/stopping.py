@@ -60,3 +60,7 @@ class Request:
         finally:
             if ours:
                 signal.signal(number, usual)
+
+
+REQUEST = Request()
+"""Of this process: signals are sent to processes."""

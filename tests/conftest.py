@@ -17,7 +17,8 @@ from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import storage.frames.stamps
-from flows.watching.server import ServerSettings, ensure_server, stop_server
+from flows.settings import ServerSettings
+from flows.watching.server import ensure_server, stop_server
 from tests.ports import free_port
 
 # how long an example takes says nothing on a shared machine

@@ -13,8 +13,8 @@ from rich.markup import escape
 from flows.commands.options.console import SHORT, AsJson, moment, note, plain_errors, print_whole, say, table
 from flows.commands.options.outputs import check_file
 from flows.commands.options.store import ConfigOption, StoreOption, open_store
-from flows.models import MODELS
 from flows.planning.history import Record, differing, find_run, seed_groups
+from flows.stages import EVALUATED
 from storage.errors import DataError, SettingsError, StoreError
 from storage.store.artifacts import Store
 from storage.store.runs import records
@@ -69,7 +69,7 @@ def compare(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="|".join(MODELS), help="Which model of runs; the last without it.", show_default=False),
+        typer.Option(metavar="|".join(EVALUATED), help="Which model of runs; the last without it.", show_default=False),
     ] = None,
     split: Annotated[int, typer.Option(min=0, help="Which split, of a run over all splits.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Compare what was measured by other rules, too.")] = False,
@@ -84,8 +84,8 @@ def compare(
     target = out or (None if as_json else PAGE)
     if target:
         check_file(target, makes_folders=False)
-    if model and model not in MODELS:
-        raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(MODELS)}")
+    if model and model not in EVALUATED:
+        raise SettingsError(f"there is no model {model!r}", where="--model", fix=f"models are: {', '.join(EVALUATED)}")
 
     @cache
     def opened() -> tuple[Store, list[dict[str, Any]]]:  # folders alone need no store
@@ -168,7 +168,7 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
         resolved = folder.resolve()
         return Compared(resolved.name, str(resolved), str(folder), folder, None, None)
     begin, _, word = name.rpartition(":")
-    run, model = (begin, word) if word in MODELS and begin else (name, model)
+    run, model = (begin, word) if word in EVALUATED and begin else (name, model)
     if folder.is_dir():
         raise DataError(
             "no evaluation was written into this folder: it has no metrics.json",
@@ -195,7 +195,7 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
         )
     for file in FILES:
         place = artifact.file(file).path.parent
-    about = f"{record['name']}, {moment(record)}, {MODELS.get(part, part)}"
+    about = f"{record['name']}, {moment(record)}, {EVALUATED.get(part, part)}"
     index = record["artifacts"].get(f"{label.partition(METRICS)[0]}index", {}).get("digest")
     named = f" {part}" if run != name else ""
     return Compared(
@@ -205,7 +205,7 @@ def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[S
 
 def _label(record: Record, model: str | None, split: int) -> str:
     """The step of a run that evaluated a model: `finetuned` without one, or else the last."""
-    there = [label for label, entry in record["artifacts"].items() if entry["stage"] == METRICS]
+    there: list[str] = [label for label, entry in record["artifacts"].items() if entry["stage"] == METRICS]
     if any(label.startswith("split ") for label in there):
         there = [label for label in there if label.startswith(f"split {split} ")]
     found = [label for label in there if label.rpartition(" ")[2] == (model or "finetuned")]

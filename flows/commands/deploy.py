@@ -53,7 +53,7 @@ def deploy(
 ) -> None:
     """Make Prefect deployments of configurations, or change those of their names."""
     from flows.deploying.deployments import IMAGE_FOLDER, Wishes, deployment, schedule
-    from flows.pipeline import STAGES
+    from flows.stages import STAGES
 
     wishes = Wishes(
         pool=pool,

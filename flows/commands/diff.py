@@ -19,7 +19,8 @@ from flows.commands.options.console import (
     table,
 )
 from flows.commands.options.store import ConfigOption, StoreOption, open_store
-from flows.planning.history import as_groups, as_json, compared, differing, find_run, metric_differences
+from flows.keys.reasons import as_groups
+from flows.planning.history import as_json, compared, differing, find_run, metric_differences
 from storage.store.runs import records
 
 COLOURS = {
@@ -55,9 +56,8 @@ def diff(
         say(f"{word:7} {escape(about)}")
     _tell_settings(differing([before["config"], now["config"]]))
     shown = table("stage", "steps", "", "why")
-    for step, labels in as_groups(compared(held, before, now)):
-        steps = escape(labels[0].removeprefix(step.stage).strip()) if len(labels) == 1 else f"{len(labels)} parts"
-        shown.add_row(step.stage, steps, f"[{COLOURS[step.verdict]}]{step.verdict}[/]", escape(step.reason))
+    for step, steps in as_groups(compared(held, before, now)):
+        shown.add_row(step.stage, escape(steps), f"[{COLOURS[step.verdict]}]{step.verdict}[/]", escape(step.reason))
     print_below(shown)
     _tell_metrics(metric_differences(before, now))
 

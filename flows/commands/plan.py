@@ -22,7 +22,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a step.")] = False,
 ) -> None:
     """Say what a run would do, and why; runs nothing."""
-    from flows.planning.plan import as_groups
+    from flows.keys.reasons import as_groups
     from flows.planning.plan import plan as make_plan
 
     lines = make_plan(load(config, overrides))
@@ -30,7 +30,6 @@ def plan(
         print_json([vars(line) for line in lines])
         return
     shown = Table("stage", "steps", "", "why", box=None, pad_edge=False)
-    for stage, verdict, reason, labels in as_groups(lines):
-        steps = labels[0].removeprefix(stage).strip() if len(labels) == 1 else f"{len(labels)} parts"
-        shown.add_row(stage, steps, f"[{COLOURS[verdict]}]{verdict}[/]", escape(reason))
+    for line, steps in as_groups(lines):
+        shown.add_row(line.stage, steps, f"[{COLOURS[line.verdict]}]{line.verdict}[/]", escape(line.reason))
     console.print(shown)

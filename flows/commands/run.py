@@ -38,12 +38,12 @@ def run(
     """Bring a data set's model and report up to date."""
     settings = load(config, overrides)
     lines = _prepare_logging()
-    from flows.running.stops import told_of_end
+    from flows.running.stops import ended_by_sigterm
     from flows.watching.log_fields import log_to
 
     if log:
         log_to(log)
-    with told_of_end(console):
+    with ended_by_sigterm(console):
         _rebuild(settings, to, begin, tuple(force or ()), lines)
 
 
@@ -71,8 +71,8 @@ def _rebuild(
     # Prefect reads its settings when first imported, so the flow comes after the server's address
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.pipeline import STAGES
-    from flows.rebuild import metric_rows, rebuild
+    from flows.rebuild import rebuild
+    from flows.stages import STAGES
 
     console.print(f"Prefect UI: {ui_url(api)}")
     try:
@@ -86,8 +86,7 @@ def _rebuild(
     console.print(
         f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
     )
-    metrics = metric_rows(result)
-    if metrics:
+    if metrics := result.metrics:
         console.print(_metrics_table(metrics))
     if result.report:
         console.print(f"report: {result.report}")
@@ -120,7 +119,7 @@ def _step_bars(lines: logging.Handler) -> Iterator[None]:
         yield
         return
     from flows.watching.bar import StepBars
-    from flows.watching.telling import bars
+    from flows.watching.progress import bars
 
     drawing = StepBars(console)
     lines.addFilter(lambda record: not hasattr(record, "progress"))

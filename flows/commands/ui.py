@@ -17,7 +17,8 @@ def ui(
     show: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Open the Prefect UI of the local server, started if need be."""
-    from flows.watching.server import ServerSettings, ensure_server, stop_server, ui_url
+    from flows.settings import ServerSettings
+    from flows.watching.server import ensure_server, stop_server, ui_url
 
     if stop:
         console.print("stopped" if stop_server(ServerSettings()) else "no local server was running")

@@ -24,7 +24,7 @@ SILENCE = timedelta(minutes=3)
 """Six heartbeats."""
 
 ENDS = frozenset(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled"))
-CRASHED = "prefect.flow-run.Crashed"
+CRASHED, HEARTBEAT = "prefect.flow-run.Crashed", "prefect.flow-run.heartbeat"
 STARTS = frozenset(f"prefect.flow-run.{state}" for state in ("Scheduled", "AwaitingRetry", "Pending", "Running"))
 OURS: dict[str, Any] = {
     "match": {"prefect.resource.id": "prefect.flow-run.*"},
@@ -38,22 +38,16 @@ OURS: dict[str, Any] = {
 
 def crashed_run_goes_on() -> AutomationCore:
     """A run whose process died starts again, as the same run, and goes on where it was."""
-    return AutomationCore(
-        name="csip: a crashed run goes on",
-        description="Its machine vanished or its process died; what was finished is kept.",
-        trigger=EventTrigger(
-            after={CRASHED},
-            expect={*STARTS, *ENDS},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=PAUSE,
-            **OURS,
+    return _automation(
+        "a crashed run goes on",
+        "Its machine vanished or its process died; what was finished is kept.",
+        ChangeFlowRunState(
+            state=StateType.SCHEDULED, name="AwaitingRetry", message="It crashed, and goes on where it was."
         ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.SCHEDULED, name="AwaitingRetry", message="It crashed, and goes on where it was."
-            )
-        ],
+        after={CRASHED},
+        expect={*STARTS, *ENDS},
+        posture=Posture.Proactive,
+        within=PAUSE,
     )
 
 
@@ -62,61 +56,47 @@ def run_crashed_too_often() -> AutomationCore:
 
     The server may count an event twice when its database is busy: such a run fails earlier, and none goes on for ever.
     """
-    return AutomationCore(
-        name="csip: a run that crashed too often has failed",
-        description=f"It went on by itself {RESTARTS} times; a person has to look.",
-        trigger=EventTrigger(expect={CRASHED}, posture=Posture.Reactive, threshold=RESTARTS + 1, within=WINDOW, **OURS),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.FAILED,
-                message=f"It crashed {RESTARTS + 1} times within {WINDOW.days} days\n"
-                "  to do: read the messages of its crashes, then let it go on with Retry; what was finished is kept",
-            )
-        ],
+    return _automation(
+        "a run that crashed too often has failed",
+        f"It went on by itself {RESTARTS} times; a person has to look.",
+        ChangeFlowRunState(
+            state=StateType.FAILED,
+            message=f"It crashed {RESTARTS + 1} times within {WINDOW.days} days\n"
+            "  to do: read the messages of its crashes, then let it go on with Retry; what was finished is kept",
+        ),
+        expect={CRASHED},
+        threshold=RESTARTS + 1,
+        within=WINDOW,
     )
 
 
 def silent_run_is_crashed(silence: timedelta = SILENCE) -> AutomationCore:
     """A run of which nothing is heard any more, not even from its worker, is marked as crashed."""
-    return AutomationCore(
-        name="csip: a run that fell silent is crashed",
-        description="Its heartbeats stopped: machine and worker are gone.",
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", CRASHED, *ENDS},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=silence,
-            **OURS,
+    return _automation(
+        "a run that fell silent is crashed",
+        "Its heartbeats stopped: machine and worker are gone.",
+        ChangeFlowRunState(
+            state=StateType.CRASHED, message=f"Nothing was heard of the run for {silence.total_seconds():.0f} s."
         ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"Nothing was heard of the run for {silence.total_seconds():.0f} s."
-            )
-        ],
+        after={HEARTBEAT},
+        expect={HEARTBEAT, CRASHED, *ENDS},
+        posture=Posture.Proactive,
+        within=silence,
     )
 
 
-def failed_run_is_told(block: str, block_document_id: UUID) -> AutomationCore:
-    """A failed run, or one that crashed too often, is told through a notification block.
-
-    Args:
-        block: type/name, for the automation's name.
-        block_document_id: the block's id.
-    """
-    return AutomationCore(
-        name=f"csip: a failed run is told to {block.replace('/', ' ')}",
-        description="Bad input, or crashed too often.",
-        trigger=EventTrigger(
-            expect={"prefect.flow-run.Failed"}, posture=Posture.Reactive, threshold=1, within=timedelta(0), **OURS
+def failed_run_is_reported(block: str, block_document_id: UUID) -> AutomationCore:
+    """A failed run, or one that crashed too often, is reported through a notification block, type/name."""
+    return _automation(
+        f"a failed run is told to {block.replace('/', ' ')}",
+        "Bad input, or crashed too often.",
+        SendNotification(
+            block_document_id=block_document_id,
+            subject="csip: {{ flow_run.name }} {{ flow_run.state.name | lower }}",
+            body="{{ flow_run.state.message }}\n\n{{ flow_run | ui_url }}",
         ),
-        actions=[
-            SendNotification(
-                block_document_id=block_document_id,
-                subject="csip: {{ flow_run.name }} {{ flow_run.state.name | lower }}",
-                body="{{ flow_run.state.message }}\n\n{{ flow_run | ui_url }}",
-            )
-        ],
+        expect={"prefect.flow-run.Failed"},
+        within=timedelta(0),
     )
 
 
@@ -130,3 +110,12 @@ def make_automations(client: SyncPrefectClient, wanted: Sequence[AutomationCore]
         client.update_automation(found[0].id, automation)
         for double in found[1:]:
             client.delete_automation(double.id)
+
+
+def _automation(
+    name: str, description: str, action: ChangeFlowRunState | SendNotification, **trigger: Any
+) -> AutomationCore:
+    trigger = {"posture": Posture.Reactive, "threshold": 1} | trigger
+    return AutomationCore(
+        name=f"csip: {name}", description=description, trigger=EventTrigger(**trigger, **OURS), actions=[action]
+    )

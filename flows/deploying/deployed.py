@@ -15,18 +15,18 @@ from pydantic import Field
 
 from flows.config import load_config
 from flows.deploying.deployments import WHAT_CHANGED
-from flows.pipeline import STAGES
 from flows.rebuild import bring_up_to_date
 from flows.running.limits import slot, store_limit
 from flows.running.tasks import can_pass
+from flows.stages import STAGES
 from storage.errors import CsipError
 from storage.secrets import without_secrets
 
 log = logging.getLogger("csip")
 ENTRYPOINT = "flows.deploying.deployed.rebuild"
-Stage = StrEnum("Stage", [(stage, stage) for stage in STAGES])
+Stage = StrEnum("Stage", [(stage, stage) for stage in STAGES])  # type: ignore[misc] # it wants them written out
 LAST = Stage(STAGES[-1])
-Begin = StrEnum("Begin", [(stage, stage) for stage in (WHAT_CHANGED, *STAGES)])
+Begin = StrEnum("Begin", [(stage, stage) for stage in (WHAT_CHANGED, *STAGES)])  # type: ignore[misc] # as above
 """A list to choose from, as that of `Stage`: the form shows what may be null as two types."""
 
 UNFORCED = Begin(WHAT_CHANGED)
@@ -73,4 +73,4 @@ def rebuild(
             raise
         log.error("%s", told)
         return Failed(message=told)
-    return Completed(message=result.told)
+    return Completed(message=result.summary)

@@ -15,8 +15,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 
 from flows.config import Config
-from flows.pipeline import STAGES
 from flows.running.limits import GPU_LIMIT, gpu_limit, store_limit
+from flows.stages import STAGES
 from flows.watching.names import run_tags
 from storage.errors import SettingsError
 
@@ -40,33 +40,19 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the options of `csip deploy` ask for.
+    """What the options of `csip deploy` ask for."""
 
-    Attributes:
-        pool: the work pool.
-        kind: its type.
-        folder: absolute path of the working directory of runs.
-        schedule: when it runs by itself; `schedule` makes it.
-        name: of the deployment; the configuration's if empty.
-        tags: beside its own.
-        overrides: settings, NAME=VALUE.
-        begin: build this stage and all after it anew.
-        until: stop after this stage.
-        gpus: tasks that may use a GPU at once; no limit without it.
-        image: the container image.
-    """
-
-    pool: str
-    kind: str
-    folder: str
-    schedule: dict[str, Any] | None = None
-    name: str = ""
-    tags: Sequence[str] = ()
-    overrides: Sequence[str] = ()
-    begin: str | None = None
-    until: str = STAGES[-1]
-    gpus: int | None = None
-    image: str = ""
+    pool: str  # the work pool
+    kind: str  # its type
+    folder: str  # absolute path of the working directory of runs
+    schedule: dict[str, Any] | None = None  # when it runs by itself; `schedule` makes it
+    name: str = ""  # of the deployment; the configuration's if empty
+    tags: Sequence[str] = ()  # beside its own
+    overrides: Sequence[str] = ()  # settings, NAME=VALUE
+    begin: str | None = None  # build this stage and all after it anew
+    until: str = STAGES[-1]  # stop after this stage
+    gpus: int | None = None  # tasks that may use a GPU at once; no limit without it
+    image: str = ""  # the container image
 
     def __post_init__(self) -> None:
         problems = [
@@ -128,10 +114,7 @@ def schedule(cron: str | None, interval: str | None, timezone: str | None) -> di
 def deployment(path: Path, config: Config, wishes: Wishes) -> dict[str, Any]:
     """A deployment's fields as Prefect's API names them, without those that the flow itself says.
 
-    Args:
-        path: the configuration's file.
-        config: what it holds, with the overrides.
-        wishes: the options.
+    The configuration is what the file at `path` holds, with the overrides.
     """
     environment = dict(ENVIRONMENT)
     variables: dict[str, Any] = {"env": environment}

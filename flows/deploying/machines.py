@@ -4,14 +4,15 @@ import os
 import platform
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.config import Config
-from flows.pipeline import STAGES, check_weights
+from flows.pipeline import check_weights
 from flows.running.orders import installed
+from flows.stages import STAGES
 from flows.watching.server import healthy
 from storage.errors import CsipError, EnvironmentProblem
 from storage.frames.files import DataFiles
@@ -23,31 +24,18 @@ FINE = "yes"
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found on one machine.
-
-    Attributes:
-        name: of the machine.
-        installed: `csip` -> digest of its code, `python` and each library -> version.
-        gpus: names.
-        cores: that a process may use.
-        memory_gb: of the machine.
-        free_gb: of the disk of the workspace.
-        store: `yes` if it can be written and read, or what prevents it.
-        weights: `yes` if all weights are here or could be fetched, or what is missing.
-        data: `yes` if the raw data can be seen, or what prevents it; empty where it will be made.
-        server: `yes` if the Prefect server answers.
-    """
+    """What was found on one machine."""
 
     name: str
-    installed: dict[str, str | None]
-    gpus: tuple[str, ...]
-    cores: int
+    installed: dict[str, str | None]  # `csip` -> digest of its code, `python` and each library -> version
+    gpus: tuple[str, ...]  # names
+    cores: int  # that a process may use
     memory_gb: float
-    free_gb: float
-    store: str
-    weights: str
-    data: str
-    server: str
+    free_gb: float  # of the disk of the workspace
+    store: str  # `yes` if it can be written and read, or what prevents it
+    weights: str  # `yes` if all weights are here or could be fetched, or what is missing
+    data: str  # `yes` if the raw data can be seen, or what prevents it; empty where it will be made
+    server: str  # `yes` if the Prefect server answers
 
     @property
     def problems(self) -> list[str]:
@@ -57,11 +45,9 @@ class Machine:
 
 
 def look(config: Config, api: str) -> dict[str, Any]:
-    """What this machine has, as plain values; runs on workers.
+    """What this machine has of what a run needs, as plain values; runs on workers.
 
-    Args:
-        config: whose store, data and weights are looked for.
-        api: address of the Prefect server as runs know it; empty if none is configured.
+    `api` is the address of the Prefect server as runs know it, empty if none is configured.
     """
     import torch
 
@@ -72,10 +58,10 @@ def look(config: Config, api: str) -> dict[str, Any]:
         cores=len(os.sched_getaffinity(0)),
         memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         free_gb=round(shutil.disk_usage(_existing(open_store(config.store, config.workspace).root)).free / 1e9, 1),
-        store=_told(lambda: _write(config)),
-        weights=_told(lambda: check_weights(config, STAGES[-1])),
-        data="" if config.data.demo else _told(lambda: _see(config)),
-        server=_told(lambda: _reach(api)) if api else FINE,
+        store=_found(lambda: _write(config)),
+        weights=_found(lambda: check_weights(config, STAGES[-1])),
+        data="" if config.data.demo else _found(lambda: _see(config)),
+        server=_found(lambda: _reach(api)) if api else FINE,
     )
     return asdict(found)
 
@@ -114,7 +100,7 @@ def differences(machines: Sequence[Machine]) -> list[str]:
     ]
 
 
-def _told(check: Any) -> str:
+def _found(check: Callable[[], object]) -> str:
     try:
         check()
     except CsipError as error:

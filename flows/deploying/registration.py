@@ -1,6 +1,6 @@
-"""Telling a Prefect server of deployments, and of the work pool, limits and automations that they rely on.
+"""What a Prefect server is given: deployments, and the work pool, limits and automations that they rely on.
 
-Everything is known by its name, so that telling it twice changes it and doubles nothing.
+Everything is known by its name, so that giving it twice changes it and doubles nothing.
 """
 
 import json
@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.deploying.automations import (
     crashed_run_goes_on,
-    failed_run_is_told,
+    failed_run_is_reported,
     make_automations,
     run_crashed_too_often,
     silent_run_is_crashed,
@@ -80,18 +80,14 @@ def ensure_limits(client: SyncPrefectClient, limits: Mapping[str, int]) -> None:
 
 
 def ensure_automations(client: SyncPrefectClient, notify: str = "") -> None:
-    """Make all automations.
-
-    Args:
-        client: of the server.
-        notify: a notification block, type/name; nobody is notified without it.
+    """Make all automations; `notify` is the notification block of failed runs, type/name.
 
     Raises:
         SettingsError: there is no such block.
     """
     wanted = [crashed_run_goes_on(), run_crashed_too_often(), silent_run_is_crashed()]
     if notify:
-        wanted.append(failed_run_is_told(notify, notification_block(client, notify)))
+        wanted.append(failed_run_is_reported(notify, notification_block(client, notify)))
     make_automations(client, wanted)
 
 
@@ -113,11 +109,7 @@ def notification_block(client: SyncPrefectClient, notify: str) -> UUID:
 
 
 def prepare(store: str) -> dict[str, Any]:
-    """The build step of prefect.yaml: the limit and the automations that `csip deploy` makes as well.
-
-    Args:
-        store: the setting `store` of its configurations.
-    """
+    """The build step of prefect.yaml, with the store of its configurations: what `csip deploy` makes beside them."""
     with get_client(sync_client=True) as client:
         ensure_limits(client, {store_limit(store, str(Path.cwd())): 1})
         ensure_automations(client)

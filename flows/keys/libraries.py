@@ -40,13 +40,7 @@ BUILT_ON = {
 
 
 def library_versions(module: str, root: Path = ROOT, counted_as: Pins | None = None) -> dict[str, str]:
-    """Library -> major.minor, for the installed ones that a stage's module reaches.
-
-    Args:
-        module: dotted name of the stage's module.
-        root: the folder that our packages lie in.
-        counted_as: libraries that count with another version than is installed.
-    """
+    """Library -> major.minor, or what it is counted as, for the installed ones that a stage's module reaches."""
     versions = {name: major_minor(full) for name, full in installed_versions(module, root).items()}
     pinned = {name: pin for name, pin in (counted_as or {}).items() if name in versions}
     return {name: pin for name, pin in (versions | pinned).items() if pin is not None}

@@ -1,4 +1,4 @@
-"""What a stage can reach: from its `run` and `Inputs`, along every name that a definition refers to.
+"""The code that a stage can reach: from its `run` and `Inputs`, along every name that a definition refers to.
 
 Where a name cannot be followed (a module handed around as an object, a name that is not there), everything in the
 module counts.
@@ -6,7 +6,7 @@ module counts.
 
 import ast
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from flows.keys.references import Chain, Import, chain_of
@@ -29,16 +29,11 @@ BLIND = ("globals", "eval", "exec")
 
 
 class Reach:
-    """What `entry` can reach.
-
-    Attributes:
-        units: (module, definition) -> digest; `EFFECTS` as definition for what importing the module does.
-        libraries: top-level names of modules not ours that are imported on the way, and strings that may name some.
-    """
+    """What `entry` can reach."""
 
     def __init__(self, entry: str, root: Path) -> None:
-        self.units: dict[tuple[str, str], str] = {}
-        self.libraries: set[str] = set()
+        self.units: dict[tuple[str, str], str] = {}  # module and definition (or `EFFECTS`) -> digest
+        self.libraries: set[str] = set()  # modules not ours that are imported on the way; strings that may name some
         self._tree = Tree(root, entry)
         self._waiting: list[tuple[Module, str]] = []
         self._imported: set[str] = set()
@@ -54,6 +49,11 @@ class Reach:
             self._take_whole(entry)
         while self._waiting:
             self._follow_unit(*self._waiting.pop())
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """See `code_digests`."""
+        return {f"{name}.{part}" if part else name: digest for (name, part), digest in sorted(self.units.items())}
 
     def _take(self, module: Module, name: str) -> None:
         if (module.name, name) not in self.units:
@@ -181,6 +181,15 @@ def _keeps(module: Module, decorator: ast.stmt | None) -> bool:
         if chain and any(isinstance(s, ast.Assign | ast.AnnAssign) for s in module.definitions.get(chain[0], ())):
             return True
     return False
+
+
+def code_digests(module: str, root: Path = ROOT) -> dict[str, str]:
+    """Dotted name -> digest, for every definition that the stage in `module` can reach; sorted.
+
+    A stage begins at `run` and `Inputs`; in a module without them, everything counts. What importing a module does
+    besides defining names counts under the name of the module. Not to be changed: thousands of steps share it.
+    """
+    return reach(module, root).digests
 
 
 def reach(module: str, root: Path = ROOT) -> Reach:

@@ -1,12 +1,34 @@
 """Why an artifact is made anew: what differs between two descriptions of what it is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from storage.wording import listed
 
 CODE_SHOWN = 8
 MOVED_SHOWN = 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """What becomes of one step, and why."""
+
+    label: str  # of the step
+    stage: str  # of its artifact
+    verdict: str  # in a plan `kept`, `will run` or `may run`; of two runs see `flows.planning.history.Verdict`.
+    reason: str  # for a person to read
+
+
+def as_groups(lines: Sequence[Line]) -> list[tuple[Line, str]]:
+    """Lines of one stage, verdict and reason together: (one of them, its part or the number of parts)."""
+    groups: dict[tuple[str, str, str], list[Line]] = {}
+    for line in lines:
+        groups.setdefault((line.stage, line.verdict, line.reason), []).append(line)
+    return [
+        (line, line.label.removeprefix(line.stage).strip() if not others else f"{1 + len(others)} parts")
+        for line, *others in groups.values()
+    ]
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

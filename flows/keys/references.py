@@ -14,34 +14,23 @@ Chain = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Import:
-    """One name bound by an import.
+    """One name bound by an import."""
 
-    Attributes:
-        bound: the name, or `*`.
-        runs: the module that the import runs.
-        module: the module that the name comes from, or stands for.
-        name: what is taken of `module`; empty if the module itself is.
-    """
-
-    bound: str
-    runs: str
-    module: str
-    name: str = ""
+    bound: str  # the name, or `*`
+    runs: str  # the module that the import runs
+    module: str  # the module that the name comes from, or stands for
+    name: str = ""  # what is taken of `module`; empty if the module itself is
 
 
 @dataclass
 class References:
-    """All that some statements refer to.
-
-    Attributes:
-        chains: names that are not local, each with the attributes taken of it: `a.b.c` is `("a", "b", "c")`.
-        imports: imports inside of functions.
-        texts: strings that could be dotted names.
-    """
+    """All that some statements refer to."""
 
     chains: set[Chain] = field(default_factory=set)
-    imports: list[Import] = field(default_factory=list)
-    texts: set[str] = field(default_factory=set)
+    """Names that are not local, each with the attributes taken of it: `a.b.c` is `("a", "b", "c")`."""
+
+    imports: list[Import] = field(default_factory=list)  # inside of functions
+    texts: set[str] = field(default_factory=set)  # strings that could be dotted names
 
 
 def imports_of(statement: ast.Import | ast.ImportFrom, package: str) -> Iterator[Import]:

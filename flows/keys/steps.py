@@ -3,13 +3,13 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flows.keys.code import code_digests
 from flows.keys.libraries import Pins, installed_versions, library_versions
+from flows.keys.reach import code_digests
 from storage.index import BOTH, PARTS
 from storage.settings import Settings
 from storage.store.artifacts import Artifact, ArtifactFile
@@ -21,58 +21,29 @@ Sources = Source | Sequence[Source] | Mapping[str, Source] | None
 KEY_LENGTH = 24
 
 
-class AskedOnce:
-    """A function without arguments that is asked once for all steps that share it; a worker asks for itself.
-
-    Args:
-        ask: the function; what is sent to a worker.
-    """
-
-    def __init__(self, ask: Callable[[], Mapping[str, Path]]) -> None:
-        self.ask = ask
-
-    def __call__(self) -> Mapping[str, Path]:
-        return self.answer
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.ask,)
-
-    @cached_property
-    def answer(self) -> Mapping[str, Path]:
-        """What it said."""
-        return self.ask()
-
-
 @dataclass(frozen=True)
 class Step:
-    """One stage on given inputs.
+    """One stage on given inputs."""
 
-    Attributes:
-        stage: name of the artifact's kind, e.g. `skeletons`.
-        module: the stage's module; its `Inputs` and `run` are used.
-        settings: the stage's settings.
-        inputs: fields of `Inputs` that are artifacts or files of artifacts: their digests enter the key.
-        places: fields of `Inputs` whose content is already in the key by another way (the data root, through the
-            index's fingerprints), or that only describe (lineage in the report).
-        part: which of several, e.g. `train-003`.
-        weights: gives the files outside the store whose bytes enter the key; asked only when the key is.
-        resumes: whether the stage is a training, which continues from saved states of its own.
-        also: other values that enter the key.
-        versions: libraries that count with another version than is installed.
-        group: which of several walks through the pipeline it belongs to, e.g. `split 3`; for a person only.
-    """
-
-    stage: str
-    module: str
+    stage: str  # name of the artifact's kind, e.g. `skeletons`
+    module: str  # the stage's module; its `Inputs` and `run` are used
     settings: Settings
     inputs: Mapping[str, Sources]
+    """Fields of `Inputs` that are artifacts or files of artifacts: their digests enter the key."""
+
     places: Mapping[str, Any] = field(default_factory=dict)
-    part: str = ""
+    """Fields of `Inputs` whose content is already in the key by another way (the data root, through the index's
+    fingerprints), or that only describe (lineage in the report)."""
+
+    part: str = ""  # which of several, e.g. `train-003`
     weights: Callable[[], Mapping[str, Path]] = dict
-    resumes: bool = False
-    also: Mapping[str, Any] = field(default_factory=dict)
-    versions: Pins = field(default_factory=dict)
-    group: str = ""
+    """Gives the files outside the store whose bytes enter the key; called only when the key is asked for, and once for
+    all steps that share the function."""
+
+    resumes: bool = False  # whether the stage is a training, which continues from saved states of its own
+    also: Mapping[str, Any] = field(default_factory=dict)  # other values that enter the key
+    versions: Pins = field(default_factory=dict)  # libraries that count with another version than is installed
+    group: str = ""  # which of several walks through the pipeline it belongs to, e.g. `split 3`; for a person only
 
     @property
     def label(self) -> str:
@@ -91,8 +62,8 @@ class Step:
         return {
             "part": self.part,
             "settings": self.settings.key_fields(),
-            "inputs": {name: _digests(source) for name, source in self.inputs.items()},
-            "weights": {name: weight_digest(path) for name, path in sorted(self.weights().items())},
+            "inputs": {name: _each(source, lambda one: one.digest) for name, source in self.inputs.items()},
+            "weights": {name: _weight_digest(path) for name, path in sorted(_asked_once(self.weights).items())},
             "code": code_digests(self.module),
             "libraries": library_versions(self.module, counted_as=self.versions),
             "also": dict(self.also),
@@ -106,7 +77,7 @@ class Step:
     @cached_property
     def key(self) -> str:
         """Digest of the stage's name and `facts`."""
-        return digest_of({"stage": self.stage, **self.facts})[:KEY_LENGTH]
+        return key_of(self.stage, self.facts)
 
     @cached_property
     def lineage(self) -> str:
@@ -119,47 +90,44 @@ class Step:
 
     def sources(self) -> list[Source]:
         """Every artifact, and file of one, that the stage reads."""
-        return [source for given in self.inputs.values() for source in _sources(given)]
+        found: list[Source] = []
+        for given in self.inputs.values():
+            _each(given, found.append)
+        return found
 
     def arguments(self) -> dict[str, Any]:
         """The fields of the stage's `Inputs`, as paths."""
-        return {name: _paths(source) for name, source in self.inputs.items()} | dict(self.places)
+        given = {name: _each(source, lambda one: one.path) for name, source in self.inputs.items()} | dict(self.places)
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
-def weight_digest(path: Path) -> str:
+def key_of(stage: str, facts: Mapping[str, Any]) -> str:
+    """The key of what a stage makes from this."""
+    return digest_of({"stage": stage, **facts})[:KEY_LENGTH]
+
+
+def _each(given: Sources, take: Callable[[Source], Any]) -> Any:
+    """What `take` says of each source, in the shape in which they are given."""
+    if given is None:
+        return None
+    if isinstance(given, Artifact | ArtifactFile):
+        return take(given)
+    if isinstance(given, Mapping):
+        return {name: take(source) for name, source in given.items()}
+    return [take(source) for source in given]
+
+
+@lru_cache(maxsize=16)
+def _asked_once(weights: Callable[[], Mapping[str, Path]]) -> Mapping[str, Path]:
+    return weights()
+
+
+def _weight_digest(path: Path) -> str:
     """SHA-256 of a weights file, worked out once while the file stays as it is."""
     stat = path.stat()
-    return _weight_digest(path, stat.st_size, stat.st_mtime_ns)
+    return _digest_once(path, stat.st_size, stat.st_mtime_ns)
 
 
 @cache
-def _weight_digest(path: Path, size: int, mtime_ns: int) -> str:
+def _digest_once(path: Path, size: int, mtime_ns: int) -> str:
     return file_digest(path)
-
-
-def _sources(given: Sources) -> list[Source]:
-    if given is None:
-        return []
-    if isinstance(given, Artifact | ArtifactFile):
-        return [given]
-    return list(given.values() if isinstance(given, Mapping) else given)
-
-
-def _digests(source: Sources) -> Any:
-    if source is None:
-        return None
-    if isinstance(source, Artifact | ArtifactFile):
-        return source.digest
-    if isinstance(source, Mapping):
-        return {name: s.digest for name, s in source.items()}
-    return [s.digest for s in source]
-
-
-def _paths(source: Sources) -> Any:
-    if source is None:
-        return None
-    if isinstance(source, Artifact | ArtifactFile):
-        return source.path
-    if isinstance(source, Mapping):
-        return {name: s.path for name, s in source.items()}
-    return tuple(s.path for s in source)

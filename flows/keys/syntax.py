@@ -31,24 +31,15 @@ class Unit:
 
 
 class Module:
-    """One source file.
-
-    Attributes:
-        name: dotted name.
-        package: the package that its relative imports start from.
-        definitions: top-level name -> the statements that define it.
-        effects: top-level statements that do something other than to define a name.
-        main: statements that run only where the module is the program.
-        imports: what importing the module imports.
-    """
+    """One source file, of this dotted name."""
 
     def __init__(self, name: str, source: str, *, is_package: bool) -> None:
         self.name = name
-        self.package = name if is_package else name.rpartition(".")[0]
-        self.definitions: dict[str, list[ast.stmt]] = {}
-        self.effects: list[ast.stmt] = []
-        self.main: list[ast.stmt] = []
-        self.imports: list[Import] = []
+        self.package = name if is_package else name.rpartition(".")[0]  # that its relative imports start from
+        self.definitions: dict[str, list[ast.stmt]] = {}  # of each top-level name
+        self.effects: list[ast.stmt] = []  # at top level, which do something other than to define a name
+        self.main: list[ast.stmt] = []  # which run only where the module is the program
+        self.imports: list[Import] = []  # when the module is imported
         self._units: dict[str, Unit] = {}
         self._sort(ast.parse(source).body)
 
@@ -127,12 +118,7 @@ def _parsed(name: str, source: str, is_package: bool) -> Module:
 
 
 class Tree:
-    """The modules below a folder that count as ours.
-
-    Args:
-        root: the folder that our packages lie in.
-        entry: a module that counts as well, with its package, wherever Python finds it.
-    """
+    """The modules below a folder that count as ours, and those of the package of `entry`, wherever Python finds it."""
 
     def __init__(self, root: Path, entry: str) -> None:
         self.root = root

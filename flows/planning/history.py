@@ -1,10 +1,10 @@
 """Comparing runs: which one a name means, the settings in which they differ, what became of each artifact, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
-from flows.keys.reasons import changes, flat
+from flows.keys.reasons import Line, changes, flat
 from storage.errors import DataError
 from storage.store.artifacts import Store
 from storage.store.lineage import read_manifests
@@ -13,26 +13,11 @@ from storage.store.runs import DONE
 
 Record = Mapping[str, Any]
 Verdict = Literal["the same", "same content", "other content", "only before", "only now"]
+"""Of a step in two runs: the same artifact; another key with the same bytes, or other ones; or in one run alone."""
+
 ABSENT = "-"  # where a run has no such setting
 SET = "set"
 NOT_TRAINED = ("data", "evaluation")  # sections of the settings
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One step of two runs.
-
-    Attributes:
-        label: of the step.
-        stage: of its artifact.
-        verdict: the same artifact; another key with the same bytes, or other ones; or in one run alone.
-        reason: what differs in what it is made from.
-    """
-
-    label: str
-    stage: str
-    verdict: Verdict
-    reason: str
 
 
 def find_run(records: Sequence[Record], name: str) -> Record:
@@ -93,19 +78,11 @@ def seed_groups(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     return [list(group.values()) for group in groups.values() if len(group) > 1]
 
 
-def compared(store: Store, old: Record, new: Record) -> list[Compared]:
+def compared(store: Store, old: Record, new: Record) -> list[Line]:
     """What became of each step from one run to another, in the order of the newer one."""
     before, now = old["artifacts"], new["artifacts"]
     labels = [*now, *(label for label in before if label not in now)]
     return [_compare(store, label, before.get(label), now.get(label)) for label in labels]
-
-
-def as_groups(steps: Sequence[Compared]) -> list[tuple[Compared, list[str]]]:
-    """Steps of one stage, verdict and reason together: (one of them, labels of all)."""
-    groups: dict[tuple[str, str, str], list[Compared]] = {}
-    for step in steps:
-        groups.setdefault((step.stage, step.verdict, step.reason), []).append(step)
-    return [(steps[0], [step.label for step in steps]) for steps in groups.values()]
 
 
 def metric_differences(old: Record, new: Record) -> list[dict[str, Any]]:
@@ -149,17 +126,17 @@ def _metrics(record: Record) -> dict[tuple[str, str], float]:
     }
 
 
-def _compare(store: Store, label: str, before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> Compared:
+def _compare(store: Store, label: str, before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> Line:
     if not before or not now:
         there = now or before or {}
-        return Compared(label, there["stage"], "only now" if now else "only before", "")
+        return Line(label, there["stage"], "only now" if now else "only before", "")
     if before["key"] == now["key"]:
-        return Compared(label, now["stage"], "the same", "")
+        return Line(label, now["stage"], "the same", "")
     names = [(entry["stage"], entry["key"]) for entry in (before, now)]
     old, new = read_manifests(store, names).values()
     digests = [entry.get("digest") or (manifest or {}).get("digest") for entry, manifest in ((before, old), (now, new))]
     verdict: Verdict = "same content" if digests[0] and digests[0] == digests[1] else "other content"
-    return Compared(label, now["stage"], verdict, _reason(old, new))
+    return Line(label, now["stage"], verdict, _reason(old, new))
 
 
 def _reason(old: Manifest | None, new: Manifest | None) -> str:

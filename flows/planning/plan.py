@@ -2,17 +2,17 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from flows.builder import Builder
 from flows.config import Config
-from flows.keys.reasons import changes
+from flows.keys.reasons import Line, changes
 from flows.keys.steps import Step
-from flows.pipeline import STAGES
 from flows.planning.scan import kept_index, last_index, trial_index
-from flows.planning.walk import Reached, walk
+from flows.planning.walk import of_splits, walk
+from flows.stages import STAGES
 from storage.frames.files import DataFiles
 from storage.progress import Progress, silent
 from storage.store.artifacts import Artifact, ArtifactFile, Store, open_store
@@ -23,113 +23,75 @@ WAITS_SHOWN = 3
 Verdict = Literal["kept", "will run", "may run"]
 
 
-@dataclass(frozen=True)
-class Line:
-    """One step of a plan: what will become of it, and why."""
-
-    label: str
-    stage: str
-    verdict: Verdict
-    reason: str
-
-
 class Unmade(Artifact):
-    """An artifact whose content cannot be known before its step has run."""
+    """An artifact whose content cannot be known before its step has run; its digest is the step's label."""
 
     def file(self, name: str) -> ArtifactFile:
         """One of its files, as unknown as the whole."""
-        return UnmadeFile(self, name, self.digest)
-
-
-class UnmadeFile(ArtifactFile):
-    """A file of an artifact that has not been made yet."""
+        return ArtifactFile(self, name, self.digest)
 
 
 @dataclass
-class Planner:
-    """Looks every step up in the store and notes what would happen.
-
-    Attributes:
-        store: to look in.
-        lines: what was noted.
-        raw: shard -> what changed of its frames.
-        found: stage -> part -> its newest artifact, of the stages that were looked through.
-        until: nothing is planned after this stage.
-        refresh: stages that are to be built even if they are there.
-    """
+class Planner(Builder):
+    """Looks every step up in the store and notes what would happen."""
 
     store: Store
+    refresh: frozenset[str] = frozenset()  # stages that are to be built even if they are there
     lines: list[Line] = field(default_factory=list)
-    raw: Mapping[str, RawChanges] = field(default_factory=dict)
-    found: dict[str, Mapping[str | None, Artifact]] = field(default_factory=dict)
-    until: str = STAGES[-1]
-    refresh: frozenset[str] = frozenset()
-
-    def one(self, step: Step) -> Artifact:
-        """Plan one step."""
-        return self.many([step])[0]
+    raw: Mapping[str, RawChanges] = field(default_factory=dict)  # what changed of the frames of each shard
+    newest: dict[str, Mapping[str | None, Artifact]] = field(default_factory=dict)  # of each stage and part
 
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         """Plan steps."""
-        if STAGES.index(steps[0].stage) > STAGES.index(self.until):
-            raise Reached
-        waits = [sorted({name for source in step.inputs.values() for name in _unmade(source)}) for step in steps]
+        waits = [_unmade(step) for step in steps]
         known = [step for step, names in zip(steps, waits, strict=True) if not names]
         looked = self.store.examine_many([(step.stage, step.key) for step in known])
         found = {step.key: answer for step, answer in zip(known, looked, strict=True)}
         return [
-            self._note(step, "may run", f"depends on what becomes of {listed(names, WAITS_SHOWN)}")
+            self._unmade(step, "may run", f"depends on what becomes of {listed(names, WAITS_SHOWN)}")
             if names
             else self._plan(step, *found[step.key])
             for step, names in zip(steps, waits, strict=True)
         ]
 
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        """Nothing has been made."""
-        return ()
+    def plan_index(self, split: str, before: Artifact | None, now: Artifact, problems: Sequence[str] = ()) -> None:
+        """Plan the index of a split, `now`, where the last scan had come to `before`; `problems`: what is damaged."""
+        if problems:
+            self._note(f"{split} index", "index", "will run", _damaged(problems))
+        elif before and before.digest == now.digest:
+            self._note(f"{split} index", "index", "kept", "nothing changed")
+        elif before:
+            self.raw = index_changes(before, now)
+            self._note(f"{split} index", "index", "will run", _index_reason(before, now, self.raw))
+        else:
+            self._note(f"{split} index", "index", "will run", "never made")
 
     def _plan(self, step: Step, found: Artifact | None, problems: Sequence[str]) -> Artifact:
         if problems:
-            return self._note(step, "will run", damaged(problems))
-        if found and step.stage in self.refresh:
-            return self._note(step, "will run", "asked for")
-        if found:
-            self.lines.append(Line(step.label, step.stage, "kept", "nothing changed"))
-            return found
-        return self._note(step, "will run", self._why(step))
+            return self._unmade(step, "will run", _damaged(problems))
+        if found is None:
+            return self._unmade(step, "will run", self._why(step))
+        if step.stage in self.refresh:
+            return self._unmade(step, "will run", "asked for")
+        self._note(step.label, step.stage, "kept", "nothing changed")
+        return found
 
-    def _note(self, step: Step, verdict: Verdict, reason: str) -> Artifact:
-        self.lines.append(Line(step.label, step.stage, verdict, reason))
+    def _unmade(self, step: Step, verdict: Verdict, reason: str) -> Artifact:
+        self._note(step.label, step.stage, verdict, reason)
         return Unmade(self.store, step.stage, "", step.label, {"files": {}})
 
+    def _note(self, label: str, stage: str, verdict: Verdict, reason: str) -> None:
+        self.lines.append(Line(label.strip(), stage, verdict, reason))
+
     def _why(self, step: Step) -> str:
-        before = self._newest(step.stage).get(step.part)
+        if step.stage not in self.newest:  # looked for once, however many of its shards will run
+            self.newest[step.stage] = {made.manifest.get("part"): made for made in self.store.all(step.stage)}
+        before = self.newest[step.stage].get(step.part)
         if before is None:
             return "never made"
         reason = "; ".join(changes(before.manifest, step.facts)) or "made by an older version"
         frames = str(self.raw.get(step.part, "")) if step.stage == "skeletons" else ""
         return f"{reason}: {frames}" if frames else reason
-
-    def _newest(self, stage: str) -> Mapping[str | None, Artifact]:
-        """The newest artifact of each part of a stage; looked for once, however many of its shards will run."""
-        if stage not in self.found:
-            self.found[stage] = {artifact.manifest.get("part"): artifact for artifact in self.store.all(stage)}
-        return self.found[stage]
-
-
-def damaged(problems: Sequence[str]) -> str:
-    """The reason of a step whose artifact is there, but not whole."""
-    return "its artifact is damaged: " + ", ".join(problems)
-
-
-def _unmade(source: Any) -> list[str]:
-    if isinstance(source, Unmade | UnmadeFile):
-        return [source.digest]
-    if isinstance(source, Mapping):
-        return [name for inner in source.values() for name in _unmade(inner)]
-    if isinstance(source, list | tuple):
-        return [name for inner in source for name in _unmade(inner)]
-    return []
 
 
 def plan(config: Config, progress: Progress = silent) -> list[Line]:
@@ -142,11 +104,18 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
         return [Line("everything", "index", "will run", f"the demo data set is not there yet: {config.data.root}")]
     store = open_store(config.store, config.workspace)
     planner = Planner(store)
+    chosen = of_splits(config)
     with tempfile.TemporaryDirectory() as folder:
 
-        def find_index(config: Config, split: str) -> Artifact:
-            index, line = _plan_index(config, store, Path(folder) / split, planner, progress)
-            planner.lines.append(replace(line, label=f"{split} index".strip()))
+        def find_index(split: str) -> Artifact:
+            if index := kept_index(store, chosen[split], progress):
+                planner.plan_index(split, index, index)
+                return index
+            # an index is cheap to make: with it, the plan can say which shards changed
+            index = trial_index(store, chosen[split], Path(folder) / split, progress)
+            known = any(other.digest == index.digest for other in store.all("index"))
+            _, problems = store.examine("index", index.key)
+            planner.plan_index(split, index if known else last_index(store, chosen[split]), index, problems)
             return index
 
         walk(config, find_index, planner)
@@ -161,63 +130,34 @@ def plan_from(
     until: str = STAGES[-1],
     refresh: frozenset[str] = frozenset(),
 ) -> list[Line]:
-    """As `plan`, of a run whose raw data have been scanned already: without that, it is cheap.
+    """As `plan`, of a run that scanned its raw data already, which makes it cheap.
 
-    Args:
-        config: see `flows.config.load_config`.
-        store: of the run.
-        indexes: of each split, see `flows.planning.walk.of_splits`.
-        before: of each split, what its last scan had come to.
-        until: nothing is planned after this stage.
-        refresh: stages that are to be built even if they are there.
+    `indexes` are those of the splits, and `before` what their last scans had come to, by the names of
+    `flows.planning.walk.of_splits`. Nothing is planned after `until`, and stages of `refresh` are built again.
     """
-    planner = Planner(store, until=until, refresh=refresh)
+    planner = Planner(store, refresh)
 
-    def find_index(_: Config, split: str) -> Artifact:
-        index, last = indexes[split], before[split]
-        reason = "nothing changed" if last and last.digest == index.digest else "never made"
-        verdict: Verdict = "kept" if reason == "nothing changed" else "will run"
-        if last and verdict == "will run":
-            planner.raw = index_changes(last, index)
-            reason = index_reason(last, index, planner.raw)
-        planner.lines.append(Line(f"{split} index".strip(), "index", verdict, reason))
-        return index
+    def find_index(split: str) -> Artifact:
+        planner.plan_index(split, before[split], indexes[split])
+        return indexes[split]
 
-    with suppress(Reached):
-        walk(config, find_index, planner)
+    walk(config, find_index, planner, until)
     return planner.lines
 
 
-def _plan_index(
-    config: Config, store: Store, folder: Path, planner: Planner, progress: Progress
-) -> tuple[Artifact, Line]:
-    if index := kept_index(store, config, progress):
-        return index, Line("index", "index", "kept", "nothing changed")
-    # an index is cheap to make: with it, the plan can say which shards changed
-    index = trial_index(store, config, folder, progress)
-    before = last_index(store, config)
-    verdict: Verdict = "kept" if any(a.digest == index.digest for a in store.all("index")) else "will run"
-    reason = "nothing changed" if verdict == "kept" else "never made"
-    _, problems = store.examine("index", index.key)
-    if problems:
-        verdict, reason = "will run", damaged(problems)
-    elif before and verdict == "will run":
-        planner.raw = index_changes(before, index)
-        reason = index_reason(before, index, planner.raw)
-    return index, Line("index", "index", verdict, reason)
+def _unmade(step: Step) -> list[str]:
+    """Labels of the steps whose artifacts this one waits for."""
+    read = [source.artifact if isinstance(source, ArtifactFile) else source for source in step.sources()]
+    return sorted({artifact.digest for artifact in read if isinstance(artifact, Unmade)})
 
 
-def index_reason(before: Artifact, now: Artifact, raw: Mapping[str, RawChanges]) -> str:
+def _damaged(problems: Sequence[str]) -> str:
+    return "its artifact is damaged: " + ", ".join(problems)
+
+
+def _index_reason(before: Artifact, now: Artifact, raw: Mapping[str, RawChanges]) -> str:
     """Why an index is made anew: settings, code, and the first changed frames and tracklets."""
-    inputs = {name: before.manifest["inputs"].get(name) for name in ("raw", "missing")}  # told by `raw`, with names
-    told = changes(before.manifest, {**now.manifest, "inputs": {**now.manifest["inputs"], **inputs}})
+    inputs = {name: before.manifest["inputs"].get(name) for name in ("raw", "missing")}  # named by `raw`
+    found = changes(before.manifest, {**now.manifest, "inputs": {**now.manifest["inputs"], **inputs}})
     frames = str(sum(raw.values(), RawChanges()))
-    return "; ".join([*told, *([frames] if frames else [])]) or "the raw data changed"
-
-
-def as_groups(lines: Sequence[Line]) -> list[tuple[str, Verdict, str, list[str]]]:
-    """Lines of one stage, verdict and reason together: (stage, verdict, reason, labels)."""
-    groups: dict[tuple[str, Verdict, str], list[str]] = {}
-    for line in lines:
-        groups.setdefault((line.stage, line.verdict, line.reason), []).append(line.label)
-    return [(*group, labels) for group, labels in groups.items()]
+    return "; ".join([*found, *([frames] if frames else [])]) or "the raw data changed"

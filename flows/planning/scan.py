@@ -8,14 +8,14 @@ still hold, the tracklets are not read, fingerprinted or compared. In any doubt 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from flows.config import Config
-from flows.keys.code import code_digests
 from flows.keys.libraries import installed_versions, library_versions
-from flows.keys.steps import KEY_LENGTH
+from flows.keys.reach import code_digests
+from flows.keys.steps import key_of
 from storage.disk import write_whole
 from storage.frames.files import DataFiles
 from storage.frames.fingerprints import unchanged
@@ -51,7 +51,7 @@ def trial_index(store: Store, config: Config, folder: Path, progress: Progress) 
     before = origin(config, DataFiles(config.data.place))
     found = scan(config.data, _cache(store, config), progress)
     facts = index_facts(config, found)
-    key = index_key(facts)
+    key = key_of("index", facts)
     if store.find("index", key):
         _remember(store, config, before, found, key)
     trial = Store(folder)
@@ -62,35 +62,24 @@ def trial_index(store: Store, config: Config, folder: Path, progress: Progress) 
 
 def kept_index(store: Store, config: Config, progress: Progress) -> Artifact | None:
     """The index of the last scan, if lists, settings, code and the stamp of every frame are as they were then."""
-    memory = _memory(store, config)
-    index = store.find("index", memory["key"]) if memory else None
-    if memory is None or index is None:
-        return None
+    memory, index = _remembered(store, config)
     files = DataFiles(config.data.place)
-    if memory["origin"] != origin(config, files):
+    if index is None or memory["origin"] != origin(config, files):
         return None
-    same = unchanged(files, _cache(store, config), memory["stamps"], progress)
-    return index if same else None
+    return index if unchanged(files, _cache(store, config), memory["stamps"], progress) else None
 
 
 def last_index(store: Store, config: Config) -> Artifact | None:
     """The index that this configuration's last scan came to; the store's newest where that is not known."""
-    memory = _memory(store, config)
-    known = store.find("index", memory["key"]) if memory else None
-    return known or next(reversed(store.all("index")), None)
+    return _remembered(store, config)[1] or next(reversed(store.all("index")), None)
 
 
 def index_facts(config: Config, found: Scan) -> dict[str, Any]:
     """What an index is made from; its key is the digest of this."""
-    rows = hashlib.sha256()
-    for tracklet in found.tracklets:
-        rows.update(repr(vars(tracklet)).encode())
-    inputs = {"raw": rows.hexdigest(), "missing": digest_of(list(found.missing))}
+    inputs = {"raw": _rows_digest(found.tracklets), "missing": digest_of(list(found.missing))}
     if found.skeletons:
-        files = hashlib.sha256()
-        for tracklet in found.skeletons.tracklets:
-            files.update(repr(vars(tracklet)).encode())
-        inputs["skeleton files"] = digest_of([files.hexdigest(), list(found.skeletons.extra)])
+        files = _rows_digest(found.skeletons.tracklets)
+        inputs["skeleton files"] = digest_of([files, list(found.skeletons.extra)])
     return {
         "part": "",
         "settings": config.data.key_fields(),
@@ -101,15 +90,10 @@ def index_facts(config: Config, found: Scan) -> dict[str, Any]:
     }
 
 
-def index_key(facts: Mapping[str, Any]) -> str:
-    """The key of an index that is made from this."""
-    return digest_of({"stage": "index", **facts})[:KEY_LENGTH]
-
-
 def publish_index(store: Store, config: Config, scanned: Scan, run: str = "") -> dict[str, str]:
     """Publish the index of scanned tracklets for a run unless the same is there; a reference to it."""
     facts = index_facts(config, scanned)
-    key = index_key(facts)
+    key = key_of("index", facts)
     with store.lock("index", key, "index"):
         if store.find("index", key) is None:
             start = time.monotonic()
@@ -139,6 +123,13 @@ def origin(config: Config, files: DataFiles) -> str | None:
     return digest_of([lists, names, archives, settings.key_fields(), code_digests(INDEXING), versions])
 
 
+def _rows_digest(rows: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr(vars(row)).encode())
+    return digest.hexdigest()
+
+
 def _content(files: DataFiles, name: str) -> str | None:
     try:
         return hashlib.sha256(files.read(name)).hexdigest()
@@ -153,13 +144,16 @@ def _remember(store: Store, config: Config, before: str | None, found: Scan, key
     write_whole(_memory_path(store, config), memory.encode())
 
 
-def _memory(store: Store, config: Config) -> dict[str, str] | None:
+def _remembered(store: Store, config: Config) -> tuple[dict[str, str], Artifact | None]:
+    """What `_remember` wrote, and the index; none where the one or the other is gone or damaged."""
     try:
         memory = json.loads(_memory_path(store, config).read_text())
     except (OSError, ValueError):
-        return None
+        return {}, None
     whole = isinstance(memory, dict) and memory.keys() == {"origin", "stamps", "key"}
-    return memory if whole and all(isinstance(value, str) for value in memory.values()) else None
+    if not whole or not all(isinstance(value, str) for value in memory.values()):
+        return {}, None
+    return memory, store.find("index", memory["key"])
 
 
 def _memory_path(store: Store, config: Config) -> Path:

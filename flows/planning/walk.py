@@ -1,40 +1,37 @@
 """Through the pipeline once, or once for each split of a data set that has several, and then to their mean."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.builder import Builder, Made
 from flows.config import Config
 from flows.keys.steps import Step
-from flows.pipeline import Builder, Made, mean_of_splits, pipeline
+from flows.pipeline import mean_of_splits, pipeline
+from flows.stages import STAGES
 from storage.index import splits
 from storage.store.artifacts import Artifact
 
 
-class Reached(Exception):
-    """The stage that a builder should stop after is complete."""
+class _Reached(Exception):
+    """The stage that the walk should stop after is complete."""
 
 
 @dataclass
-class Once:
-    """A `Builder` that passes a step on once, however many splits share it.
-
-    Attributes:
-        build: what it passes steps on to.
-        made: stage and key -> artifact, of all splits.
-        split: whose turn it is.
-    """
+class _Once(Builder):
+    """Passes a step on once, however many splits share it, and none of a stage after `until`."""
 
     build: Builder
-    made: dict[tuple[str, str], Artifact] = field(default_factory=dict)
+    until: str
     split: str = ""
-
-    def one(self, step: Step) -> Artifact:
-        """Build one step."""
-        return self.many([step])[0]
+    made: dict[tuple[str, str], Artifact] = field(default_factory=dict)
 
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
-        """Build what has not been built."""
+        if STAGES.index(steps[0].stage) > STAGES.index(self.until):
+            raise _Reached
+        if not self.split:  # there is one only: what a key is made of need not be there yet
+            return self.build.many(steps)
         fresh = [step for step in steps if (step.stage, step.key) not in self.made]
         if fresh:
             names = [(step.stage, step.key) for step in fresh]
@@ -43,40 +40,31 @@ class Once:
 
     def lineage(self) -> tuple[dict[str, Any], ...]:
         """As the builder says, without what belongs to other splits."""
-        return tuple(
-            row
-            for row in self.build.lineage()
-            if not row["artifact"].startswith("split ") or row["artifact"].startswith(f"{self.split} ")
-        )
+        rows = [(row, row["artifact"]) for row in self.build.lineage()]
+        return tuple(row for row, name in rows if not name.startswith("split ") or name.startswith(f"{self.split} "))
 
 
-def walk(config: Config, find_index: Callable[[Config, str], Artifact], build: Builder) -> None:
-    """Build every step of a configuration.
+def walk(config: Config, find_index: Callable[[str], Artifact], build: Builder, until: str = STAGES[-1]) -> bool:
+    """Build every step of a configuration, up to the stage `until`; whether that is the end.
 
-    Args:
-        config: see `flows.config.load_config`.
-        find_index: the index of one split, told what the split is called (empty if there is one only).
-        build: turns steps into artifacts.
+    `find_index` gives the index of one split, by what `of_splits` calls it.
 
     Raises:
-        Reached: the builder stops early, in every split.
         CsipError: as stages and `find_index` do.
     """
-    chosen = of_splits(config)
-    if len(chosen) == 1:
-        pipeline(chosen[""], find_index(chosen[""], ""), build)
-        return
-    once, found, reached = Once(build), dict[str, Made](), Reached()
+    chosen, made = of_splits(config), dict[str, Made]()
+    once = _Once(build, until)
     for name, each in chosen.items():
-        index = find_index(each, name)
-        once.split = name
-        try:
-            found[name] = pipeline(each, index, once, name)
-        except Reached as error:
-            reached = error
-    if len(found) < len(chosen):
-        raise reached
-    mean_of_splits(config, found, build)
+        index, once.split = find_index(name), name
+        with suppress(_Reached):
+            made[name] = pipeline(each, index, once, name)
+    if len(made) < len(chosen):
+        return False
+    with suppress(_Reached):
+        if len(chosen) > 1:
+            mean_of_splits(config, made, once)
+        return True
+    return False
 
 
 def of_splits(config: Config) -> dict[str, Config]:

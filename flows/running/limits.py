@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from prefect.concurrency.sync import concurrency
 
-from flows.running.settings import MODELS
+from flows.stages import WITH_MODELS
 
 GPU_LIMIT = "CSIP_GPU_LIMIT"
 """The environment variable that names the limit on tasks that use a GPU; without it there is none."""
@@ -24,12 +24,7 @@ LEASE_SECONDS = 60
 
 
 def store_limit(store: str, folder: str) -> str:
-    """Name of the limit of one run a store: readable, and another for each address.
-
-    Args:
-        store: the setting: an address, or a path.
-        folder: the absolute path that a relative path starts from.
-    """
+    """Name of the limit of one run a store: readable, and another for each address; a path starts from `folder`."""
     address = store if "://" in store else str(PurePosixPath(folder) / store)
     readable = re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")[-40:].strip("-")
     return f"csip-store-{readable}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
@@ -55,7 +50,7 @@ def slot(name: str, count: int = 1) -> Iterator[None]:
 def gpu_slot(stage: str, gpus: int = 1) -> Iterator[None]:
     """Hold GPUs while a task of a stage runs; waits for none where the stage uses none, or where no limit is set."""
     name = os.environ.get(GPU_LIMIT)
-    if not name or stage not in MODELS:
+    if not name or stage not in WITH_MODELS:
         yield
         return
     with slot(name, gpus):

@@ -10,26 +10,18 @@ from typing import Any
 from flows.keys.libraries import all_versions
 from flows.keys.reach import ROOT
 from flows.keys.steps import Step
+from flows.keys.syntax import PACKAGES
 from storage.errors import EnvironmentProblem
 from storage.store.artifacts import Store
-
-PACKAGES = ("flows", "extraction", "training", "evaluation", "storage")
 
 
 class Order:
     """A step to build into a store. Prefect takes it for one value and does not look into it.
 
     Artifacts and store are sent as what they are called; a worker opens the store for itself.
-
-    Args:
-        step: to build.
-        store: to build it into.
-
-    Attributes:
-        interrupted: whether its worker is told to stop by SIGINT, as those of Ray are.
     """
 
-    interrupted = False
+    interrupted = False  # whether its worker is told to stop by SIGINT, as those of Ray are
 
     def __init__(self, step: Step, store: Store) -> None:
         self.step, self.store, self.label = step, store, step.label

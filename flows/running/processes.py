@@ -13,7 +13,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows.watching.log_fields import JsonLines
-from flows.watching.telling import bars
+from flows.watching.progress import bars
 
 LOGGERS = ("csip", bars.name)
 NVIDIA = Path("/proc/driver/nvidia/gpus")

@@ -11,21 +11,24 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from threading import Semaphore
 from typing import Any, Self
 from uuid import UUID
 
 import httpx
 from prefect import Task, get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
-from prefect.futures import PrefectFuture
-from prefect.states import Crashed, Failed, State
+from prefect.futures import PrefectFuture, PrefectWrappedFuture
+from prefect.states import Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.config import Config
 from flows.running.orders import Order
 from flows.running.processes import process_runner
-from flows.running.settings import needs
+from flows.settings import Needs, RunnerSettings
+from flows.stages import TRAININGS, WITH_MODELS
 from storage.errors import EnvironmentProblem
 
 log = logging.getLogger("csip")
@@ -41,11 +44,7 @@ ENVIRONMENT = ("PREFECT_LOGGING_EXTRA_LOGGERS", "PREFECT_LOGGING_TO_API_WHEN_MIS
 
 
 class Workers:
-    """Submits tasks to a task runner, and hands in again what a dead worker took with it.
-
-    Args:
-        config: of the run.
-    """
+    """Submits tasks to a task runner, and hands in again what a dead worker took with it."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -71,17 +70,13 @@ class Workers:
             return self.config.workers
         import ray
 
-        return max(1, round(ray.cluster_resources().get("CPU", 1.0) / max(self.config.runner.cpus, 0.1)))
+        cores: float = ray.cluster_resources().get("CPU", 1.0)
+        return max(1, round(cores / max(self.config.runner.cpus, 0.1)))
 
     def states(
-        self, build: Task[..., Any], orders: Sequence[Order], done: Callable[[str], None] | None = None
+        self, build: Task[..., Any], orders: Sequence[Order], done: Callable[[str], object] = lambda _: None
     ) -> list[State[Any]]:
-        """How each of these tasks of one stage ended; all of them have.
-
-        Args:
-            build: the task.
-            orders: what each is given.
-            done: told the label of each that has ended.
+        """How a task ended for each of these orders of one stage, of which all have; `done` is given their labels.
 
         Raises:
             EnvironmentProblem: workers died again and again.
@@ -122,18 +117,23 @@ class Workers:
             return
         import ray
 
-        handed = [future.wrapped_future for future in self.handed]
+        handed = [future.wrapped_future for future in self.handed if isinstance(future, PrefectWrappedFuture)]
         for task in handed:
             ray.cancel(task)
         if handed:
             ray.wait(handed, num_returns=len(handed), timeout=seconds)
 
     def _submit(
-        self, build: Task[..., Any], orders: Mapping[int, Order], done: Callable[[str], None] | None
+        self, build: Task[..., Any], orders: Mapping[int, Order], done: Callable[[str], object]
     ) -> dict[int, PrefectFuture[Any]]:
         if self.runner is None:
             raise RuntimeError("the workers are used outside of `with`")
         free = Semaphore(self.ahead)
+
+        def ended(label: str, _: PrefectFuture[Any]) -> None:
+            free.release()
+            done(label)
+
         futures: dict[int, PrefectFuture[Any]] = {}
         for number, order in orders.items():
             free.acquire()
@@ -141,7 +141,7 @@ class Workers:
             with self._asked(order.step.stage):
                 future = self.runner.submit(build, {"order": order, "label": order.label})
             self.handed.append(future)
-            future.add_done_callback(lambda _, label=order.label: (free.release(), done(label) if done else None))
+            future.add_done_callback(partial(ended, order.label))
             futures[number] = future
         return futures
 
@@ -153,14 +153,27 @@ class Workers:
             ready.wait()
         future.wait()
 
-    def _asked(self, stage: str) -> Any:
+    def _asked(self, stage: str) -> AbstractContextManager[object]:
         if not self.ray:
             return nullcontext()
         from prefect_ray.context import remote_options
 
         # Ray hands in again itself what a dead worker or machine took with it
         wanted = needs(self.config.runner, stage, self.config.trainer.devices)
-        return remote_options(**wanted, max_retries=LOST)
+        options: AbstractContextManager[object] = remote_options(**wanted, max_retries=LOST)
+        return options
+
+
+def needs(settings: RunnerSettings, stage: str, devices: int) -> dict[str, float]:
+    """What Ray keeps for each task of a stage, of which trainings use so many devices: `num_cpus` and `num_gpus`."""
+    own = settings.stages.get(stage, Needs())
+    gpus = settings.gpus if stage in WITH_MODELS else 0.0
+    if gpus and stage in TRAININGS and devices > 1:
+        gpus = max(gpus, float(devices))
+    return {
+        "num_cpus": settings.cpus if own.cpus is None else own.cpus,
+        "num_gpus": gpus if own.gpus is None else own.gpus,
+    }
 
 
 @contextmanager
@@ -200,15 +213,15 @@ def _ray_runner(config: Config) -> TaskRunner[Any]:
         raise EnvironmentProblem(
             f"Ray cannot be used here: {error}", where="runner.kind", fix="pip install csip-reid[ray]"
         ) from error
-    told = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    options: dict[str, Any] = {"runtime_env": {"env_vars": told}, "logging_level": logging.WARNING}
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "logging_level": logging.WARNING}
     if not config.runner.address:
         cores = max(1, round(config.workers * config.runner.cpus))
-        options |= {"num_cpus": cores, "include_dashboard": False}
-        options["_node_ip_address"] = "127.0.0.1"
+        options |= {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     if config.runner.address.startswith("127."):
         options["_node_ip_address"] = config.runner.address.partition(":")[0]
-    return RayTaskRunner(address=config.runner.address or "local", init_kwargs=options)
+    runner: TaskRunner[Any] = RayTaskRunner(address=config.runner.address or "local", init_kwargs=options)
+    return runner
 
 
 def _explained(state: State[Any], order: Order) -> State[Any]:

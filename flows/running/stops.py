@@ -1,7 +1,7 @@
 """SIGTERM, as schedulers send it before they take a machine away: work stops at its next safe point, and is kept.
 
 Prefect raises its TerminationSignal in the main thread of a flow run, where tasks are waited for. From there the steps
-are asked: each raises `Stopped` when it next tells its progress, a training after it has saved its state. A second
+are asked: each raises `Stopped` when it next reports its progress, a training after it has saved its state. A second
 SIGTERM ends the process at once, and so does the time that a scheduler leaves.
 """
 
@@ -16,24 +16,20 @@ from types import FrameType
 
 from rich.console import Console
 
-from storage.stopping import Request
+from storage.stopping import REQUEST
 from storage.store.runs import PREEMPTED, RUNNING, RunRecord
 
 log = logging.getLogger("csip")
 STATUS = 143  # 128 + SIGTERM, as shells say it
 GRACE = 20.0
 """Seconds to the next safe point: SIGKILL usually follows SIGTERM after 30."""
-REQUEST = Request()
-"""Of this process: signals are sent to processes."""
 
 
 @contextmanager
 def stoppable(record: RunRecord, stop: Callable[[float], None] = lambda _: None) -> Iterator[None]:
     """Within a flow run and its task runner: on SIGTERM, ask all steps of this process and its children to stop.
 
-    Args:
-        record: of the run.
-        stop: asks those elsewhere, and waits for them for at most so many seconds.
+    `stop` asks those elsewhere, and waits for them for at most so many seconds.
     """
     from prefect.exceptions import TerminationSignal
 
@@ -55,7 +51,7 @@ def stoppable(record: RunRecord, stop: Callable[[float], None] = lambda _: None)
 
 
 @contextmanager
-def told_of_end(console: Console) -> Iterator[None]:
+def ended_by_sigterm(console: Console) -> Iterator[None]:
     """Meanwhile, SIGTERM ends this process with status 143 and a line that says what is kept."""
 
     def end(signum: int, frame: FrameType | None) -> None:

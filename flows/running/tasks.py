@@ -19,11 +19,12 @@ from prefect.states import Completed
 from flows.keys.steps import Step
 from flows.running.limits import gpu_slot
 from flows.running.orders import Order
-from flows.running.stops import REQUEST
-from flows.watching.failures import told_first
+from flows.watching.failures import plain_failure
 from flows.watching.log_fields import lines_of
-from flows.watching.telling import LOG_SECONDS, Told
+from flows.watching.progress import LOG_SECONDS, StepProgress
+from storage.devices import chosen_device
 from storage.errors import CsipError, DamagedError
+from storage.stopping import REQUEST
 from storage.store.artifacts import Artifact, ArtifactFile, Store
 from storage.store.trainings import kept_states
 
@@ -55,15 +56,11 @@ def _retried(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
 
 def step_task(
     stage: str, *, run: str = "", refresh: bool = False, tags: Collection[str] = (), every: float = LOG_SECONDS
-) -> Task[..., Reference]:
-    """The Prefect task that builds a stage's steps for a run.
+) -> Task[[Order, str], Reference | State[Reference]]:
+    """The Prefect task that builds a stage's steps for the run of this id, with `refresh` even what is there.
 
-    Args:
-        stage: name of the task.
-        run: id of the run, for the manifests.
-        refresh: build even what is there.
-        tags: shown with the task runs besides those of each step; no concurrency limits follow from them.
-        every: seconds between two lines about a step.
+    Task runs are shown with `tags` and those of each step, from which no concurrency limits follow; `every` so many
+    seconds there is a line about a step.
     """
 
     @task(
@@ -75,7 +72,7 @@ def step_task(
         retry_delay_seconds=10,
         retry_condition_fn=_retried,
     )
-    @told_first
+    @plain_failure
     def build(order: Order, label: str) -> Reference | State[Reference]:
         tag(*tags, *order.step.tags)
         return _fill(order, run=run, refresh=refresh, every=every)
@@ -85,21 +82,15 @@ def step_task(
 
 def _fill(order: Order, *, run: str, refresh: bool, every: float) -> Reference | State[Reference]:
     """What the task does; a function of this module, of which Ray sends the name and not a copy with its globals."""
-    step = order.step
+    store, step = order.store, order.step
     reference = {"stage": step.stage, "key": step.key}
-    if not refresh and order.store.find(step.stage, step.key):
-        return Completed(name="Cached", data=reference)
-    order.arrive()
-    with REQUEST.on_interrupt() if order.interrupted else nullcontext():
-        build_step(order.store, step, run=run, refresh=refresh, every=every)
-    return reference
-
-
-def device() -> str:
-    """The kind of device that stages use where they choose it themselves."""
-    import torch  # seconds and much memory, for nothing where every step is kept
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if refresh or store.find(step.stage, step.key) is None:
+        order.arrive()
+        with REQUEST.on_interrupt() if order.interrupted else nullcontext():
+            artifact = build_step(store, step, run=run, refresh=refresh, every=every)
+        if artifact.manifest["made"]["run"] == run:
+            return reference
+    return Completed(name="Cached", data=reference)
 
 
 def build_step(
@@ -124,10 +115,10 @@ def build_step(
         with store.staging(step.stage, step.key, resume=step.resumes) as folder:
             states = kept_states(store, step.stage, step.lineage, folder) if step.resumes else nullcontext()
             gpus = getattr(step.places.get("trainer"), "devices", 1)
-            with states, REQUEST.on_sigterm(), gpu_slot(step.stage, gpus), Told(step.label, every) as progress:
+            with states, REQUEST.on_sigterm(), gpu_slot(step.stage, gpus), StepProgress(step.label, every) as progress:
                 module.run(module.Inputs(**step.arguments()), step.settings, folder, progress)
             seconds = time.monotonic() - start
-            artifact = store.publish(folder, step.stage, step.key, step.record, seconds, device(), run)
+            artifact = store.publish(folder, step.stage, step.key, step.record, seconds, chosen_device("auto"), run)
         log.info("%s done in %.1f s", step.label, seconds)
         return artifact
 
@@ -153,16 +144,7 @@ def check_inputs(store: Store, step: Step) -> None:
             )
 
 
-def reference_artifact(store: Store, reference: dict[str, str]) -> Artifact:
-    """The artifact that a task's result refers to.
-
-    Raises:
-        DamagedError: it vanished since.
-    """
-    return reference_artifacts(store, [reference])[0]
-
-
-def reference_artifacts(store: Store, references: Sequence[Mapping[str, str]]) -> list[Artifact]:
+def reference_artifacts(store: Store, references: Sequence[Reference]) -> list[Artifact]:
     """The artifacts that the results of tasks refer to.
 
     Raises:

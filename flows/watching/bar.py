@@ -25,19 +25,11 @@ def progress_bar(console: Console, title: str) -> Iterator[Progress]:
     )
     with Bars(*columns, console=console, transient=True) as bars:
         bar = bars.add_task(title, total=None, message="")
-
-        def tell(done: int, total: int, message: str = "") -> None:
-            bars.update(bar, completed=done, total=total, message=message)
-
-        yield tell
+        yield lambda done, total, message="": bars.update(bar, completed=done, total=total, message=message)
 
 
 class StepBars(logging.Handler):
-    """A bar for each step that is running, drawn from the records of `flows.watching.telling`.
-
-    Args:
-        console: where.
-    """
+    """A bar for each step that is running, drawn from the records of `flows.watching.progress.bars`."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -54,7 +46,7 @@ class StepBars(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Move, begin or end a bar."""
-        label, done, total, message = record.progress  # type: ignore[attr-defined]
+        label, done, total, message = record.progress  # type: ignore[attr-defined] # which `bars` adds
         if done is None:
             if label in self.running:
                 self.bars.remove_task(self.running.pop(label))

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def told_first(call: Callable[P, T]) -> Callable[P, T]:
+def plain_failure(call: Callable[P, T]) -> Callable[P, T]:
     """For the function of a task or flow: a `CsipError` makes its run fail with our message as its state's.
 
     Raised, it would come after Prefect's own words. Whoever asks the state or the future for the result is raised the
@@ -23,7 +23,7 @@ def told_first(call: Callable[P, T]) -> Callable[P, T]:
     """
 
     @wraps(call)
-    def told(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def failing_plainly(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             return call(*args, **kwargs)
         except Exception as error:
@@ -33,17 +33,17 @@ def told_first(call: Callable[P, T]) -> Callable[P, T]:
             get_run_logger().error(str(shown))  # Prefect itself logs the state, and as information alone
             return Failed(message=str(shown), data=shown)
 
-    return told
+    return failing_plainly
 
 
 def _for_a_person(error: Exception) -> CsipError | None:
-    """What is told of an error; None of one that is none of ours and holds no secret: its traceback says most."""
+    """What is shown of an error; None of one that is none of ours and holds no secret: its traceback says most."""
     text = without_secrets(str(error))
     if text == str(error):
         return error if isinstance(error, CsipError) else None
     if isinstance(error, CsipError):
-        told = [None if part is None else without_secrets(part) for part in (error.what, error.where, error.fix)]
-        return type(error)(told[0] or "", where=told[1], fix=told[2])
+        where, fix = (None if part is None else without_secrets(part) for part in (error.where, error.fix))
+        return type(error)(without_secrets(error.what), where=where, fix=fix)
     return EnvironmentProblem(
         f"{type(error).__name__}: {text}",
         fix="what is *** is in the environment of this process; of an address, give it in a variable of its own",

@@ -26,24 +26,16 @@ MARK = " | "
 
 @dataclass(frozen=True)
 class LogFields:
-    """What a line belongs to.
+    """What a line belongs to."""
 
-    Attributes:
-        step: as a person reads it, e.g. `skeletons train-003`.
-        stage: of the pipeline.
-        part: which of several, e.g. the shard `train-003`.
-        key: of the step.
-        run: id of the run that builds it.
-    """
-
-    step: str
-    stage: str
-    part: str
-    key: str
-    run: str
+    step: str = ""  # as a person reads it, e.g. `skeletons train-003`; empty of a line that belongs to none
+    stage: str = ""
+    part: str = ""  # which of several, e.g. the shard `train-003`
+    key: str = ""
+    run: str = ""  # id of the run that builds the step
 
 
-_FIELDS: ContextVar[LogFields | None] = ContextVar("csip_step", default=None)
+_FIELDS: ContextVar[LogFields] = ContextVar("csip_step", default=LogFields())  # noqa: B039 - it is frozen
 
 
 @contextmanager
@@ -62,9 +54,8 @@ def lines_of(step: Step, run: str) -> Iterator[None]:
 def stamp_records() -> None:
     """From now on, records of loggers below `csip` in this process carry their step; once is enough."""
     make = logging.getLogRecordFactory()
-    if isinstance(make, _Stamp):
-        return
-    logging.setLogRecordFactory(_Stamp(make))
+    if not isinstance(make, _Stamp):
+        logging.setLogRecordFactory(_Stamp(make))
 
 
 def log_to(where: str) -> None:
@@ -89,16 +80,16 @@ class JsonLines(logging.Formatter):
     """A record as a line of JSON: time, level, stage, shard, tracklet, key, run, message; error where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "csip", None)
+        fields = getattr(record, "csip", LogFields())
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "stage": fields.stage if fields else "",
-            "shard": fields.part if fields else "",
+            "stage": fields.stage,
+            "shard": fields.part,
             "tracklet": getattr(record, "tracklet", ""),
-            "key": fields.key if fields else "",
-            "run": fields.run if fields else "",
-            "message": record.getMessage().removeprefix(f"{fields.step}{MARK}" if fields else ""),
+            "key": fields.key,
+            "run": fields.run,
+            "message": record.getMessage().removeprefix(f"{fields.step}{MARK}" if fields.step else ""),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
@@ -114,7 +105,7 @@ class _Stamp:
     def __call__(self, name: str, *args: Any, **more: Any) -> logging.LogRecord:
         record = self.make(name, *args, **more)
         fields = _FIELDS.get()
-        if fields and (name == "csip" or name.startswith("csip.")):
+        if fields.step and name.partition(".")[0] == "csip":
             record.csip = fields
             message = record.getMessage()
             if not message.startswith(fields.step):  # many lines are sentences about the step

@@ -5,7 +5,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 
 from flows.config import Config
-from flows.watching.telling import quietly
+from flows.watching.progress import quietly
 from storage.datasets.published import PUBLISHED
 from storage.index import DataSettings
 
@@ -35,10 +35,10 @@ def name_run(run: UUID | str, config: Config) -> None:
     inherit the tags, for each set of which Prefect would ask the server (docs/decisions/0007-tags-on-tasks.md).
     """
 
-    def tell() -> None:
+    def rename() -> None:
         with get_client(sync_client=True) as client:
             flow_run = UUID(str(run))
             tags = client.read_flow_run(flow_run).tags
             client.update_flow_run(flow_run, name=run_name(config), tags=sorted({*tags, *run_tags(config)}))
 
-    quietly(tell, "the run could not be named")
+    quietly(rename, "the run could not be named")

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flows.settings import ServerSettings
 from storage.disk import locked
 from storage.errors import EnvironmentProblem
-from storage.settings import Settings, neutral
 
 log = logging.getLogger("csip")
 START_SECONDS = 180
@@ -23,15 +23,6 @@ MISSED = 2
 PATIENCE = 10
 """So many, and the run goes on without a configured server: it may be starting again."""
 PORTS_TRIED = 20
-
-
-class ServerSettings(Settings):
-    """The local Prefect server, used where PREFECT_API_URL names no other."""
-
-    port: int = neutral(
-        4200, "Port of the local server; if something else holds it, the next free one.", ge=1, le=65535
-    )
-    home: Path = neutral(Path("~/.csip/prefect"), "Folder of the local server's database and log.")
 
 
 class ServerLost(EnvironmentProblem):
@@ -91,11 +82,6 @@ def watched(settings: ServerSettings, api_url: str, *, ours: bool) -> Iterator[N
     Prefect's clients find the local one at its old address. While a configured server is silent, what is told to it is
     not tried again (each of Prefect's requests would take a minute); that ends when it answers. For the clients of the
     settings that are active here.
-
-    Args:
-        settings: of the local server.
-        api_url: of the server that is used.
-        ours: whether that is the local one.
     """
     from prefect.settings import get_current_settings
 

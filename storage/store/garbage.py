@@ -52,7 +52,12 @@ class Decision:
 
 
 def decide(held: Contents, keep: int) -> Decision:
-    """What goes and what stays, where the newest `keep` runs of each configuration name do."""
+    """Sort what a store holds into what goes and what stays.
+
+    Args:
+        held: what there is.
+        keep: how many of the newest runs of each configuration name stay.
+    """
     goes: dict[Thing, str] = {}
     stays: dict[Thing, str] = {}
 

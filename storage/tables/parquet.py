@@ -118,7 +118,7 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
 
 
 def _name(schema: pa.Schema) -> str:
-    return (schema.metadata or {}).get(b"csip.schema", b"?").decode()
+    return str((schema.metadata or {}).get(b"csip.schema", b"?"), "utf-8")
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from extraction.skeletons import FILE_NAME
+from flows.builder import Builder
 from flows.keys.steps import Step
 from storage.store.artifacts import Artifact, Store
 from storage.store.manifests import MANIFEST
@@ -19,8 +19,8 @@ from storage.tables.tracklets import read_index
 
 
 @dataclass
-class Walker:
-    """A `Builder` that finds every step's artifact, or publishes links to the files of another run's step of its name.
+class Walker(Builder):
+    """Finds every step's artifact, or publishes links to the files of another run's step of its name.
 
     Attributes:
         store: to look in and to fill.
@@ -32,19 +32,11 @@ class Walker:
     donors: Mapping[str, Artifact] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 
-    def one(self, step: Step) -> Artifact:
-        """Find or publish one step."""
-        return self.many([step])[0]
-
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         """Find or publish steps."""
         for step in steps:
             self.artifacts[step.label] = self.store.find(step.stage, step.key) or self._publish(step)
         return [self.artifacts[step.label] for step in steps]
-
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        """Nothing was made."""
-        return ()
 
     def _publish(self, step: Step) -> Artifact:
         with self.store.staging(step.stage, step.key, resume=False) as folder:

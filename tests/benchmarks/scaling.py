@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,17 @@ from rich.table import Table
 
 from flows.config import Config, make_config
 from flows.keys.steps import Step
-from flows.pipeline import STAGES, pipeline
 from flows.planning.plan import plan_from
 from flows.planning.scan import publish_index
-from flows.planning.walk import Reached
-from flows.rebuild import Result, TaskBuilder
+from flows.planning.walk import walk
+from flows.running.builder import TaskBuilder
 from flows.running.runners import Workers
-from flows.running.tasks import reference_artifact
-from flows.watching.server import ServerSettings, ensure_server, stop_server
-from flows.watching.telling import RunTold
+from flows.running.tasks import reference_artifacts
+from flows.settings import ServerSettings
+from flows.stages import STAGES
+from flows.watching.progress import RunProgress
+from flows.watching.result import Result
+from flows.watching.server import ensure_server, stop_server
 from flows.watching.ui_artifacts import show_plan, step_rows
 from storage.addresses import opened
 from storage.datasets.check.duplicates import EMPTY
@@ -84,8 +86,6 @@ class Waiting(TaskBuilder):
 
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         """Build steps as any run does, with a stage in their place that waits."""
-        if STAGES.index(steps[0].stage) > STAGES.index(self.until):
-            raise Reached
         settings = waiting.WaitSettings(seconds=self.seconds, files=FILES[steps[0].stage])
         own: dict[str, Any] = {
             "module": waiting.__name__,
@@ -125,21 +125,20 @@ def simulate(config: Config, seconds: float, until: str) -> dict[str, Any]:
     store = open_store(config.store, config.workspace)
     store.prepare()
     start = time.perf_counter()
-    index = reference_artifact(store, publish_index(store, config, made_up(config)))
+    (index,) = reference_artifacts(store, [publish_index(store, config, made_up(config))])
     console.print(f"index of {config.data.train_shards + config.data.test_shards:,} shards: {clock(start)}")
 
     @flow(name="bench-scaling", persist_result=False)
     def scheduled() -> tuple[Counter[str], float, float]:
         record = RunRecord(store, "simulated", config.model_dump(mode="json"))
-        with record.alive(), RunTold() as told, Workers(config) as workers:
-            build = Waiting(store, until, frozenset(), record, workers, told, ("scaling",), seconds=seconds)
+        with record.alive(), RunProgress() as progress, Workers(config) as workers:
+            build = Waiting(store, frozenset(), record, workers, progress, ("scaling",), seconds=seconds)
             begun = time.perf_counter()
             lines = plan_from(config, store, {"": index}, {"": None}, until)
-            told.expect(len(lines))
+            progress.total = len(lines)
             show_plan(lines)
             planned = time.perf_counter()
-            with suppress(Reached):
-                pipeline(config, index, build)
+            walk(config, lambda _: index, build, until)
             record.finish(COMPLETED, build.artifacts, build.built)
             rows = step_rows(Result(build.artifacts, tuple(build.built), record.run, 0.0))
             create_table_artifact(rows, key="steps")

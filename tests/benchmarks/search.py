@@ -90,7 +90,7 @@ def measure(encoder: EncoderSettings, settings: EmbedSettings, root: Path, count
     source = FrameSource(root, encoder.size, settings.decode_workers, 0)
     with tempfile.TemporaryDirectory() as folder:
         file, index = write_gallery(tracklets, count, len(vector), Path(folder))
-        answers = search_files(["query"], vector[None], [file], TOP).to_pylist()
+        answers = search_files(["query"], vector[None], [file], TOP)
         gallery = Gallery((file,), (index,), root)
         decoding = best(lambda: source.read(query.frames if settings.sampling == "dense" else query.frames[:8]))
         whole = best(lambda: embed_tracklets(root, [query], embed, encoder, settings))

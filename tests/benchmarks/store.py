@@ -39,13 +39,15 @@ from rich.table import Table
 
 from flows.config import load_config, make_config
 from flows.keys.steps import Step
-from flows.pipeline import STAGES, pipeline
+from flows.pipeline import pipeline
 from flows.planning.scan import current_index
-from flows.rebuild import TaskBuilder
+from flows.running.builder import TaskBuilder
 from flows.running.runners import Workers
-from flows.running.tasks import reference_artifact
-from flows.watching.server import ServerSettings, ensure_server, stop_server
-from flows.watching.telling import RunTold
+from flows.running.tasks import reference_artifacts
+from flows.settings import ServerSettings
+from flows.stages import STAGES
+from flows.watching.progress import RunProgress
+from flows.watching.server import ensure_server, stop_server
 from storage.progress import Progress, silent
 from storage.settings import Settings
 from storage.store.artifacts import Artifact, Store
@@ -150,7 +152,7 @@ class Bench:
         config = load_config(path)
         store = Store(Path(config.store))
         finder = Walker(store)
-        pipeline(config, reference_artifact(store, current_index(store, config, silent)), finder)
+        pipeline(config, *reference_artifacts(store, [current_index(store, config, silent)]), finder)
         return finder.artifacts
 
     def row(self, share: float, donors: Mapping[str, Artifact], table: Table) -> str:
@@ -161,7 +163,7 @@ class Bench:
         first = csip("plan", path)
         store = Store(Path(config.store))
         walker = Walker(store, donors)
-        index = reference_artifact(store, current_index(store, config, silent))
+        (index,) = reference_artifacts(store, [current_index(store, config, silent)])
         pipeline(config, index, walker)
         planned, short, whole = csip("plan", path), csip("run", path, "--to", "index"), csip("run", path)
         if "\n0 of " not in whole.output:
@@ -221,8 +223,8 @@ def empty_steps(store: Store) -> tuple[float, float]:
         steps = [Step(STAGES[1], "tests.benchmarks.store", EmptySettings(), {}, part=f"{number}") for number in numbers]
         start = time.perf_counter()
         record = RunRecord(store, f"empty-{numbers}", {"name": "empty"})
-        with RunTold() as told, Workers(make_config({"name": "empty"})) as workers:
-            TaskBuilder(store, STAGES[-1], frozenset(), record, workers, told).many(steps)
+        with RunProgress() as progress, Workers(make_config({"name": "empty"})) as workers:
+            TaskBuilder(store, frozenset(), record, workers, progress).many(steps)
         return 1000 * (time.perf_counter() - start) / len(steps)
 
     @flow(name="bench-store", persist_result=False)

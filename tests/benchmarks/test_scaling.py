@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.pipeline import STAGES
+from flows.stages import STAGES
 from storage.store.artifacts import Store
 from tests.benchmarks.scaling import FILES, config_of, simulate
 

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 import storage.demo.dataset
+from flows.builder import Builder
 from flows.config import Config, make_config
-from flows.keys.code import code_digests
+from flows.keys.reach import code_digests
 from flows.keys.steps import Step
-from flows.pipeline import STAGES, mean_of_splits, pipeline
+from flows.pipeline import mean_of_splits, pipeline
+from flows.stages import STAGES
 from storage.index import scan, write_index
 from storage.skeleton import JOINTS
 from storage.store.artifacts import Artifact, Store
@@ -101,16 +103,13 @@ class Tracer:
             units.update(unit for code in self.called if (unit := unit_of(code)))
 
 
-class TracedBuilder:
+class TracedBuilder(Builder):
     """Runs each step in this process, and remembers what it called."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.tracer = Tracer()
         self.called: dict[str, set[str]] = defaultdict(set)
-
-    def one(self, step: Step) -> Artifact:
-        return self.many([step])[0]
 
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         return [self.build(step) for step in steps]
@@ -123,9 +122,6 @@ class TracedBuilder:
                 module.run(module.Inputs(**arguments), step.settings, folder, unheard)
             self.called[step.module] |= called
             return self.store.publish(folder, step.stage, step.key, step.record, 0.0)
-
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        return ()
 
 
 def build_index(config: Config, build: TracedBuilder) -> Artifact:

@@ -23,7 +23,8 @@ from prefect.states import Running, Scheduled
 
 from flows.deploying.automations import silent_run_is_crashed
 from flows.running.limits import slot, store_limit
-from flows.watching.server import ServerSettings, ensure_server
+from flows.settings import ServerSettings
+from flows.watching.server import ensure_server
 from storage.store.artifacts import Store
 from tests.small_run import SETTINGS
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows.config import Config, make_config
-from flows.pipeline import STAGES
 from flows.rebuild import rebuild
+from flows.stages import STAGES
 from storage.disk import is_locked
 from storage.store.artifacts import Store
 from tests.small_run import small_settings

@@ -16,7 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.watching.server import ServerSettings, stop_server
+from flows.settings import ServerSettings
+from flows.watching.server import stop_server
 from tests.ports import free_port
 from tests.small_run import small_settings
 

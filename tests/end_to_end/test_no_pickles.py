@@ -19,10 +19,11 @@ from prefect.settings import PREFECT_HOME
 
 import flows.rebuild
 from flows.config import Config, load_config, make_config
-from flows.pipeline import STAGES
 from flows.rebuild import rebuild
 from flows.running.tasks import step_task
-from flows.watching.server import ServerSettings, ensure_server
+from flows.settings import ServerSettings
+from flows.stages import STAGES
+from flows.watching.server import ensure_server
 from storage.store import manifests
 from storage.store.artifacts import Store
 from storage.store.manifests import MANIFEST, content_digest, file_digest

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows.config import Config, make_config
-from flows.pipeline import STAGES
 from flows.planning.plan import plan
 from flows.rebuild import rebuild
+from flows.stages import STAGES
 from storage.store.artifacts import Store
 from tests.small_run import small_settings
 

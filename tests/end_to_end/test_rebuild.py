@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from flows.config import load_config
-from flows.pipeline import STAGES
 from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
+from flows.stages import STAGES
 from storage.store.artifacts import Store
 from storage.store.manifests import MANIFEST
 from storage.store.runs import COMPLETED, STOPPED, records

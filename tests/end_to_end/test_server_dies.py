@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.watching.server import ServerSettings, local_server, stop_server
+from flows.settings import ServerSettings
+from flows.watching.server import local_server, stop_server
 from storage.store.artifacts import Store
 from storage.store.runs import COMPLETED, records
 from tests.ports import free_port

@@ -11,7 +11,6 @@ from flows.config import load_config
 from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
 from flows.skeleton_pipeline import ENCODER_FILES
-from flows.watching.ui_artifacts import metric_rows
 from storage.errors import SettingsError, WeightsError
 from tests.storage.datasets.recordings.skeleton_trees import write_biwi
 from training.settings import MODEL
@@ -82,7 +81,7 @@ def test_recordings_become_ranks_and_a_report_in_one_run(run: Callable[..., Resu
     assert metrics["protocol"]["sampling"] == "sequences of 6 frames"
     assert metrics["queries"] == 5 * (24 // 6)
     assert metrics["cmc"]["1"] > 2 * metrics["chance"]["cmc"]["1"]
-    rows = metric_rows(result)
+    rows = result.metrics
     assert [row["model"] for row in rows][:2] == ["whole recordings", "sequences"]
     assert rows[0]["Rank-1"] > 2 * rows[-2]["Rank-1"]
     assert result.report is not None

@@ -14,7 +14,6 @@ import yaml
 from flows.config import load_config
 from flows.planning.plan import plan
 from flows.rebuild import Result, rebuild
-from flows.watching.ui_artifacts import metric_rows
 from storage.datasets import ilidsvid
 from storage.datasets.readers import READERS
 from storage.demo.dataset import DemoSettings, make
@@ -98,7 +97,7 @@ def test_the_mean_is_that_of_the_splits_and_each_query_is_a_tracklet(run: Callab
         assert found[title]["deviation"]["mAP"] == pytest.approx(statistics.stdev(values))
         assert found[title]["splits"]["split 1"]["Rank-1"] == each[1]["cmc"]["1"]
         assert {metrics["queries"] for metrics in each} == {PEOPLE // 2}, "a query is a tracklet, not a clip"
-    told = metric_rows(result)
+    told = result.metrics
     assert told[0] == {"model": "visual encoder alone, mean of 2 splits", **found["Visual encoder alone"]["mean"]}
     assert result.report is not None
     page = result.report.read_text()

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 
@@ -27,6 +26,7 @@ from evaluation.ranking.embeddings import queries_and_gallery, read_embeddings
 from evaluation.ranking.metrics import per_query
 from evaluation.ranking.ranks import rank_gallery
 from extraction.recordings import FILE_NAME
+from flows.builder import Builder
 from flows.config import Config, load_config
 from flows.keys.steps import Step
 from flows.planning.scan import publish_index
@@ -51,27 +51,20 @@ class Evaluated(Exception):
 
 
 @dataclass
-class Experiment:
+class Experiment(Builder):
     """Walks the pipeline of skeletons up to the metrics, in a lab."""
 
     lab: Lab
     title: str
     made: dict[str, Artifact] = field(default_factory=dict)
 
-    def one(self, step: Step) -> Artifact:
-        """Build one step."""
-        if step.stage == "report":
-            raise Evaluated
-        self.made[step.label] = self.lab.build(step, f"{self.title} {step.label}")
-        return self.made[step.label]
-
     def many(self, steps: Sequence[Step]) -> list[Artifact]:
         """Build steps."""
-        return [self.one(step) for step in steps]
-
-    def lineage(self) -> tuple[dict[str, Any], ...]:
-        """Asked for by the report only."""
-        return ()
+        if steps[0].stage == "report":
+            raise Evaluated
+        built = {step.label: self.lab.build(step, f"{self.title} {step.label}") for step in steps}
+        self.made |= built
+        return list(built.values())
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from flows.commands.options.config import load
 from storage.datasets.crops import NOBODY
+from storage.devices import chosen_device
 from storage.errors import DataError, SettingsError, StoreError
 from storage.store.artifacts import Artifact, Store, open_store
 from storage.store.manifests import MANIFEST
@@ -68,7 +69,6 @@ class Chosen:
         Raises:
             WeightsError: the folder holds no ReID model.
         """
-        from storage.devices import chosen_device
         from training.inference_model import described, load_embedder
 
         settings = self.config.embed

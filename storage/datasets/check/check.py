@@ -21,8 +21,8 @@ from storage.datasets.check.findings import (
     of_unreadable,
 )
 from storage.datasets.check.headers import Looked, look
-from storage.datasets.crops import IMAGES
 from storage.datasets.lists import text_of
+from storage.datasets.names import IMAGES
 from storage.datasets.published import PUBLISHED
 from storage.datasets.readers import READERS, Reader
 from storage.errors import DataError

@@ -208,7 +208,7 @@ def of_sizes(names: pa.Array, sizes: Sizes, limit: int | None = None) -> Finding
 
 def odd_sizes(sizes: Sizes) -> NDArray[np.bool_]:
     """Which frames are too small for a person to be seen in, or far from the median frame; (N, 2) -> (N,)."""
-    known = sizes.min(axis=1) > 0
+    known: NDArray[np.bool_] = sizes.min(axis=1) > 0
     if not known.any():
         return known
     width, height = sizes.astype(np.float64).T
@@ -216,7 +216,8 @@ def odd_sizes(sizes: Sizes) -> NDArray[np.bool_]:
         shape, area = np.log(height / width), np.log(height * width)
     off_shape = np.abs(shape - np.median(shape[known])) > np.log(FARTHEST_SHAPE)
     off_area = np.abs(area - np.median(area[known])) > np.log(FARTHEST_AREA)
-    return known & (off_shape | off_area | (sizes < SMALLEST).any(axis=1))
+    odd: NDArray[np.bool_] = off_shape | off_area | (sizes < SMALLEST).any(axis=1)
+    return known & odd
 
 
 def size_range(sizes: Sizes | None) -> dict[str, tuple[int, int]]:

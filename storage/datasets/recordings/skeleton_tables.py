@@ -26,7 +26,7 @@ FIX = "write the columns that docs/data-sets.md names"
 
 
 def _is_floats(kind: pa.DataType) -> bool:
-    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type)
+    return bool((pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type))
 
 
 COLUMNS = {

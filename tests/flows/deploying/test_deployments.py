@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 from flows.commands.app import app
 from flows.config import make_config
 from flows.deploying.deployments import Wishes, deployment, limits, schedule
-from flows.pipeline import STAGES
 from flows.running.limits import GPU_LIMIT, gpu_slot, store_limit
-from flows.running.settings import MODELS
+from flows.stages import STAGES, WITH_MODELS
 from storage.errors import SettingsError
 
 CONFIG = make_config({"name": "mars", "data": {"layout": "mars"}})
@@ -172,7 +171,7 @@ def test_no_stage_waits_for_a_gpu_where_no_limit_is_set(monkeypatch: pytest.Monk
     monkeypatch.setenv(GPU_LIMIT, "csip-gpu-csip")
     with gpu_slot("report"):
         pass
-    assert set(STAGES) > set(MODELS)
+    assert set(STAGES) > set(WITH_MODELS)
 
 
 def test_recipes_are_printed_as_they_are() -> None:

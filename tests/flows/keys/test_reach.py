@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.keys.code import code_digests
+from flows.keys.reach import code_digests
 from flows.keys.syntax import PACKAGES
 
 STAGES = ("extraction.extract", "training.finetune", "training.embed", "evaluation.evaluate", "evaluation.report")

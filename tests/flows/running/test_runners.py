@@ -18,9 +18,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.config import Config, make_config
 from flows.keys.steps import Step
 from flows.running.orders import Order
-from flows.running.runners import Workers
-from flows.running.settings import RunnerSettings, needs
-from flows.running.tasks import reference_artifact, step_task
+from flows.running.runners import Workers, needs
+from flows.running.tasks import reference_artifacts, step_task
+from flows.settings import RunnerSettings
 from storage.errors import DataError, EnvironmentProblem
 from storage.settings import Settings
 from storage.store.artifacts import Store
@@ -106,7 +106,7 @@ def made(config: Config, module: str, journal: Path, **first: object) -> list[st
             states = workers.states(step_task("counted"), [Order(step, store) for step in steps])
         return [state.result() for state in states]
 
-    return [reference_artifact(store, reference).digest for reference in once()]
+    return [artifact.digest for artifact in reference_artifacts(store, once())]
 
 
 def done(journal: Path) -> list[tuple[str, int, int]]:

@@ -15,17 +15,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.running import stops as stopping
-from flows.running.stops import REQUEST, stoppable, told_of_end
-from flows.watching import telling
-from flows.watching.telling import Told
-from storage.stopping import Request, Stopped
+from flows.running.stops import ended_by_sigterm, stoppable
+from flows.watching import progress as reporting
+from flows.watching.progress import StepProgress
+from storage.stopping import REQUEST, Request, Stopped
 from storage.store.artifacts import Store
 from storage.store.runs import COMPLETED, PREEMPTED, RunRecord, records
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(telling, "create_progress_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(reporting, "create_progress_artifact", lambda *_, **__: None)
     monkeypatch.setattr(stopping, "GRACE", 3600.0)
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -34,12 +34,12 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_progress_is_where_a_step_stops() -> None:
-    with Told("visual") as progress:
+    with StepProgress("visual") as progress:
         progress(1, 10)
         REQUEST.ask()
         with pytest.raises(Stopped, match="SIGTERM"):
             progress(2, 10)
-    with pytest.raises(Stopped), Told("features"):
+    with pytest.raises(Stopped), StepProgress("features"):
         pytest.fail("no step begins after that")
 
 
@@ -71,7 +71,7 @@ def test_sigterm_stops_the_steps_of_a_flow_in_all_its_threads(tmp_path: Path, ap
 
     @task
     def work(name: str) -> None:
-        with Told(name) as progress:
+        with StepProgress(name) as progress:
             meet.wait()
             try:
                 while True:
@@ -93,7 +93,7 @@ def test_sigterm_stops_the_steps_of_a_flow_in_all_its_threads(tmp_path: Path, ap
                 future.wait()
 
     console = Console(record=True, quiet=True)
-    with pytest.raises(SystemExit) as caught, told_of_end(console):
+    with pytest.raises(SystemExit) as caught, ended_by_sigterm(console):
         run()
     assert caught.value.code == 143
     assert sorted(ended) == ["a", "b"]

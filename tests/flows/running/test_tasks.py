@@ -15,7 +15,7 @@ from torch import OutOfMemoryError
 
 from flows.keys.steps import Step
 from flows.running.orders import Order
-from flows.running.tasks import build_step, can_pass, reference_artifact, step_task
+from flows.running.tasks import build_step, can_pass, reference_artifacts, step_task
 from storage.errors import DataError, StoreError
 from storage.store.artifacts import Artifact, Store
 
@@ -31,7 +31,8 @@ def run_in_flow(store: Store, wanted: Step, *, refresh: bool = False) -> tuple[A
     def once() -> tuple[Artifact, str]:
         future = step_task(wanted.stage, refresh=refresh).submit(Order(wanted, store), wanted.label)
         future.wait()
-        return reference_artifact(store, future.result()), future.state.name
+        (artifact,) = reference_artifacts(store, [future.result()])
+        return artifact, future.state.name
 
     return once()
 

@@ -4,7 +4,7 @@ import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.watching.failures import told_first
+from flows.watching.failures import plain_failure
 from storage.errors import CsipError, EnvironmentProblem, StoreError
 
 ADDRESS, SHOWN = "http://me:pass@host", "http://***@host"
@@ -22,7 +22,7 @@ def state_of(error: Exception) -> tuple[str, BaseException | None]:
 
     @flow(persist_result=False)
     def run() -> tuple[str, BaseException | None]:
-        failing = task(told_first(raises(error)), name="failing", cache_policy=NO_CACHE, persist_result=False)
+        failing = task(plain_failure(raises(error)), name="failing", cache_policy=NO_CACHE, persist_result=False)
         state = failing(return_state=True)
         return state.message, state.result(raise_on_failure=False)
 

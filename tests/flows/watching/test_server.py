@@ -10,7 +10,8 @@ import pytest
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 import flows.watching.server
-from flows.watching.server import ServerSettings, ensure_server, healthy, ui_url, watched
+from flows.settings import ServerSettings
+from flows.watching.server import ensure_server, healthy, ui_url, watched
 from storage.errors import EnvironmentProblem
 from tests.ports import free_port, listening
 

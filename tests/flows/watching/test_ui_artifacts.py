@@ -19,8 +19,8 @@ from prefect.runtime import flow_run
 from evaluation import evaluate
 from evaluation.page.showcase import WIDTH
 from extraction import score as scoring
-from flows.rebuild import Result
-from flows.watching.ui_artifacts import LARGEST, metric_rows, show
+from flows.watching.result import Result
+from flows.watching.ui_artifacts import LARGEST, show
 from storage.datasets.check.counts import data_check
 from storage.datasets.check.findings import of_lists
 from storage.progress import silent
@@ -196,7 +196,7 @@ def test_metrics_are_told_with_their_intervals_and_kept_as_numbers(shown, evalua
     assert list(rows[0]) == ["model", "mAP", "mINP", "Rank-1", "Rank-5", "Rank-10", "Rank-20"]
     assert re.fullmatch(r"\d+\.\d \(\d+\.\d–\d+\.\d\)", rows[1]["mAP"])
     assert re.fullmatch(r"\d+\.\d", rows[2]["mAP"]), "chance is exact"
-    numbers = metric_rows(Result(evaluated, (), "run", 1.0))
+    numbers = Result(evaluated, (), "run", 1.0).metrics
     assert [f"{100 * row['mAP']:.1f}" for row in numbers] == [row["mAP"].partition(" (")[0] for row in rows]
 
 

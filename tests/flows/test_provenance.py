@@ -6,14 +6,13 @@ from flows.config import Config, make_config
 from flows.keys.steps import Step
 from flows.pipeline import pipeline, used
 from flows.planning.plan import Planner, Unmade
-from flows.watching.machine import machine
-from flows.watching.run_facts import told_settings
+from flows.provenance import counted_settings, machine
 from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
 
 def told(config: Config) -> dict[str, dict[str, object]]:
-    return {row["name"]: row for row in told_settings(config, used(config)[0])}
+    return {row["name"]: row for row in counted_settings(config, used(config)[0])}
 
 
 def test_settings_are_told_with_their_defaults_and_only_those_that_count(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_what_is_only_told_is_no_part_of_the_key_of_a_report(tmp_path: Path, mon
     store = Store(tmp_path / "store")
     keys, facts = [], []
     for text in ("one", "another"):
-        monkeypatch.setattr("flows.watching.run_facts.machine", lambda text=text: {"Processor": text})
+        monkeypatch.setattr("flows.provenance.machine", lambda text=text: {"Processor": text})
         pipeline(config, Unmade(store, "index", "", "digest", {"files": {}}), Watched(store))
         keys.append(Watched.report.key)
         facts.append(Watched.report.arguments()["machine"])

@@ -10,22 +10,22 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from rich.console import Console
 
-from flows.watching import telling
+from flows.watching import progress as reporting
 from flows.watching.bar import StepBars
-from flows.watching.telling import RunTold, Told, bars, pace
+from flows.watching.progress import RunProgress, StepProgress, bars, pace
 
 
 @pytest.fixture(autouse=True)
 def no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "api" not in request.fixturenames:
-        monkeypatch.setattr(telling, "create_progress_artifact", lambda *_, **__: None)
+        monkeypatch.setattr(reporting, "create_progress_artifact", lambda *_, **__: None)
 
 
 def test_a_step_draws_its_bar_while_it_runs_and_takes_it_away() -> None:
     drawing = StepBars(Console(width=100, force_terminal=True, record=True))
     bars.addHandler(drawing)
     try:
-        with Told("finetuned") as progress:
+        with StepProgress("finetuned") as progress:
             progress(3, 12, "epoch 1/4  loss 4.200  lr 5.0e-05  40 clips/s")
             (task,) = drawing.bars.tasks
             assert (task.description, task.completed, task.total) == ("finetuned", 3, 12)
@@ -41,7 +41,7 @@ def test_two_steps_at_once_have_two_bars() -> None:
     drawing = StepBars(Console(width=100, force_terminal=True))
     bars.addHandler(drawing)
     try:
-        with Told("skeletons train-000") as one, Told("skeletons train-001") as two:
+        with StepProgress("skeletons train-000") as one, StepProgress("skeletons train-001") as two:
             one(1, 10)
             two(5, 10)
             assert [(t.description, t.completed) for t in drawing.bars.tasks] == [
@@ -56,8 +56,8 @@ def test_the_log_gets_a_line_now_and_then_with_the_time_left(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(telling.time, "monotonic", lambda: now)
-    with caplog.at_level(logging.INFO, logger="csip"), Told("visual") as progress:
+    monkeypatch.setattr(reporting.time, "monotonic", lambda: now)
+    with caplog.at_level(logging.INFO, logger="csip"), StepProgress("visual") as progress:
         for done in range(1, 13):
             now += 1.0
             progress(done, 20, "loss 1.000")
@@ -71,8 +71,8 @@ def test_a_server_that_cannot_be_reached_stops_nothing(monkeypatch: pytest.Monke
     def refused(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(telling, "create_progress_artifact", refused)
-    with Told("visual", every=0.0) as progress:
+    monkeypatch.setattr(reporting, "create_progress_artifact", refused)
+    with StepProgress("visual", every=0.0) as progress:
         progress(1, 2)
 
 
@@ -92,7 +92,7 @@ def test_the_bar_of_a_step_moves_in_the_ui_while_it_runs(api: str) -> None:
 
     @task(cache_policy=NO_CACHE, persist_result=False)
     def long() -> None:
-        with Told("visual", every=0.0) as progress:
+        with StepProgress("visual", every=0.0) as progress:
             for done in range(1, 5):
                 progress(done, 5, f"epoch {done}/5")
                 seen.extend(shown(runtime.flow_run.id))
@@ -108,24 +108,24 @@ def test_the_bar_of_a_step_moves_in_the_ui_while_it_runs(api: str) -> None:
 
 
 def test_the_bar_of_a_run_counts_its_steps_whoever_finishes_them(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "RUN_SECONDS", 0.01)
+    monkeypatch.setattr(reporting, "RUN_SECONDS", 0.01)
     seen = []
 
     @flow(persist_result=False)
     def run() -> str:
         me = str(runtime.flow_run.id)
-        with RunTold() as told:
+        with RunProgress() as run_progress:
             seen.extend(shown(me))
-            told.expect(4)
+            run_progress.total = 4
             for number in range(3):
-                thread = threading.Thread(target=told.finished, args=(f"step {number}",))
+                thread = threading.Thread(target=run_progress.done.add, args=(f"step {number}",))
                 thread.start()
                 thread.join()
                 while (bar := shown(me)[0]) in seen:
                     pass
                 seen.append(bar)
-            told.finished("step 2")  # a second time, after damage
-            told.finished("step 3")
+            run_progress.done.add("step 2")  # a second time, after damage
+            run_progress.done.add("step 3")
         return me
 
     last = run()
@@ -137,10 +137,10 @@ def test_the_bar_of_a_run_counts_its_steps_whoever_finishes_them(api: str, monke
 
 def test_a_bar_is_not_moved_more_often_than_a_person_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[str | None] = []
-    monkeypatch.setattr(telling.UiBar, "show", lambda _, percent, told=None: moved.append(told))
-    with RunTold() as told:
-        told.expect(10_000)
+    monkeypatch.setattr(reporting.UiBar, "show", lambda _, percent, told=None: moved.append(told))
+    with RunProgress() as run_progress:
+        run_progress.total = 10_000
         for number in range(10_000):
-            told.finished(str(number))
+            run_progress.done.add(str(number))
     assert len(moved) <= 3, "it took no three seconds"
     assert moved[-1] == "10000 of 10000 steps"

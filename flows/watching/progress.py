@@ -1,17 +1,18 @@
-"""How far a step is: in the log now and then, in the Prefect UI, and as often as anything can follow for a bar."""
+"""How far steps and runs are: in the log now and then, in the Prefect UI, and as often as a bar can follow."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Self, TypeVar
 
 from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
 
-from flows.running.stops import REQUEST
+from storage.stopping import REQUEST
 
+T = TypeVar("T")
 log = logging.getLogger("csip")
 bars = logging.getLogger("csip-bars")
 bars.propagate = False  # for whoever draws bars: no child of csip, whose settings Prefect would give it
@@ -30,11 +31,8 @@ def pace(tasks: int) -> float:
 class UiBar:
     """A progress bar in the Prefect UI, of the task or flow run that makes it.
 
-    Prefect's own function makes a client, which takes 50 ms and more, and an event for every update.
-
-    Args:
-        description: what is shown with it.
-        key: makes it appear among the artifacts of all runs.
+    Prefect's own function makes a client, which takes 50 ms and more, and an event for every update. With a key it
+    appears among the artifacts of all runs.
     """
 
     def __init__(self, description: str, key: str | None = None) -> None:
@@ -43,23 +41,23 @@ class UiBar:
 
     def show(self, percent: float, description: str | None = None) -> None:
         """Move it."""
-        if self.client is None:
+        if (client := self.client) is None:
             return
         fields = {"data": round(percent, 1)} | ({} if description is None else {"description": description})
         where = {"id": self.artifact}
-        quietly(lambda: self.client.request("PATCH", "/artifacts/{id}", json=fields, path_params=where))
+        quietly(lambda: client.request("PATCH", "/artifacts/{id}", json=fields, path_params=where))
 
 
-class RunTold:
+class RunProgress:
     """The bar of a whole run: `12 of 25 steps`. Moved by a thread of its own, so that no step waits for the server."""
 
     def __init__(self) -> None:
-        self.total = 0
-        self.done: set[str] = set()
+        self.total = 0  # steps that the run will look at, as far as is known
+        self.done: set[str] = set()  # labels of those that are built or kept
         self.over = threading.Event()
 
-    def __enter__(self) -> "RunTold":
-        self.bar = UiBar(self._told(), key="progress")
+    def __enter__(self) -> Self:
+        self.bar = UiBar(self._description(), key="progress")
         # with the settings that are active here: a thread of its own would know of no server
         self.thread = threading.Thread(target=copy_context().run, args=(self._follow,), daemon=True)
         self.thread.start()
@@ -69,35 +67,23 @@ class RunTold:
         self.over.set()
         self.thread.join()
 
-    def expect(self, total: int) -> None:
-        """How many steps the run will look at, as far as is known."""
-        self.total = total
-
-    def finished(self, label: str) -> None:
-        """A step is built or kept."""
-        self.done.add(label)
-
     def _follow(self) -> None:
         shown, last = 0, False
         while not last:
             last = self.over.wait(RUN_SECONDS)
             if len(self.done) != shown:
                 shown = len(self.done)
-                self.bar.show(100 * shown / max(self.total, shown), self._told())
+                self.bar.show(100 * shown / max(self.total, shown), self._description())
 
-    def _told(self) -> str:
+    def _description(self) -> str:
         return f"{len(self.done)} of {max(self.total, len(self.done))} steps" if self.total else "looking at the data"
 
 
-class Told:
+class StepProgress:
     """A `Progress` that logs now and then, and fills a progress bar in the Prefect UI for what takes long.
 
     Lines of the log carry `progress` set to True; records of `csip-bars` hold (label, done, total, message), and done
-    is None at the end.
-
-    Args:
-        label: of the step.
-        every: so many seconds a line, and a movement of the bar in the UI.
+    is None at the end. Lines, and movements of the bar in the UI, come `every` so many seconds.
     """
 
     def __init__(self, label: str, every: float = LOG_SECONDS) -> None:
@@ -106,7 +92,7 @@ class Told:
         self.drawn = 0.0
         self.bar: UiBar | None = None
 
-    def __enter__(self) -> Callable[..., None]:
+    def __enter__(self) -> Self:
         REQUEST.check()
         return self
 
@@ -116,7 +102,7 @@ class Told:
             self.bar.show(100.0, self.label)
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        REQUEST.check()  # each stage tells its progress where it may be stopped
+        REQUEST.check()  # each stage reports its progress where it may be stopped
         now = time.monotonic()
         if total <= 0:
             return
@@ -126,19 +112,18 @@ class Told:
         if now - self.logged < self.every:
             return
         self.logged = now
-        left = (now - self.start) / max(done, 1) * (total - done)
-        told = (self.label, 100 * done / total, message, left)
-        log.info("%s %.0f %%  %s  %.0f s left", *told, extra={"progress": True})
+        percent, left = 100 * done / total, (now - self.start) / max(done, 1) * (total - done)
+        log.info("%s %.0f %%  %s  %.0f s left", self.label, percent, message, left, extra={"progress": True})
         if not self.bar:
             self.bar = UiBar(self.label)
-        self.bar.show(100 * done / total, f"{self.label}: {message}" if message else None)
+        self.bar.show(percent, f"{self.label}: {message}" if message else None)
 
     def _draw(self, done: int | None, total: int, message: str) -> None:
         bars.info("%s", self.label, extra={"progress": (self.label, done, total, message)})
 
 
-def quietly(call: Callable[[], Any], what: str = "no progress bar") -> Any:
-    """What only tells the server of the work must not stop it where the server cannot take it."""
+def quietly(call: Callable[[], T], what: str = "no progress bar") -> T | None:
+    """The answer of a call that only reports the work to the server; None where the server cannot take it."""
     try:
         return call()
     except Exception as error:

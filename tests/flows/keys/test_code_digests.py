@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.keys.code import code_digests
+from flows.keys.reach import code_digests
 from flows.keys.syntax import PACKAGES
 
 ROOT = Path(__file__).parents[3]

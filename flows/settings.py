@@ -1,12 +1,9 @@
-"""Settings of where the tasks of a run are done, and what each stage's tasks ask of Ray."""
+"""Settings of this layer itself: where the tasks of a run are done, and the Prefect server that it reports to."""
 
+from pathlib import Path
 from typing import Literal
 
 from storage.settings import Settings, neutral
-
-MODELS = ("skeletons", "visual", "features", "pretrained", "finetuned", "embeddings")
-"""Stages that compute with models, and so on a GPU where there is one."""
-TRAININGS = ("visual", "pretrained", "finetuned")
 
 
 class Needs(Settings):
@@ -39,19 +36,10 @@ class RunnerSettings(Settings):
     stages: dict[str, Needs] = neutral({}, "Stages whose tasks need something else: {skeletons: {gpus: 0.5}}.")
 
 
-def needs(settings: RunnerSettings, stage: str, devices: int) -> dict[str, float]:
-    """What Ray keeps for each task of a stage: `num_cpus` and `num_gpus`.
+class ServerSettings(Settings):
+    """The local Prefect server, used where PREFECT_API_URL names no other."""
 
-    Args:
-        settings: of the runner.
-        stage: name of the stage.
-        devices: GPUs that a training uses.
-    """
-    own = settings.stages.get(stage, Needs())
-    gpus = settings.gpus if stage in MODELS else 0.0
-    if gpus and stage in TRAININGS:
-        gpus = max(gpus, float(devices)) if devices > 1 else gpus
-    return {
-        "num_cpus": settings.cpus if own.cpus is None else own.cpus,
-        "num_gpus": gpus if own.gpus is None else own.gpus,
-    }
+    port: int = neutral(
+        4200, "Port of the local server; if something else holds it, the next free one.", ge=1, le=65535
+    )
+    home: Path = neutral(Path("~/.csip/prefect"), "Folder of the local server's database and log.")
