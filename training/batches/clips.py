@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from storage.addresses import DataRoot
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.frames.images import Frame, read_frame
+from storage.frames.images import read_frame
 from storage.progress import Progress
 from storage.tables.parquet import Ragged, read_ragged
 from storage.tables.schema import FEATURES, FRAME_STATUS, SKELETON_SHAPES, SKELETONS
@@ -131,13 +131,6 @@ def _rows_of(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[
     return ragged.offsets[rows], np.diff(ragged.offsets)[rows]
 
 
-def resized(frame: Frame, height: int, width: int) -> NDArray[np.uint8]:
-    """A BGR frame as (3, height, width) RGB."""
-    if frame.shape[:2] != (height, width):
-        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))
-
-
 class FrameSource:
     """Frames as uint8 arrays, kept in memory once decoded while they fit.
 
@@ -179,7 +172,11 @@ class FrameSource:
 
     def _decode(self, name: str) -> NDArray[np.uint8] | None:
         frame = read_frame(self.files, name)
-        return None if frame is None else resized(frame, *self.size)
+        if frame is None:
+            return None
+        if frame.shape[:2] != self.size:
+            frame = cv2.resize(frame, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))  # BGR to RGB
 
     def clips(self, clips: Sequence[Sequence[str]]) -> list[NDArray[np.uint8] | None]:
         """Clips as (T, 3, H, W) each; an unreadable frame is replaced by the nearest readable one of its clip.

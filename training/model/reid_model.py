@@ -63,9 +63,7 @@ class ReidModel(nn.Module):
         skeleton: settings of the skeleton encoder.
         identities: K.
         cameras: camera ids with side information.
-        use_sgtm: leave SGTM out for the ablation.
-        use_pfu: leave PFU and the prototype loss out for the ablation.
-        use_skeletons: leave skeletons out of SGTM and PFU for the ablation.
+        use_sgtm, use_pfu, use_skeletons: False leaves out, for an ablation, SGTM; PFU and its loss; skeletons in both.
         dropout: in PFU.
     """
 
@@ -85,9 +83,7 @@ class ReidModel(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        d, p = encoder.token_width, encoder.projected_width
-        heads = encoder.fusion_heads
-        self.use_skeletons = use_skeletons
+        d, p, heads = encoder.token_width, encoder.projected_width, encoder.fusion_heads
         self.visual = VisualEncoder(encoder, cameras)
         self.sgtm = TemporalModelling(d, p, heads) if use_sgtm else None
         self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
