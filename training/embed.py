@@ -27,14 +27,7 @@ LABELS = ("tracklet_id", "split", "pid", "camid", "clothes")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is embedded, and by what.
-
-    Attributes:
-        data_root: of the frames.
-        index: a shard, of which the query and gallery tracklets are embedded.
-        model: its folder, or None (CLIP alone).
-        encoder_settings: which encoder that is.
-    """
+    """The data root, a shard of the index, the model's folder or None (CLIP alone), and which encoder that is."""
 
     data_root: DataRoot
     index: Path
@@ -43,7 +36,9 @@ class Inputs:
 
 
 def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progress) -> None:
-    """Write embeddings.parquet, L2-normalised; a tracklet without any readable frame is zeros, named in notes.json.
+    """Write embeddings.parquet of queries and gallery, L2-normalised.
+
+    A tracklet without any readable frame is zeros, and named in notes.json.
 
     Raises:
         WeightsError: the model cannot be had or does not fit.
@@ -104,13 +99,9 @@ def embeddings_table(
     width: int,
     about: Mapping[str, str],
 ) -> pa.Table:
-    """An `EMBEDDINGS` table; a tracklet without an embedding gets zeros.
+    """An `EMBEDDINGS` table of what `embed_tracklets` gives; zeros of `width` where that is None.
 
-    Args:
-        tracklets: N.
-        rows: their embeddings, as of `embed_tracklets`.
-        width: C, of the zeros.
-        about: what the file's metadata say beside the schema's.
+    `about` is what the file's metadata say beside the schema's.
     """
     metadata = {name.encode(): value.encode() for name, value in about.items()}
     return pa.table(

@@ -63,12 +63,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_model(model: nn.Module, folder: Path) -> None:
-    """Load the weights of a model folder, strictly.
-
-    Raises:
-        StoreError: the file is missing or damaged.
-        WeightsError: as `load_weights`.
-    """
+    """Load the weights of a model folder, with the errors of `load_tensors` and `load_weights`."""
     load_weights(model, load_tensors(folder / MODEL), folder / MODEL)
 
 

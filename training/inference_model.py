@@ -21,7 +21,7 @@ from training.model.encoders.start import load_encoder
 from training.model.encoders.vit import CLIP_MEAN, CLIP_STD, VisualEncoder
 from training.model.reid_model import Features, embedding, embedding_width
 from training.model.temporal import TemporalModelling
-from training.settings import MODEL, SETTINGS, EncoderSettings, SkeletonSettings
+from training.settings import MODEL, SETTINGS, EncoderSettings
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
 TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons
@@ -62,12 +62,8 @@ class _Visual(BaseModel):
 class _Finetuned(_Visual):
     """Of a `finetuned` folder."""
 
-    skeleton: SkeletonSettings
-    identities: int
     cameras: tuple[int, ...]
     use_sgtm: bool
-    use_pfu: bool
-    use_skeletons: bool
 
 
 KINDS: dict[str, type[_Visual]] = {"visual": _Visual, "finetuned": _Finetuned}
@@ -96,15 +92,7 @@ class InferenceModel(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
-        """Embed clips.
-
-        Args:
-            clips: (B, T, 3, H, W) uint8, RGB.
-            camids: (B,) int64.
-
-        Returns:
-            (B, C) float32, L2-normalised.
-        """
+        """Embeddings, (B, C) float32, L2-normalised, of clips (B, T, 3, H, W) uint8 RGB by cameras (B,) int64."""
         b, t = clips.shape[0], clips.shape[1]
         frames = (clips.flatten(0, 1).float() - self.mean) / self.std
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
@@ -114,8 +102,7 @@ class InferenceModel(nn.Module):
 
     def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
         if self.camera_vectors is None:
-            # a graph without cameras keeps the input, so that all exports are called alike
-            return None
+            return None  # the graph keeps the input, so that all exports are called alike
         shift = (camids[:, None] == self.cameras).float() @ self.camera_vectors  # (B, D); zero for an unseen camera
         return shift[:, None].expand(-1, frames, -1).flatten(0, 1)
 
@@ -168,11 +155,7 @@ def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
 
 
 def load_exported(path: Path, device: str | torch.device = "cpu") -> tuple[Embed, About]:
-    """A function from clips and camera ids to embeddings, from a `.safetensors` that `csip export` wrote.
-
-    Args:
-        path: the file.
-        device: where to compute.
+    """The model of a `.safetensors` that `csip export` wrote, on a device.
 
     Raises:
         WeightsError: the file is missing, damaged, of a later format, or not written by `csip export`.

@@ -44,10 +44,10 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
 
     Args:
         labels: identity of each tracklet.
-        identities: identities of a batch; all there are, if fewer.
+        identities: of a batch; all there are, if fewer.
         instances: tracklets of each identity; an identity with fewer repeats some.
         seed: of the whole training.
-        epoch: number of the epoch.
+        epoch: its number.
 
     Returns:
         Positions of tracklets, instances of an identity side by side.

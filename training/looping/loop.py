@@ -78,12 +78,7 @@ class Task:
 def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir: Path, progress: Progress) -> Speed:
     """Train a module in place; writes history.parquet, and goes on from an unfinished training in `out_dir`.
 
-    Args:
-        task: what is trained.
-        settings: seed, epochs.
-        trainer: precision, loggers.
-        out_dir: the stage's folder; what only an unfinished training needs is in its folder `work`.
-        progress: told steps done of all.
+    What only an unfinished training needs is in the folder `work` of `out_dir`.
 
     Raises:
         Stopped: `progress` raised it; the state after this step is saved.

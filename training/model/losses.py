@@ -12,8 +12,8 @@ def supcon(anchors: Tensor, others: Tensor, pids: Tensor, temperature: float, se
     anchor's identity, itself included.
 
     Args:
-        anchors: (B, P).
-        others: (B, P).
+        anchors: a, (B, P).
+        others: b, (B, P).
         pids: (B,).
         temperature: tau.
         seen: False for items without a skeleton: neither anchors nor candidates, (B,).

@@ -14,15 +14,9 @@ from training.model.skeleton_encoder import SkeletonEncoder
 
 
 def mean_prototypes(features: Tensor, labels: Tensor, identities: int) -> Tensor:
-    """Mean feature of each identity over its tracklets.
+    """Mean of the features (N, P) of each identity's tracklets, (K, P); zeros for one without tracklets.
 
-    Args:
-        features: one row a tracklet, (N, P).
-        labels: identity of each tracklet, 0 to K - 1, (N,).
-        identities: K.
-
-    Returns:
-        (K, P); zeros for an identity without tracklets.
+    `labels` are the identities of the tracklets, 0 to K - 1, (N,).
     """
     sums = torch.zeros(identities, features.shape[1], dtype=features.dtype).index_add_(0, labels, features)
     counts = torch.bincount(labels, minlength=identities).clamp(min=1)
@@ -143,11 +137,7 @@ class DecoderLayer(nn.Module):
 class PrototypeFusionUpdater(nn.Module):
     """PFU: fused identity prototypes, brought up to date by each clip's tokens.
 
-    Args:
-        width: P, the width of prototypes and tokens.
-        heads: attention heads.
-        layers: decoder layers.
-        dropout: dropout in the decoder.
+    `width` is P, that of prototypes and tokens; heads, layers and dropout are the decoder's.
     """
 
     def __init__(self, width: int, heads: int = 8, layers: int = 2, dropout: float = 0.1) -> None:
@@ -164,15 +154,12 @@ class PrototypeFusionUpdater(nn.Module):
         return a * skeleton + (1 - a) * visual
 
     def forward(self, fused: Tensor, memory: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Prototypes of each clip, `P' = P_F + updater(P_F, memory)`.
+        """Prototypes of each clip, `P' = P_F + updater(P_F, memory)`, (B, K, P).
 
         Args:
             fused: P_F, (K, P).
             memory: time-averaged visual and joint tokens of each clip, (B, M, P).
             seen: False where the memory holds nothing (a clip without a skeleton), (B, M).
-
-        Returns:
-            (B, K, P).
         """
         memory = self.to_memory(memory)
         x = self.to_query(fused)[None]  # the same for every clip until it meets the memory

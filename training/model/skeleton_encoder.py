@@ -138,14 +138,9 @@ class SkeletonEncoder(nn.Module):
 
 
 def sequence_features(joints: Tensor, seen: Tensor) -> Tensor:
-    """Mean of joint tokens over joints, then over the frames in which a person was found.
+    """Mean of joint tokens (B, T, J, P) over joints, then over the frames with a skeleton, `seen` (B, T).
 
-    Args:
-        joints: (B, T, J, P).
-        seen: True where the frame has a skeleton, (B, T).
-
-    Returns:
-        (B, P); zeros for a clip without any skeleton.
+    Gives (B, P); zeros for a clip without any skeleton.
 
     Source: CSIP-ReID, sequence feature of SGT; masking is ours.
     """

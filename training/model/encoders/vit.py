@@ -49,14 +49,11 @@ class VisualEncoder(nn.Module):
         self.register_buffer("cameras", torch.tensor(cameras, dtype=torch.int64), persistent=False)
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode images.
+        """Tokens of images, before projection and after it.
 
         Args:
             images: (B, 3, H, W) RGB, 0 to 255, any float or uint8 dtype; normalised here with CLIP's constants.
             camids: (B,) camera ids; a camera not among `cameras`, or None, adds nothing.
-
-        Returns:
-            Tokens before projection, (B, N, D), and after it, (B, N, P).
         """
         x = (images.float() - self.mean) / self.std
         tokens, projected = self.trunk(x, self._camera_shift(camids))
