@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
+.PHONY: demo test test-slow test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,13 +30,16 @@ lint: $(READY)  ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-test: $(READY)  ## ruff and the quick tests
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -m "not slow"
+# as many tests at once as there are cores; those of a file stay together, since they share what they build
+SIDE_BY_SIDE := -n auto --dist loadfile
 
-test-all: $(READY)  ## every test, the slow ones too
-	@$(BIN)/python -m pytest
+test: lint types  ## ruff, mypy and the quick tests
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
+
+test-slow: $(READY)  ## whole runs, kills, real servers, one after another (more than an hour)
+	@$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow  ## every test
 
 # frames in the MARS layout, and a folder with tinypose/; rendered people and the other models without them
 FRAMES ?= ../shared/data/plaza
@@ -79,7 +82,7 @@ experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons al
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
 
-types: $(READY)  ## mypy (not clean yet)
+types: $(READY)  ## mypy, strict
 	@$(BIN)/mypy storage extraction training evaluation flows
 
 format: $(READY)  ## put the code into shape

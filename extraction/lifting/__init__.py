@@ -1,1 +1,8 @@
-"""The lifter: 2D keypoints of a tracklet in, its 3D skeletons out."""
+"""The lifter: 2D keypoints of a tracklet in, its 3D skeletons out.
+
+Door:
+    canonical: LIMBS
+    lifter: Lifter
+
+Not here: pixels: a lifter sees keypoints alone.
+"""

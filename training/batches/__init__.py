@@ -1,1 +1,12 @@
-"""From tracklets to batches: clips, the order in which they are drawn, augmentation, the loader."""
+"""From tracklets to batches: clips, the order in which they are drawn, augmentation, the loader.
+
+Door:
+    augment: augmented, draw_signs, mirrored
+    clips: draw_clips, FrameSource, PerFrame, read_clips, read_features, read_skeletons, read_training_set,
+        sample_frames, TrainingSet
+    loader: Batch, Make, Plan, Steps
+    sampling: dense_clips, identity_batches, segment_frames, uniform_batches, whole_clips
+    sequences: read_recordings, Recordings
+
+Not here: models.
+"""

@@ -1,1 +1,11 @@
-"""The method: skeleton encoder, prototypes, temporal modelling, losses, and the model that they make."""
+"""The method: skeleton encoder, prototypes, temporal modelling, losses, and the model that they make.
+
+Door:
+    losses: batch_hard_triplet, smoothed_cross_entropy, supcon, supcon_among
+    prototypes: mean_visual, shared_prototypes, skeleton_prototypes, visual_prototypes
+    reid_model: embedding, embedding_width, Features, Head, ReidModel
+    skeleton_encoder: load_skeleton_encoder, SkeletonEncoder, SPREAD
+    temporal: TemporalModelling
+
+Not here: how it is trained (`training.looping`), and where batches come from (`training.batches`).
+"""

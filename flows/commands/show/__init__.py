@@ -1,4 +1,8 @@
 """`csip show`: one artifact of a store, and the skeletons of one tracklet as a picture.
 
 What every command shares is `flows.commands.options`.
+
+Door:
+    artifact: *
+    skeletons: *, draw
 """

@@ -1,1 +1,9 @@
-"""Checking a raw data set: counts, findings, broken and double frames."""
+"""Checking a raw data set: counts, findings, broken and double frames.
+
+Door:
+    check: check
+    counts: data_check
+    findings: Finding, finding, Item, of_digests, of_empty, of_lists, of_missing
+
+Not here: the readers themselves, and the rows of a page (`evaluation.page`).
+"""
