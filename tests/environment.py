@@ -8,6 +8,8 @@ import shutil
 import tempfile
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
+# workers have a terminal's width set, and a console that is made then never looks at what a test sets
+os.environ.pop("COLUMNS", None)
 
 if not WORKER:
     home = tempfile.mkdtemp(prefix="csip-tests-")  # short: Ray's sockets lie in it
