@@ -20,25 +20,16 @@ NEW = ".new"
 
 @contextmanager
 def locked(
-    path: Path,
-    purpose: str = "",
-    *,
-    wait: bool = True,
-    stays: bool = True,
-    waiting: Callable[[str], object] | None = None,
+    path: Path, purpose: str = "", *, wait: bool = True, stays: bool = True, waiting: Callable[[], object] | None = None
 ) -> Iterator[bool]:
-    """Hold the lock of a file, which the kernel frees when its holder dies.
+    """Hold the lock of a file, which the kernel frees when its holder dies; an OSError where there is none to be had.
 
     Args:
         path: of the lock; made, with its folder, if it does not exist.
-        purpose: what the holder does. It is written into the file, and who waits says it in the log.
-        wait: for another holder; where there is one, False is given otherwise, and nothing is held.
-        stays: the file is left there when the lock is freed, as others may be about to open it. One that is removed
-            costs those who wait for it another look.
-        waiting: given the holder, for a person to read, if one must wait; in place of the log.
-
-    Raises:
-        OSError: there is no lock to be had here.
+        purpose: what the holder does; it is written into the file, and who waits says it in the log.
+        wait: for another holder; else, where there is one, False is given and nothing is held.
+        stays: the file is left there when the lock is freed; else those who wait for it look again.
+        waiting: called if one must wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -49,10 +40,10 @@ def locked(
                 if not wait:
                     yield False
                     return
-                stream.seek(0)
                 if waiting:
-                    waiting(holder(stream.read()))
-                elif purpose:
+                    waiting()
+                if purpose:
+                    stream.seek(0)
                     log.info("waiting for %s", holder(stream.read()))
                 fcntl.flock(stream, fcntl.LOCK_EX)
             if not _is_at(path, stream):
@@ -103,9 +94,7 @@ def whole(path: Path) -> Iterator[Path]:
     """Another name beside `path`, for a file or folder that takes its place once the block has written all of it.
 
     Of several writers at once each has its own, and the last one's stays. A folder replaces none but an empty one.
-
-    Raises:
-        OSError: it cannot be written; what was at `path` is still there.
+    After an error what was at `path` is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{uuid4().hex}{NEW}")
@@ -121,11 +110,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in place of what was there.
-
-    Raises:
-        OSError: it cannot be written; what was there still is.
-    """
+    """Write a file in place of what was there; after an error, that is still there."""
     with whole(path) as fresh:
         fresh.write_bytes(content)
 

@@ -66,7 +66,7 @@ def fetch(address: str, target: Path, digest: str = "", progress: Progress = sil
     _demand_safe(address, digest)
     part, note, lock = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json", ".lock"))
     try:
-        with locked(lock, stays=False, waiting=lambda _: progress(0, 0, WAITING)):
+        with locked(lock, stays=False, waiting=lambda: progress(0, 0, WAITING)):
             if not target.is_file():
                 _download(address, part, note, digest, progress)
                 actual = file_digest(part)

@@ -31,7 +31,6 @@ from storage.store import manifests
 from storage.store.bucket import PROBES, Bucket
 from storage.store.folder import Folder, mark
 from storage.store.manifests import MANIFEST, Manifest, Name, content_digest, file_digest, folder_of
-from storage.store.memory import read_manifest, read_stamps, stamps_of, write_stamps
 from storage.store.place import Listing, Place
 
 LOOKS = 32
@@ -40,20 +39,12 @@ LOOKS = 32
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact.
-
-    Attributes:
-        store: where it is kept.
-        stage: the stage that made it.
-        key: digest of what it is made from.
-        digest: digest of its files' names and bytes.
-        manifest: the manifest's contents.
-    """
+    """A published artifact."""
 
     store: "Store" = field(compare=False, repr=False)
-    stage: str
-    key: str
-    digest: str
+    stage: str  # that made it
+    key: str  # digest of what it is made from
+    digest: str  # of the names and bytes of its files
     manifest: Manifest = field(compare=False, repr=False)
 
     @property
@@ -153,12 +144,17 @@ class Store:
 
     def examine_many(self, names: Sequence[Name]) -> list[tuple[Artifact | None, list[str]]]:
         """What `examine` says of each stage and key."""
-        with ThreadPoolExecutor(LOOKS if self.away else 1) as threads:
+        if not self.away:
+            return [self.examine(*name) for name in names]
+        with ThreadPoolExecutor(LOOKS) as threads:
             return list(threads.map(lambda name: self.examine(*name), names))
 
     def all(self, stage: str = "") -> list[Artifact]:
         """Every artifact, or every one of a stage, that is not visibly damaged; oldest first."""
-        examined = (self._examine(*name, files) for name, files in sorted(self.lying(stage).items()))
+        if self.away:  # one listing is of all
+            examined = [self._examine(*name, files) for name, files in self.lying(stage).items()]
+        else:
+            examined = self.examine_many(self.names(stage))
         found = [artifact for artifact, problems in examined if artifact and not problems]
         return sorted(found, key=lambda a: (a.manifest["made"]["at"], a.key))
 
@@ -220,7 +216,6 @@ class Store:
         deletions = [deletion for place in places if (deletion := place.withdraw(folder_of(stage, key)))]
         if not deletions:
             return None
-        self.here.remove(stamps_of(stage, key))
 
         def delete() -> None:
             for deletion in deletions:
@@ -297,7 +292,7 @@ class Store:
             sync(target.parent)
         except OSError as error:
             raise as_store_error(error, target) from error
-        write_stamps(self.here, stamps_of(stage, key), {name: mark(target / name) for name in manifest["files"]})
+        self.here.keep_stamps(stage, key, {name: mark(target / name) for name in manifest["files"]})
         artifact = Artifact(self, stage, key, manifest["digest"], manifest)
         if self.away:
             self.away.send({self.original(artifact, name): target / name for name in manifest["files"]})
@@ -310,7 +305,7 @@ class Store:
         if manifest is None:
             return None, [problem] if problem else []
         artifact = Artifact(self, stage, key, manifest["digest"], manifest)
-        stamps = {} if self.away else read_stamps(self.here, stamps_of(stage, key))
+        stamps = {} if self.away else self.here.stamps(stage, key)
         found = {name: files.get(f"{self._inside(artifact.digest)}{name}") for name in manifest["files"]}
         problems = []
         for name, entry in manifest["files"].items():
@@ -322,7 +317,7 @@ class Store:
             elif not self.away and seen != stamps.get(name) and (problem := self.wrong(artifact, name)):
                 problems.append(f"{name} {problem}")
         if not self.away and not problems and found != stamps:
-            write_stamps(self.here, stamps_of(stage, key), {name: seen for name, seen in found.items() if seen})
+            self.here.keep_stamps(stage, key, {name: seen for name, seen in found.items() if seen})
         return artifact, problems
 
     def _manifest(self, stage: str, key: str, files: Listing) -> tuple[Manifest | None, str]:
@@ -332,7 +327,7 @@ class Store:
             if not self.away:
                 manifest = manifests.read((self.path(stage, key) / MANIFEST).read_bytes())
             elif MANIFEST in files:
-                manifest = read_manifest(self.away, stage, key, files[MANIFEST][1])
+                manifest = self.away.manifest(stage, key, files[MANIFEST][1])
             else:
                 return None, ""
         except FileNotFoundError:

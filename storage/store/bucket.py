@@ -13,9 +13,10 @@ from typing import Any
 
 from storage.addresses import opened, told
 from storage.errors import StoreError
+from storage.store import manifests
 from storage.store.folder import Folder
 from storage.store.leases import SECONDS, Lease
-from storage.store.manifests import MANIFEST, Name, digest_of
+from storage.store.manifests import MANIFEST, Manifest, Name, digest_of, folder_of
 from storage.store.place import Listing
 
 BLOCK = 1 << 22  # bytes
@@ -82,6 +83,18 @@ class Bucket:
                 if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
                     raise error
         return {name: content for name, content in zip(names, found, strict=True) if isinstance(content, bytes)}
+
+    def manifest(self, stage: str, key: str, mark: str) -> Manifest | None:
+        """The manifest of an artifact, if it is one; kept on this machine, under all that the service says of it."""
+        kept, original = f"cache/manifests/{stage}.{key}.{mark}", f"{folder_of(stage, key)}/{MANIFEST}"
+        manifest = manifests.read(self.here.read([kept]).get(kept, b""))
+        if manifest is None:
+            content = self.read([original]).get(original, b"")
+            manifest = manifests.read(content)
+            if manifest:
+                with suppress(StoreError):  # where nothing can be kept, it is read again the next time
+                    self.here.put(kept, content)
+        return manifest
 
     def digest(self, name: str) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0

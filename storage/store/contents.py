@@ -1,7 +1,6 @@
 """What lies in a store, found by name and size: no file of an artifact is read."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -18,9 +17,6 @@ WRITTEN = ("cache", "runs", *TRACES)
 """Folders in which files have another name until they are whole."""
 AT_ONCE = 3600.0  # seconds
 
-Found = dict[Name, Listing]
-"""The files of things by stage and key, or lineage; ("", path below the kind's folder) of what has none."""
-
 
 class Kind(StrEnum):
     """What can leave a store."""
@@ -36,67 +32,60 @@ class Kind(StrEnum):
     SENT = "sent"  # state of a training that was sent to a bucket
 
 
-def staged(store: Store) -> Found:
-    """Things of kind STAGING."""
-    return {name: files for name, files in store.here.folders("staging").items() if not name[0].startswith(DISCARDED)}
-
-
-def discarded(store: Store) -> Found:
-    """Things of kind DISCARDED."""
-    folders = sorted(path.name for path in (store.root / "staging").glob(f"{DISCARDED}*"))
-    return {("", folder): store.here.listing(f"staging/{folder}") for folder in folders}
-
-
-def half(store: Store) -> Found:
-    """Things of kind HALF."""
-    folders = store.away.folders("artifacts") if store.away else {}
-    return {name: files for name, files in folders.items() if MANIFEST not in files}
-
-
-def sent(store: Store) -> Found:
-    """Things of kind SENT."""
-    return store.away.folders("trainings") if store.away else {}
-
-
-def _copies(store: Store) -> Found:
-    here = store.here.folders("artifacts") if store.away else {}
-    there = store.away.folders("artifacts") if store.away else {}
-    return {name: files for name, files in here.items() if name not in there}
-
-
-def _temporary(store: Store) -> Found:
-    found: Found = {}
-    for folder in WRITTEN:
-        for path in sorted((store.root / folder).glob(f"*{NEW}")):
-            with suppress(OSError):
-                if path.stat().st_mtime < time.time() - AT_ONCE:
-                    found["", f"{folder}/{path.name}"] = {path.name: mark(path)}
-    return found
-
-
-FIND: dict[Kind, tuple[str, Callable[[Store], Found]]] = {
-    Kind.COPY: ("artifacts", _copies),
-    Kind.HALF: ("artifacts", half),
-    Kind.ARTIFACT: ("artifacts", Store.lying),
-    Kind.STAGING: ("staging", staged),
-    Kind.TRAINING: ("trainings", lambda store: store.here.folders("trainings")),
-    Kind.SENT: ("trainings", sent),
-    Kind.DISCARDED: ("staging", discarded),
-    Kind.TEMPORARY: ("", _temporary),
+FOLDERS = {
+    Kind.ARTIFACT: "artifacts",
+    Kind.HALF: "artifacts",
+    Kind.COPY: "artifacts",
+    Kind.STAGING: "staging",
+    Kind.DISCARDED: "staging",
+    Kind.TEMPORARY: "",
+    Kind.TRAINING: "trainings",
+    Kind.SENT: "trainings",
 }
-"""The folder of each kind but runs, and how what lies there is found."""
+
+
+def found(store: Store) -> dict[Kind, dict[Name, Listing]]:
+    """The files of things of all kinds but runs, by their kind, and by stage and key or lineage.
+
+    A thing that has none of these has the name ("", path below the folder of its kind).
+    """
+    here, away = store.here, store.away
+    copies = here.folders("artifacts") if away else {}  # before the bucket is listed: what is published is no copy
+    artifacts, staging = store.place.folders("artifacts"), here.folders("staging")
+    half = {name: files for name, files in artifacts.items() if away and MANIFEST not in files}
+    discarded = sorted(path.name for path in (store.root / "staging").glob(f"{DISCARDED}*"))
+    return {
+        Kind.ARTIFACT: {name: files for name, files in artifacts.items() if name not in half},
+        Kind.HALF: half,
+        Kind.COPY: {name: files for name, files in copies.items() if name not in artifacts},
+        Kind.STAGING: {name: files for name, files in staging.items() if not name[0].startswith(DISCARDED)},
+        Kind.DISCARDED: {("", folder): here.listing(f"staging/{folder}") for folder in discarded},
+        Kind.TEMPORARY: _temporary(store),
+        Kind.TRAINING: here.folders("trainings"),
+        Kind.SENT: away.folders("trainings") if away else {},
+    }
 
 
 def traces(store: Store) -> dict[Path, Name]:
     """The small files that are kept for an artifact outside its folder."""
-    found = {}
+    written = {}
     for folder in TRACES:
         for path in sorted((store.root / folder).glob("*.*")):
             stage, key, *_ = path.name.split(".")
-            found[path] = (stage, key)
-    return found
+            written[path] = (stage, key)
+    return written
 
 
 def total(files: Listing) -> int:
     """Bytes of the files of a listing."""
     return sum(size for size, _ in files.values())
+
+
+def _temporary(store: Store) -> dict[Name, Listing]:
+    left: dict[Name, Listing] = {}
+    for folder in WRITTEN:
+        for path in sorted((store.root / folder).glob(f"*{NEW}")):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - AT_ONCE:
+                    left["", f"{folder}/{path.name}"] = {path.name: mark(path)}
+    return left

@@ -27,14 +27,7 @@ def copy_store(source: Store, target: Store, progress: Progress = silent) -> Cop
     """Bring every artifact and the records of all runs that have ended to another store.
 
     A key that the other store has stays as it is there. States of trainings do not travel: what was begun begins anew.
-
-    Args:
-        source: changed in nothing.
-        target: made if it is not there.
-        progress: told of bytes.
-
-    Raises:
-        StoreError: one of the two cannot be read or written.
+    A store that cannot be read or written is a StoreError.
     """
     target.prepare()
     ended = [record for record in read_records(source)[0] if record["status"] != RUNNING]

@@ -2,9 +2,11 @@
 
 locks/<name>.lock          who holds a lock: the kernel frees it when he dies
 staging/discarded-<...>    what has left the store and is being deleted
+cache/stamps/              how files of artifacts looked when they were last compared with their manifests
 """
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from storage.disk import is_locked, locked, write_whole
-from storage.errors import DISK_ERRORS, as_store_error
+from storage.errors import DISK_ERRORS, StoreError, as_store_error
 from storage.store.manifests import Name, file_digest
 from storage.store.place import Listing
 
@@ -111,6 +113,21 @@ class Folder:
     def locked(self, names: Iterable[str]) -> set[str]:
         return {name for name in names if is_locked(self._lock(name))}
 
+    def stamps(self, stage: str, key: str) -> Listing:
+        """How an artifact's files looked when they were last compared with its manifest; nothing if that is unknown."""
+        name = _stamps(stage, key)
+        try:
+            stamps = json.loads(self.read([name]).get(name, b""))
+            return {file: (size, f"{changed} {inode}") for file, (size, changed, inode) in stamps.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def keep_stamps(self, stage: str, key: str, files: Listing) -> None:
+        """Remember how the files look; where nothing can be kept, they are read again the next time."""
+        stamps = {file: [size, *map(int, mark.split())] for file, (size, mark) in files.items()}
+        with suppress(StoreError):
+            self.put(_stamps(stage, key), json.dumps(stamps).encode())
+
     @contextmanager
     def staging(self, folder: str, *, keep: bool) -> Iterator[Path]:
         """A folder to make something in: as it was left there if it is to be kept, else new, and gone at the end.
@@ -145,3 +162,7 @@ def mark(path: Path | os.DirEntry[str]) -> tuple[int, str]:
     """What a `Listing` says of a file of this machine; an OSError where there is none."""
     stat = path.stat()
     return stat.st_size, f"{stat.st_mtime_ns} {stat.st_ino}"
+
+
+def _stamps(stage: str, key: str) -> str:
+    return f"cache/stamps/{stage}.{key}.json"

@@ -52,12 +52,7 @@ class Decision:
 
 
 def decide(held: Contents, keep: int) -> Decision:
-    """Sort what a store holds into what goes and what stays.
-
-    Args:
-        held: what there is.
-        keep: how many of the newest runs of each configuration name stay.
-    """
+    """What goes and what stays, where the newest `keep` runs of each configuration name do."""
     goes: dict[Thing, str] = {}
     stays: dict[Thing, str] = {}
 

@@ -40,10 +40,8 @@ def content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def written(manifest: Mapping[str, Any]) -> str:
-    """The text of a manifest, or of another mapping of plain values, with its seal.
-
-    The seal is worked out from what is read back, so that values which JSON has no type for do not break it.
-    """
+    """The text of a manifest, or of another mapping of plain values, with its seal."""
+    # the seal is of what is read back: values that JSON has no type for do not break it
     plain = json.loads(json.dumps({"format": FORMAT, **manifest}, default=str))
     return json.dumps(plain | {SEAL: digest_of(plain)}, indent=1) + "\n"
 

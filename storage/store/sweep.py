@@ -14,7 +14,7 @@ from collections.abc import Callable
 from storage.errors import StoreError
 from storage.progress import Progress, silent
 from storage.store.artifacts import Store
-from storage.store.contents import FIND, Kind, total, traces
+from storage.store.contents import FOLDERS, Kind, found, total, traces
 from storage.store.garbage import Contents, Thing, decide, names_in
 from storage.store.lineage import read_manifests
 from storage.store.manifests import Name
@@ -46,11 +46,11 @@ class Sweep:
     def __init__(self, store: Store, keep: int) -> None:
         self.store = store
         # names first and records last: what is published meanwhile is not among the names, and so not touched
-        self._found = {kind: find(store) for kind, (_, find) in FIND.items()}
+        self._found = found(store)
         manifests = read_manifests(store, self._found[Kind.ARTIFACT])
         self._runs = store.place.listing("runs")
         records = with_status(store, self._records())
-        locks = {_lock(Thing(kind, *name)) for kind, found in self._found.items() for name in found}
+        locks = {_lock(Thing(kind, *name)) for kind, names in self._found.items() for name in names}
         self.held = Contents(manifests, records, self._found, store.locked(locks))
         self.decision = decide(self.held, keep)
         self.sizes = {thing: self._size(thing) for thing in [*self.decision.goes, *self.decision.stays]}
@@ -58,11 +58,7 @@ class Sweep:
         self._seen: tuple[object, set[Name]] = (None, set())
 
     def delete(self, progress: Progress = silent) -> list[Thing]:
-        """Delete what goes, and return what did; the rest has been made anew since, or a run has begun to use it.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Delete what goes, and return what did; the rest has been made anew since, or a run has begun to use it."""
         done = []
         with self.store.lock("gc", "all", "csip gc"):
             # records last: after an interruption it can still be said what an artifact was for
@@ -71,31 +67,28 @@ class Sweep:
                 if self._delete(thing):
                     done.append(thing)
                 progress(number, len(goes))
-            kept_for = traces(self.store)
-            there = set(self.store.names())
-            for path, name in kept_for.items():
-                if name not in there:
-                    path.unlink(missing_ok=True)
+            written, there = traces(self.store), set(self.store.names())
+            for path in (path for path, name in written.items() if name not in there):
+                path.unlink(missing_ok=True)
         return done
 
     def _delete(self, thing: Thing) -> bool:
+        lock = _lock(thing)
         if thing.kind == Kind.DISCARDED:
             shutil.rmtree(self.store.root / _folder(thing), ignore_errors=True)
-            return True
-        if thing.kind == Kind.TEMPORARY:
+        elif thing.kind == Kind.TEMPORARY:
             self.store.here.remove(thing.key)
-            return True
-        lock = _lock(thing)
-        if self.store.is_locked(*lock):  # it is being made or written; of a run, it is going on
+        elif self.store.is_locked(*lock):  # it is being made or written; of a run, it is going on
             return False
-        if thing.kind == Kind.RUN:
+        elif thing.kind == Kind.RUN:
             self.store.place.remove(f"runs/{thing.key}.json")
-            return True
-        with self.store.lock(*lock, "csip gc"):
-            delete = self._withdraw(thing)
-            if delete:
+        else:
+            with self.store.lock(*lock, "csip gc"):
+                delete = self._withdraw(thing)
+                if delete is None:
+                    return False
                 delete()
-            return delete is not None
+        return True
 
     def _withdraw(self, thing: Thing) -> Callable[[], None] | None:
         """Take a thing out of sight if it is what was found and still nobody's; what then deletes it, else None."""
@@ -123,14 +116,14 @@ class Sweep:
         return self._seen[1]
 
     def _records(self) -> list[Record]:
-        found, damaged = read_records(self.store)
+        records, damaged = read_records(self.store)
         if damaged:
             raise StoreError(
                 f"what some runs need is not known, as their records cannot be read: {', '.join(damaged)}",
                 where=f"{self.store.address}/runs",
                 fix="`csip verify --drop` takes them out; what only they need goes with the next gc",
             )
-        return found
+        return records
 
     def _size(self, thing: Thing) -> int:
         if thing.kind == Kind.RUN:
@@ -139,7 +132,7 @@ class Sweep:
 
 
 def _folder(thing: Thing) -> str:
-    return "/".join(part for part in (FIND[thing.kind][0], thing.stage, thing.key) if part)
+    return "/".join(part for part in (FOLDERS[thing.kind], thing.stage, thing.key) if part)
 
 
 def _lock(thing: Thing) -> Name:

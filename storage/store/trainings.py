@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from storage.disk import NEW, whole
 from storage.errors import CsipError
@@ -88,10 +87,7 @@ def kept_states(store: Store, stage: str, lineage: str, folder: Path) -> Iterato
 
 
 def take_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
-    """Put the kept states of a training into a stage's new folder; one that has states of its own is left alone.
-
-    If another machine has sent a newer one, it comes as well.
-    """
+    """Put the kept states of a training, and a newer one of another machine, into a stage's folder that has none."""
     kept = store.root / "trainings" / stage / lineage
     if kept.is_dir() and not (folder / WORK).exists():
         part = folder / f"{WORK}{NEW}"  # always this name: what is left in the folder would be published
@@ -106,11 +102,10 @@ def keep_training(store: Store, stage: str, lineage: str, folder: Path) -> None:
     kept = store.root / "trainings" / stage / lineage
     kept.parent.mkdir(parents=True, exist_ok=True)
     with store.lock(stage, training_lock(lineage)):
-        if kept.exists():
-            aside = kept.with_name(f"{lineage}.{uuid4().hex}")
-            kept.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+        delete = store.here.withdraw(f"trainings/{stage}/{lineage}")
         (folder / WORK).rename(kept)
+        if delete:
+            delete()
 
 
 def fetch_state(store: Store, stage: str, lineage: str, work: Path) -> None:
@@ -140,16 +135,16 @@ def sending_states(store: Store, stage: str, lineage: str, work: Path) -> Iterat
     if not away:
         yield
         return
-    sent: list[str] = []
+    sent: set[Path] = set()
     over = threading.Event()
 
     def send() -> None:
         try:
-            states = saved_states(work)
-            if states and states[0][1].name not in sent:
-                with store.lock(stage, training_lock(lineage), f"sending a state of {stage}"):
-                    _send(away, f"trainings/{stage}/{lineage}", states[0][1])
-                sent.append(states[0][1].name)
+            for _, state in saved_states(work)[:1]:
+                if state not in sent:
+                    with store.lock(stage, training_lock(lineage), f"sending a state of {stage}"):
+                        _send(away, f"trainings/{stage}/{lineage}", state)
+                    sent.add(state)
         except (CsipError, OSError) as error:  # a state that was removed meanwhile, too: there is a newer one
             log.warning("the state of this training stays on this machine for now: %s", error)
 

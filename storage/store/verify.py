@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from storage.progress import Progress, silent
-from storage.store import contents, manifests
+from storage.store import manifests
 from storage.store.artifacts import Store
+from storage.store.contents import FOLDERS, Kind, found, total
 from storage.store.lineage import label_of
 from storage.store.manifests import MANIFEST, folder_of
 from storage.store.runs import read_records
@@ -42,27 +43,22 @@ class Findings:
 
 
 def verify(store: Store, progress: Progress = silent) -> Findings:
-    """Read every byte of every artifact and compare it with what was published.
-
-    Args:
-        store: changed in nothing.
-        progress: told of bytes.
-    """
-    sizes = {name: contents.total(files) for name, files in store.lying().items()}
+    """Read every byte of every artifact and compare it with what was published; changes nothing."""
+    sizes = {name: total(files) for name, files in store.lying().items()}
     size, done = sum(sizes.values()), 0
-    found: list[Checked] = []
+    artifacts: list[Checked] = []
     with ThreadPoolExecutor(THREADS) as threads:
         reading = {threads.submit(verify_artifact, store, *name): name for name in sizes}
         try:
             for read in as_completed(reading):
                 checked = read.result()
-                found += [checked] if checked else []
+                artifacts += [checked] if checked else []
                 done += sizes[reading[read]]
                 progress(done, size, reading[read][0])
         finally:  # who interrupts it does not wait for the rest
             threads.shutdown(cancel_futures=True)
-    found.sort(key=lambda checked: (checked.stage, checked.key))
-    return Findings(tuple(found), tuple(read_records(store)[1]), tuple(_leftovers(store)))
+    artifacts.sort(key=lambda checked: (checked.stage, checked.key))
+    return Findings(tuple(artifacts), tuple(read_records(store)[1]), tuple(_leftovers(store)))
 
 
 def verify_artifact(store: Store, stage: str, key: str) -> Checked | None:
@@ -81,9 +77,6 @@ def drop(store: Store, findings: Findings) -> tuple[list[Checked], list[Checked]
 
     Returns:
         What has left the store, and what another process holds just now.
-
-    Raises:
-        StoreError: the store cannot be written.
     """
     gone, busy = [], []
     for checked in findings.damaged:
@@ -125,9 +118,9 @@ def _read(store: Store, stage: str, key: str) -> Checked | None:
 
 
 def _leftovers(store: Store) -> Iterator[tuple[str, int]]:
-    staged, half = contents.staged(store), contents.half(store)
-    busy = store.locked([*staged, *half])
-    for top, found in (("staging", staged), ("staging", contents.discarded(store)), ("artifacts", half)):
-        for name, files in found.items():
+    there = found(store)
+    busy = store.locked([*there[Kind.STAGING], *there[Kind.HALF]])
+    for kind in (Kind.STAGING, Kind.DISCARDED, Kind.HALF):
+        for name, files in there[kind].items():
             if name not in busy:
-                yield "/".join(part for part in (top, *name) if part), contents.total(files)
+                yield "/".join(part for part in (FOLDERS[kind], *name) if part), total(files)

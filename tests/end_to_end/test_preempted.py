@@ -17,7 +17,7 @@ import yaml
 
 from storage.store.artifacts import Store
 from storage.store.bucket import Bucket
-from storage.store.contents import sent
+from storage.store.contents import Kind, found
 from storage.store.runs import COMPLETED, PREEMPTED, STOPPED, records
 from tests.small_run import small_settings
 from training.looping.states import sound_states
@@ -115,7 +115,7 @@ def test_another_machine_goes_on_after_the_last_step_of_a_preempted_pretraining(
     store = Store(Bucket(s3_address, tmp_path / "looking"))
     assert records(store)[-1]["status"] == PREEMPTED
     assert not store.names("pretrained"), "nothing half-made"
-    assert sorted(stage for stage, _ in sent(store)) == ["pretrained", "visual"]
+    assert sorted(stage for stage, _ in found(store)[Kind.SENT]) == ["pretrained", "visual"]
 
     two = Machine(tmp_path / "two", api, config)
     with two.run() as process:

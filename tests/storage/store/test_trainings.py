@@ -10,7 +10,7 @@ from storage.stopping import Stopped
 from storage.store import manifests
 from storage.store.artifacts import Store
 from storage.store.bucket import Bucket
-from storage.store.contents import Kind, sent
+from storage.store.contents import Kind, found
 from storage.store.garbage import Thing
 from storage.store.runs import PREEMPTED, RunRecord
 from storage.store.sweep import Sweep
@@ -109,13 +109,13 @@ def test_a_state_goes_to_the_address_and_comes_to_a_machine_that_has_an_older_on
     with suppress(Stopped), sending_states(one, "pretrained", "abc", work):
         old = save(work, (1, 0), b"one epoch")
         name = ("pretrained", "abc")
-        while "manifest.json" not in sent(one).get(name, {}) and time.monotonic() < until:
+        while "manifest.json" not in found(one)[Kind.SENT].get(name, {}) and time.monotonic() < until:
             time.sleep(0.05)
-        (files,) = sent(one).values()
+        (files,) = found(one)[Kind.SENT].values()
         assert sorted(files) == ["manifest.json", old.name], "while the training goes on"
         new = save(work, (1, 7), b"and seven steps")
         raise Stopped("in the middle of the second epoch")
-    (files,) = sent(one).values()
+    (files,) = found(one)[Kind.SENT].values()
     assert sorted(files) == ["manifest.json", new.name], "the older one is gone"
 
     two = machines("two")
@@ -180,4 +180,4 @@ def test_gc_keeps_a_sent_state_while_a_run_has_its_stage_to_make(
         record.finish(PREEMPTED)
     gone = Sweep(machines("two"), keep=1).delete()
     assert gone == [Thing(Kind.SENT, "finetuned", "abc")]
-    assert list(sent(one)) == [("pretrained", "abc")]
+    assert list(found(one)[Kind.SENT]) == [("pretrained", "abc")]
