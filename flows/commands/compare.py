@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import SHORT, AsJson, moment, note, plain_errors, print_whole, say, table
+from flows.commands.options.console import AsJson, command, note, say
 from flows.commands.options.outputs import check_file
 from flows.commands.options.store import ConfigOption, StoreOption, open_store
+from flows.commands.options.tables import SHORT, moment, print_whole, table
 from flows.planning.history import Record, differing, find_run, seed_groups
 from flows.stages import EVALUATED
 from storage.errors import DataError, SettingsError, StoreError
@@ -26,8 +27,6 @@ PAGE = Path("compare.html")
 METRICS = "metrics"  # the stage
 UNKNOWN = "not known"  # settings of what somebody else evaluated
 COLOURS = {"better": "green", "worse": "red"}
-
-app = typer.Typer()
 
 
 class Compared(NamedTuple):
@@ -50,11 +49,12 @@ class Compared(NamedTuple):
     data: str | None
 
 
-@app.command(
-    epilog="csip compare previous last\n\ncsip compare 3f2a 91c0 77de --against 91c0 --store store\n\n"
-    "csip compare last:visual last:finetuned\n\ncsip compare last their-model/ --out compare.html"
+@command(
+    "csip compare previous last",
+    "csip compare 3f2a 91c0 77de --against 91c0 --store store",
+    "csip compare last:visual last:finetuned",
+    "csip compare last their-model/ --out compare.html",
 )
-@plain_errors()
 def compare(
     names: Annotated[
         list[str],

@@ -7,20 +7,16 @@ import typer
 from rich.markup import escape
 
 import storage.store.artifacts
-from flows.commands.options.console import amount, bar, console, plain_errors, say
+from flows.commands.options.console import bar, command, console, say
 from flows.commands.options.store import ConfigArgument, StoreOption, open_store
+from flows.commands.options.tables import amount
 from flows.settings_file import WORKSPACE, read_settings
 from storage.errors import SettingsError
 from storage.store.copy import copy_store
 from storage.wording import many
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip copy configs/mars.yaml --to s3://bucket/reid\n\ncsip copy --store s3://bucket/reid --to /disk/store"
-)
-@plain_errors()
+@command("csip copy configs/mars.yaml --to s3://bucket/reid", "csip copy --store s3://bucket/reid --to /disk/store")
 def copy(
     to: Annotated[str, typer.Option("--to", metavar="PATH", help="The other store, a path or an address.")],
     config: ConfigArgument = None,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -11,12 +10,11 @@ from rich.markup import escape
 
 from evaluation.page.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
 from flows.commands.options.config import load
-from flows.commands.options.console import console, plain_errors, print_below, say, table
+from flows.commands.options.console import bar, command, console, plain_errors, say, silence
 from flows.commands.options.outputs import check_file
-from flows.watching.bar import progress_bar
+from flows.commands.options.tables import print_below, table
 from storage.addresses import DataRoot, data_root
 from storage.errors import SettingsError
-from storage.progress import silent
 
 SHOWN, ON_A_PAGE = 10, 50
 """Names of each finding without --all, on the terminal and on a page."""
@@ -24,31 +22,24 @@ SHOWN, ON_A_PAGE = 10, 50
 WORKERS = 4  # reading threads, as many as data.scan_workers has by default
 BAR, THIN, WIDTH = "█", "▏", 40  # of the histogram
 
-app = typer.Typer(no_args_is_help=True, help="Look at raw data sets.")
-
-
-@app.callback()
-def _group() -> None:
-    """Look at raw data sets."""  # with a callback, `check` stays a word of the command line though it is the only one
-
 
 class Target(NamedTuple):
-    """What is checked: a data root, its layout, one of its splits, and by how many reading threads."""
+    """What is checked, and by how many reading threads."""
 
     root: DataRoot
     layout: str
     split: int
-    workers: int
+    workers: int = WORKERS
 
 
-@app.command(
-    epilog="csip data check /data/MARS --layout mars\n\ncsip data check MARS.zip --layout mars --decode --all\n\n"
-    "csip data check s3://bucket/MARS --layout mars\n\n"
-    "csip data check /data/MARS --layout mars --lists\n\n"
-    "csip data check --config configs/mars.yaml --report check.html\n\n"
-    "csip data check /data/MARS --layout mars --json | jq -r '.findings[] | select(.problem) | .items[].names[]'"
+@command(
+    "csip data check /data/MARS --layout mars",
+    "csip data check MARS.zip --layout mars --decode --all",
+    "csip data check s3://bucket/MARS --layout mars",
+    "csip data check /data/MARS --layout mars --lists",
+    "csip data check --config configs/mars.yaml --report check.html",
+    "csip data check /data/MARS --layout mars --json | jq -r '.findings[] | select(.problem) | .items[].names[]'",
 )
-@plain_errors()
 def check(
     root: Annotated[
         str | None, typer.Argument(help="Folder or archive of the data set, or its address.", show_default=False)
@@ -88,12 +79,9 @@ def check(
     from storage.datasets.check.check import check as check_data
 
     limit = None if everything or as_json else ON_A_PAGE
-    shown = console.is_terminal and not as_json
-    with progress_bar(console, "checking") if shown else nullcontext(silent) as progress:
+    with silence(as_json), bar("checking") as progress:
         found = check_data(
-            target.root,
-            target.layout,
-            target.split,
+            *(target.root, target.layout, target.split),
             frames=not lists,
             decode=decode,
             workers=target.workers,
@@ -162,11 +150,7 @@ def _tell_lengths(check: Mapping[str, Any]) -> None:
 
 
 def _target(root: str | None, layout: str | None, config: Path | None, split: int | None) -> Target:
-    """What the command line names.
-
-    Raises:
-        SettingsError: it names nothing, or two things, or what is not there.
-    """
+    """What the command line names; a `SettingsError` if it names nothing, two things, or what is not there."""
     from storage.datasets.readers import READERS
     from storage.frames.files import DataFiles
 
@@ -175,7 +159,7 @@ def _target(root: str | None, layout: str | None, config: Path | None, split: in
         configured = 0 if data.split == "all" else data.split
         target = Target(data.place, data.layout, configured if split is None else split, data.scan_workers)
     elif root and not config:
-        target = Target(data_root(root), layout or "", split or 0, WORKERS)
+        target = Target(data_root(root), layout or "", split or 0)
     else:
         raise SettingsError(
             "one data set is checked, named by its root and layout or by a configuration",

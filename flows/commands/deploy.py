@@ -10,23 +10,20 @@ import yaml
 from rich.markup import escape
 
 from flows.commands.options.config import load, set_option
-from flows.commands.options.console import console, plain_errors, say
+from flows.commands.options.console import command, console, say
 from storage.errors import SettingsError
 
 if TYPE_CHECKING:
     from flows.config import Config
     from flows.deploying.deployments import Wishes
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip deploy configs/demo.yaml\n\n"
-    'csip deploy configs/*.yaml --pool night --cron "0 2 * * *" --timezone Europe/Madrid --gpus 2\n\n'
-    "csip deploy configs/mars.yaml --set store=s3://bucket/reid --type kubernetes --image registry/csip:1 --gpus 1\n\n"
-    "csip deploy configs/mars.yaml --interval 6h --notify slack-webhook/ops --dry-run"
+@command(
+    "csip deploy configs/demo.yaml",
+    'csip deploy configs/*.yaml --pool night --cron "0 2 * * *" --timezone Europe/Madrid --gpus 2',
+    "csip deploy configs/mars.yaml --set store=s3://bucket/reid --type kubernetes --image registry/csip:1 --gpus 1",
+    "csip deploy configs/mars.yaml --interval 6h --notify slack-webhook/ops --dry-run",
 )
-@plain_errors()
 def deploy(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files.", show_default=False)],
     pool: Annotated[str, typer.Option(help="The work pool; it is made if it is not there.")] = "csip",

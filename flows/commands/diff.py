@@ -6,19 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import (
-    SHORT,
-    AsJson,
-    console,
-    moment,
-    plain_errors,
-    print_below,
-    print_json,
-    say,
-    share,
-    table,
-)
+from flows.commands.options.console import AsJson, command, console, print_json, say
 from flows.commands.options.store import ConfigOption, StoreOption, open_store
+from flows.commands.options.tables import SHORT, moment, print_below, share, table
 from flows.keys.reasons import as_groups
 from flows.planning.history import as_json, compared, differing, find_run, metric_differences
 from storage.store.runs import records
@@ -31,12 +21,10 @@ COLOURS = {
     "only now": "yellow",
 }
 
-app = typer.Typer()
 RunName = typer.Argument(metavar="RUN", help="A run's id or its beginning, 'last' or 'previous'.")
 
 
-@app.command(epilog="csip diff previous last --config configs/mars.yaml\n\ncsip diff 3f2a 91c0 --store store")
-@plain_errors()
+@command("csip diff previous last --config configs/mars.yaml", "csip diff 3f2a 91c0 --store store")
 def diff(
     old: Annotated[str, RunName],
     new: Annotated[str, RunName],

@@ -11,17 +11,14 @@ import typer
 from rich.markup import escape
 
 from flows.commands.options.config import load, set_option
-from flows.commands.options.console import AsJson, console, facts, plain_errors, print_json, print_whole, say, table
+from flows.commands.options.console import AsJson, command, console, print_json, say
+from flows.commands.options.tables import facts, print_whole, table
 from storage.errors import SettingsError
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip doctor\n\ncsip doctor configs/mars.yaml --cluster --set runner.kind=ray "
-    "--set runner.address=ray://head:10001"
+@command(
+    "csip doctor", "csip doctor configs/mars.yaml --cluster --set runner.kind=ray --set runner.address=ray://head:10001"
 )
-@plain_errors()
 def doctor(
     config: Annotated[
         Path | None, typer.Argument(metavar="CONFIG", help="A YAML file, for --cluster.", show_default=False)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from flows.commands.options.config import set_option
-from flows.commands.options.console import console, note, plain_errors, say
+from flows.commands.options.console import bar, command, note, say
 from flows.commands.options.frames import BoxesOption, CropsOption, FramesArgument, Source
 from flows.commands.options.model import (
     MODEL_KEY,
@@ -20,7 +20,6 @@ from flows.commands.options.model import (
     seen_by,
 )
 from flows.commands.options.outputs import check_tables, frames_file
-from flows.watching.bar import progress_bar
 from storage.addresses import DataRoot
 from storage.datasets.readers import READERS
 from storage.disk import whole
@@ -33,15 +32,12 @@ from storage.wording import listed, many
 
 ROWS_PER_GROUP = 1024  # a gallery is read from its first row to its last
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip embed crops/ --config configs/mars.yaml --camid 1\n\n"
-    "csip embed street.mp4 --boxes boxes.csv --crops crops/ --model store/artifacts/finetuned/KEY\n\n"
-    "csip embed /path/to/MARS --layout mars --config configs/mars.yaml --set embed.sampling=rrs"
+@command(
+    "csip embed crops/ --config configs/mars.yaml --camid 1",
+    "csip embed street.mp4 --boxes boxes.csv --crops crops/ --model store/artifacts/finetuned/KEY",
+    "csip embed /path/to/MARS --layout mars --config configs/mars.yaml --set embed.sampling=rrs",
 )
-@plain_errors()
 def embed(
     frames: FramesArgument,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("embeddings.parquet"),
@@ -63,8 +59,7 @@ def embed(
         source.check()
     elif camid is not None or boxes:
         raise SettingsError("a data set names its cameras and frames", where="--layout", fix="give it alone")
-    with console.status("loading the model"):
-        ready = chosen.load()
+    ready = chosen.load()
     about = ready.about
     from training.embed import embed_tracklets, embeddings_table, without_readable_frame
 
@@ -76,7 +71,7 @@ def embed(
             root, found, _ = source.frames(temporary)
             tracklets = seen_by(found, about, camid)
         note(*camera_notes(tracklets, about))
-        with progress_bar(console, "embeddings") as progress:
+        with bar("embeddings") as progress:
             rows = embed_tracklets(root, tracklets, ready.embed, about.encoder, ready.settings, progress)
     made_with = {SAMPLING_KEY: ready.settings.sampling, MODEL_KEY: about.weights_sha256}
     with whole(out) as fresh:

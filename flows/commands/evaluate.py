@@ -17,24 +17,21 @@ from evaluation.page.breakdown_rows import Oddity, oddities
 from evaluation.page.numbers import by_name, percent
 from evaluation.results.external import read_external
 from flows.commands.options.config import set_option
-from flows.commands.options.console import AsJson, console, note, plain_errors, print_json, say, table
+from flows.commands.options.console import AsJson, bar, command, console, note, print_json, say
 from flows.commands.options.outputs import check_folder
-from flows.watching.bar import progress_bar
+from flows.commands.options.tables import table
 from storage.errors import SettingsError
 from storage.tables.parquet import write_table
 from storage.wording import listed, many
 
 LABEL = 11  # characters of the longest name of a fact, and its colon
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip evaluate embeddings.parquet\n\n"
-    "csip evaluate vectors.npy --labels labels.csv --gallery without_queries --out metrics/\n\n"
-    "csip evaluate query.parquet gallery.parquet --set evaluation.ranks='[1, 5, 10]' --json"
+@command(
+    "csip evaluate embeddings.parquet",
+    "csip evaluate vectors.npy --labels labels.csv --gallery without_queries --out metrics/",
+    "csip evaluate query.parquet gallery.parquet --set evaluation.ranks='[1, 5, 10]' --json",
 )
-@plain_errors()
 def evaluate(
     embeddings: Annotated[
         list[Path],
@@ -72,7 +69,7 @@ def evaluate(
         check_folder(out)
     with console.status("reading"):
         external = read_external(embeddings, labels)
-    with TemporaryDirectory() as temporary, progress_bar(console, "queries") as progress:
+    with TemporaryDirectory() as temporary, bar("queries") as progress:
         shard, made = Path(temporary, "embeddings.parquet"), Path(temporary, "metrics")
         made.mkdir()
         write_table(external.table, shard)

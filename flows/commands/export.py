@@ -7,20 +7,17 @@ import typer
 from rich.markup import escape
 
 from flows.commands.options.config import Overrides, load
-from flows.commands.options.console import console, plain_errors, say
+from flows.commands.options.console import command, console, say
 from flows.commands.options.model import newest_model, sound_folder
 from storage.errors import SettingsError
 from training.export_formats import export_file
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip export --config configs/demo.yaml --format onnx\n\n"
-    "csip export store/artifacts/finetuned/7c7eb9d3e62f6d4e10fe0981 --format onnx --out person.onnx\n\n"
-    "csip export store/artifacts/visual/2a2cd984b59ea9d7adbd2756 --format torchscript"
+@command(
+    "csip export --config configs/demo.yaml --format onnx",
+    "csip export store/artifacts/finetuned/7c7eb9d3e62f6d4e10fe0981 --format onnx --out person.onnx",
+    "csip export store/artifacts/visual/2a2cd984b59ea9d7adbd2756 --format torchscript",
 )
-@plain_errors()
 def export(
     checkpoint: Annotated[
         Path | None, typer.Argument(help="A model folder: store/artifacts/finetuned/KEY or .../visual/KEY.")

@@ -11,11 +11,11 @@ import typer
 from rich.table import Table
 
 from flows.commands.options.config import Overrides, load
-from flows.commands.options.console import console, facts, plain_errors
+from flows.commands.options.console import bar, command, console
 from flows.commands.options.frames import BoxesOption, CropsOption, FramesArgument, Source
 from flows.commands.options.outputs import check_tables, frames_file
+from flows.commands.options.tables import facts
 from flows.commands.show.skeletons import draw
-from flows.watching.bar import progress_bar
 from storage.disk import whole
 from storage.frames.files import DataFiles
 from storage.tables.parquet import ragged_table, read_ragged, write_table
@@ -25,15 +25,12 @@ from storage.tables.tracklets import index_table
 if TYPE_CHECKING:
     from storage.datasets.videos import Boxes
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip extract crops/ --out skeletons.parquet\n\n"
-    "csip extract street.mp4 --boxes boxes.csv --out skeletons.parquet --pictures looks/\n\n"
-    "csip extract crops/ --out skeletons.parquet --config configs/mars.yaml --set extraction.estimator.flip_test=true"
+@command(
+    "csip extract crops/ --out skeletons.parquet",
+    "csip extract street.mp4 --boxes boxes.csv --out skeletons.parquet --pictures looks/",
+    "csip extract crops/ --out skeletons.parquet --config configs/mars.yaml --set extraction.estimator.flip_test=true",
 )
-@plain_errors()
 def extract(
     frames: FramesArgument,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("skeletons.parquet"),
@@ -57,12 +54,12 @@ def extract(
             stream = make_stream(settings, DataFiles(root))
         with whole(out) as fresh:
             start = time.monotonic()
-            with progress_bar(console, "skeletons") as progress:
+            with bar("skeletons") as progress:
                 write_skeletons(stream, tracklets, sum(len(t.frames) for t in tracklets), fresh, progress)
             seconds = time.monotonic() - start
             if pictures:
                 ragged = read_ragged([fresh], SKELETONS, SKELETON_SHAPES)
-                with progress_bar(console, "pictures") as progress:
+                with bar("pictures") as progress:
                     for row, tracklet in enumerate(tracklets):
                         draw(tracklet, ragged, row, root, pictures / f"{tracklet.tracklet_id.replace('/', '_')}.png")
                         progress(row + 1, len(tracklets), "tracklets")

@@ -7,19 +7,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import (
-    SHORT,
-    amount,
-    bar,
-    console,
-    moment,
-    plain_errors,
-    print_below,
-    print_whole,
-    say,
-    table,
-)
+from flows.commands.options.console import bar, command, console, say
 from flows.commands.options.store import ConfigArgument, StoreOption, open_store
+from flows.commands.options.tables import SHORT, amount, moment, print_below, print_whole, table
 from storage.store.contents import Kind
 from storage.store.garbage import Thing
 from storage.store.lineage import label_of
@@ -38,11 +28,8 @@ KINDS = {
     Kind.RUN: "records of runs",
 }
 
-app = typer.Typer()
 
-
-@app.command(epilog="csip gc configs/mars.yaml\n\ncsip gc configs/mars.yaml --keep 1 --delete")
-@plain_errors()
+@command("csip gc configs/mars.yaml", "csip gc configs/mars.yaml --keep 1 --delete")
 def gc(
     config: ConfigArgument = None,
     store: StoreOption = None,

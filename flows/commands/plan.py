@@ -7,15 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.options.config import ConfigPath, Overrides, load
-from flows.commands.options.console import console, plain_errors, print_json
+from flows.commands.options.console import command, console, print_json
 
 COLOURS = {"kept": "green", "will run": "bold yellow", "may run": "yellow"}
 
-app = typer.Typer()
 
-
-@app.command(epilog="csip plan configs/mars.yaml --set finetune.epochs=60")
-@plain_errors()
+@command("csip plan configs/mars.yaml --set finetune.epochs=60")
 def plan(
     config: ConfigPath,
     overrides: Overrides = None,

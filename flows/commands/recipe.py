@@ -5,16 +5,13 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options.console import plain_errors
+from flows.commands.options.console import command
 from storage.errors import SettingsError
 
 RECIPES = {"slurm": "ray-on-slurm.sh", "kubernetes": "kubernetes.json"}
 
-app = typer.Typer()
 
-
-@app.command(epilog="csip recipe slurm > ray-on-slurm.sh && sbatch ray-on-slurm.sh configs/mars.yaml")
-@plain_errors()
+@command("csip recipe slurm > ray-on-slurm.sh && sbatch ray-on-slurm.sh configs/mars.yaml")
 def recipe(
     kind: Annotated[str, typer.Argument(metavar="slurm|kubernetes", help="For which scheduler.", show_default=False)],
 ) -> None:

@@ -11,19 +11,17 @@ import typer
 from rich.table import Table
 
 from flows.commands.options.config import ConfigPath, Overrides, load
-from flows.commands.options.console import console, plain_errors, print_error
+from flows.commands.options.console import command, console, print_error
 
 if TYPE_CHECKING:
     from flows.config import Config
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip run configs/demo.yaml\n\ncsip run configs/mars.yaml --set data.root=/data/MARS --to skeletons\n\n"
-    "csip run configs/mars.yaml --set evaluation.gallery=without_queries"
+@command(
+    "csip run configs/demo.yaml",
+    "csip run configs/mars.yaml --set data.root=/data/MARS --to skeletons",
+    "csip run configs/mars.yaml --set evaluation.gallery=without_queries",
 )
-@plain_errors()
 def run(
     config: ConfigPath,
     overrides: Overrides = None,

@@ -7,20 +7,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.commands.options.console import (
-    SHORT,
-    AsJson,
-    console,
-    duration,
-    moment,
-    plain_errors,
-    print_json,
-    print_whole,
-    say,
-    share,
-    table,
-)
+from flows.commands.options.console import AsJson, command, console, print_json, say
 from flows.commands.options.store import ConfigArgument, StoreOption, open_store
+from flows.commands.options.tables import SHORT, duration, moment, print_whole, share, table
 from flows.planning.history import differing, summary
 from storage.store.runs import DONE, records
 
@@ -28,11 +17,8 @@ CHANCE = "chance"  # the same for all runs on the same data
 COLOURS = {"completed": "green", "stopped": "green", "failed": "bold red", "died": "bold red", "running": "yellow"}
 WIDEST = 28  # characters of a setting's value that stands in a column of its own
 
-app = typer.Typer()
 
-
-@app.command(epilog="csip runs configs/mars.yaml --last 5\n\ncsip runs --store store --json")
-@plain_errors()
+@command("csip runs configs/mars.yaml --last 5", "csip runs --store store --json")
 def runs(
     config: ConfigArgument = None,
     store: StoreOption = None,

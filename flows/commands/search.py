@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from evaluation.search import search_files
 from flows.commands.options.config import set_option
-from flows.commands.options.console import AsJson, console, note, plain_errors, print_json, say, silence, table
+from flows.commands.options.console import AsJson, command, console, note, print_json, say, silence
 from flows.commands.options.frames import BoxesOption, Source
 from flows.commands.options.gallery import Gallery, choose_gallery, gallery_notes
 from flows.commands.options.model import (
@@ -28,6 +28,7 @@ from flows.commands.options.model import (
     seen_by,
 )
 from flows.commands.options.outputs import check_file
+from flows.commands.options.tables import table
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
 from storage.tables.parquet import write_table
@@ -40,15 +41,12 @@ if TYPE_CHECKING:
 STRIP = 3  # frames of an answer in a picture
 QUALITY = 92  # of a JPEG
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip search walk/ --config configs/mars.yaml --camid 1 --picture found.jpg\n\n"
-    "csip search a/ b/ --model store/artifacts/finetuned/KEY --gallery street.parquet --frames crops/\n\n"
-    "csip search today.mp4 --boxes boxes.csv --config configs/mars.yaml --top 20 --out found.csv"
+@command(
+    "csip search walk/ --config configs/mars.yaml --camid 1 --picture found.jpg",
+    "csip search a/ b/ --model store/artifacts/finetuned/KEY --gallery street.parquet --frames crops/",
+    "csip search today.mp4 --boxes boxes.csv --config configs/mars.yaml --top 20 --out found.csv",
 )
-@plain_errors()
 def search(
     queries: Annotated[
         list[Path],
@@ -94,8 +92,7 @@ def search(
     sources = [Source(path, boxes) for path in queries]
     for source in sources:
         source.check()
-    with console.status("loading the model"):
-        ready = chosen.load()
+    ready = chosen.load()
     with silence(as_json):
         note(*gallery_notes(searched, ready))
         parts, names = [], set[str]()

@@ -5,13 +5,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import plain_errors, say
-
-app = typer.Typer()
+from flows.commands.options.console import command, say
 
 
-@app.command()
-@plain_errors()
+@command()
 def settings(section: Annotated[str, typer.Argument(help="Only this section, e.g. pretrain.")] = "") -> None:
     """List every setting with its default and what it is for."""
     from flows.config import Config, described_settings

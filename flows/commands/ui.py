@@ -5,13 +5,10 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options.console import console, plain_errors
-
-app = typer.Typer()
+from flows.commands.options.console import command, console
 
 
-@app.command()
-@plain_errors()
+@command()
 def ui(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the local server instead.")] = False,
     show: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,

@@ -6,19 +6,17 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import amount, bar, console, plain_errors, print_whole, say, table
+from flows.commands.options.console import bar, command, console, say
 from flows.commands.options.store import ConfigArgument, StoreOption, open_store
+from flows.commands.options.tables import amount, print_whole, table
 from storage.store.artifacts import Store
 from storage.store.verify import Findings
 from storage.store.verify import drop as drop_damaged
 from storage.store.verify import verify as verify_store
 from storage.wording import many
 
-app = typer.Typer()
 
-
-@app.command(epilog="csip verify configs/mars.yaml\n\ncsip verify --store store --drop && csip run configs/mars.yaml")
-@plain_errors()
+@command("csip verify configs/mars.yaml", "csip verify --store store --drop && csip run configs/mars.yaml")
 def verify(
     config: ConfigArgument = None,
     store: StoreOption = None,

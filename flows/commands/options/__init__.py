@@ -4,12 +4,12 @@ No command lives here, and nothing here imports one.
 
 Door:
     config: ConfigPath, load, Overrides, set_option
-    console: amount, AsJson, bar, console, duration, facts, moment, note, plain_errors, print_below, print_error,
-        print_json, print_whole, say, share, SHORT, silence, table
+    console: AsJson, bar, command, console, note, plain_errors, print_error, print_json, say, silence
     frames: BoxesOption, CropsOption, FramesArgument, Source
     gallery: choose_gallery, Gallery, gallery_notes
     model: camera_notes, CameraOption, choose_model, Model, MODEL_KEY, ModelOfConfig, ModelOption, newest_model,
         seen_by, sound_folder
     outputs: check_file, check_folder, check_tables, frames_file
     store: ConfigArgument, ConfigOption, open_store, StoreOption
+    tables: amount, duration, facts, moment, print_below, print_whole, share, SHORT, table
 """

@@ -1,13 +1,11 @@
 """Frames that a command line names without a data set: a folder of crops, or a video and its boxes."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from flows.commands.options.console import console
-from flows.watching.bar import progress_bar
+from flows.commands.options.console import bar
 from storage.datasets.crops import folder_tracklets
 from storage.errors import DataError
 from storage.tables.tracklets import Tracklet
@@ -23,19 +21,12 @@ BoxesOption = Annotated[
 CropsOption = Annotated[Path | None, typer.Option(help="Keep a video's crops in this folder.")]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where frames come from.
-
-    Attributes:
-        path: a folder of crops, or a video.
-        boxes: of the video: a CSV or Parquet table.
-        crops: where the video's crops are kept; in a temporary folder, and gone afterwards, where None.
-    """
+class Source(NamedTuple):
+    """Where frames come from: a folder of crops, or a video."""
 
     path: Path
-    boxes: Path | None = None
-    crops: Path | None = None
+    boxes: Path | None = None  # of the video: a CSV or Parquet table
+    crops: Path | None = None  # where the video's crops are kept; None: nowhere
 
     def check(self) -> None:
         """Refuse what names no frames.
@@ -68,5 +59,5 @@ class Source:
 
         boxes = read_boxes(self.boxes)
         folder = self.crops or Path(temporary)
-        with progress_bar(console, "crops") as progress:
+        with bar("crops") as progress:
             return folder, cut(self.path, boxes, folder, progress), boxes

@@ -1,8 +1,8 @@
 """Which gallery `csip search` looks in: a file that `csip embed` wrote, or what a run embedded."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -17,19 +17,12 @@ from storage.tables.parquet import has_schema
 from storage.tables.schema import EMBEDDINGS
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """What is searched.
+class Gallery(NamedTuple):
+    """What is searched."""
 
-    Attributes:
-        embeddings: files of `EMBEDDINGS`.
-        indexes: files that name its tracklets' frames; none where they are not known.
-        root: of those frames; None where they are not known.
-    """
-
-    embeddings: tuple[Path, ...]
-    indexes: tuple[Path, ...] = ()
-    root: DataRoot | None = None
+    embeddings: tuple[Path, ...]  # files of `EMBEDDINGS`
+    indexes: tuple[Path, ...] = ()  # files that name its tracklets' frames; none where they are not known
+    root: DataRoot | None = None  # of those frames; None where they are not known
 
 
 def choose_gallery(file: Path | None, frames: Path | None, model: Artifact | None) -> Gallery:

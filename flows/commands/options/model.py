@@ -1,13 +1,14 @@
 """The trained model that `csip embed`, `csip search` and `csip export` take, and the tracklets that it is shown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from flows.commands.options.config import load
+from flows.commands.options.console import console
 from storage.datasets.crops import NOBODY
 from storage.devices import chosen_device
 from storage.errors import DataError, SettingsError, StoreError
@@ -34,47 +35,29 @@ CameraOption = Annotated[
 MODEL_KEY = "csip.model"  # in the metadata of a file of embeddings: the digest of the weights that they were made with
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model that is ready.
-
-    Attributes:
-        about: what it is.
-        embed: clips and their camera to embeddings.
-        settings: how tracklets become clips.
-    """
+class Model(NamedTuple):
+    """A model that is ready."""
 
     about: "About"
     embed: "Embed"
-    settings: "EmbedSettings"
+    settings: "EmbedSettings"  # how tracklets become clips
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The model that a command line names.
-
-    Attributes:
-        folder: of the model.
-        config: settings.
-        artifact: of a store, if it was named by a configuration.
-    """
+class Chosen(NamedTuple):
+    """The model that a command line names."""
 
     folder: Path
-    config: "Config"
-    artifact: Artifact | None = None
+    settings: "EmbedSettings"
+    artifact: Artifact | None = None  # of a store, where a configuration names it
 
     def load(self) -> Model:
-        """The model itself, which takes seconds.
+        """The model itself; a `WeightsError` if the folder holds none."""
+        with console.status("loading the model"):
+            from training.inference_model import described, load_embedder
 
-        Raises:
-            WeightsError: the folder holds no ReID model.
-        """
-        from training.inference_model import described, load_embedder
-
-        settings = self.config.embed
-        about = described(self.folder)
-        embed, _ = load_embedder(self.folder, about.encoder, chosen_device(settings.device))
-        return Model(about, embed, settings)
+            about = described(self.folder)
+            embed, _ = load_embedder(self.folder, about.encoder, chosen_device(self.settings.device))
+        return Model(about, embed, self.settings)
 
 
 def choose_model(model: Path | None, config: Path | None, overrides: list[str] | None) -> Chosen:
@@ -93,9 +76,9 @@ def choose_model(model: Path | None, config: Path | None, overrides: list[str] |
         )
     settings = load(config, overrides)
     if model:
-        return Chosen(sound_folder(model), settings)
+        return Chosen(sound_folder(model), settings.embed)
     artifact = newest_model(settings)
-    return Chosen(sound_folder(artifact.path), settings, artifact)
+    return Chosen(sound_folder(artifact.path), settings.embed, artifact)
 
 
 def newest_model(config: "Config") -> Artifact:

@@ -3,6 +3,6 @@
 What every command shares is `flows.commands.options`.
 
 Door:
-    artifact: *
-    skeletons: *, draw
+    artifact: artifact
+    skeletons: draw, skeletons
 """

@@ -9,21 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.commands.options.console import (
-    SHORT,
-    AsJson,
-    amount,
-    console,
-    duration,
-    facts,
-    moment,
-    plain_errors,
-    print_below,
-    print_json,
-    print_whole,
-    table,
-)
+from flows.commands.options.console import AsJson, command, console, print_json
 from flows.commands.options.store import ConfigOption, StoreOption, open_store
+from flows.commands.options.tables import SHORT, amount, duration, facts, moment, print_below, print_whole, table
 from flows.keys.reasons import flat
 from storage.errors import DataError, StoreError
 from storage.store.artifacts import Store
@@ -36,14 +24,12 @@ NO_RUN = "no run that is known"
 WIDTH = 85  # characters of a line of versions
 DIGITS = 12  # of a digest, where it only helps the eye
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip show artifact report\n\ncsip show artifact 'skeletons train-003' --config configs/mars.yaml\n\n"
-    "csip show artifact finetuned/7c7e --store store --json"
+@command(
+    "csip show artifact report",
+    "csip show artifact 'skeletons train-003' --config configs/mars.yaml",
+    "csip show artifact finetuned/7c7e --store store --json",
 )
-@plain_errors()
 def artifact(
     name: Annotated[
         str, typer.Argument(help="Its key or the key's beginning, STAGE/KEY, its folder, or a step such as 'report'.")

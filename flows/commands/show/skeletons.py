@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from flows.commands.options.config import Overrides, load
-from flows.commands.options.console import console, plain_errors
+from flows.commands.options.console import command, console
 from flows.commands.options.outputs import frames_file
 from storage.addresses import DataRoot
 from storage.errors import DataError
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
 
 SHOWN_FRAMES = 8
 
-app = typer.Typer()
 
-
-@app.command(
-    epilog="csip show skeletons 0001C1T0001\n\ncsip show skeletons 0001C1T0001 --config configs/mars.yaml\n\n"
+@command(
+    "csip show skeletons 0001C1T0001",
+    "csip show skeletons 0001C1T0001 --config configs/mars.yaml",
     "csip show skeletons walk/one --file skeletons.parquet --frames crops/",
 )
-@plain_errors()
 def skeletons(
     tracklet: Annotated[str, typer.Argument(help="A tracklet's id, e.g. 0001C1T0001.")],
     out: Annotated[Path | None, typer.Option(help="Picture to write; TRACKLET.png by default.")] = None,

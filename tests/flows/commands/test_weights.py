@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import training.settings
 from flows.commands import weights as weights_command
+from flows.commands.app import app
 from flows.config import load_config
 
 ROOT = Path(__file__).parents[3]
@@ -84,7 +85,7 @@ def both(zoo: Zoo) -> dict[str, dict[str, str]]:
 
 def weights(*words: object, status: int = 0) -> str:
     """What a command says; checks how it ends."""
-    done = CliRunner().invoke(weights_command.app, [str(word) for word in words], env={"COLUMNS": "300"})
+    done = CliRunner().invoke(app, ["weights", *(str(word) for word in words)], env={"COLUMNS": "300"})
     assert done.exit_code == status, done.output
     return done.output
 
