@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-slow test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
+.PHONY: demo test test-quick test-slow test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,14 +30,20 @@ lint: $(READY)  ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-# as many tests at once as there are cores; those of a file stay together, since they share what they build
-SIDE_BY_SIDE := -n auto --dist loadfile
+types: $(READY)  ## mypy, strict
+	@$(BIN)/mypy storage extraction training evaluation flows
 
-test: lint types  ## ruff, mypy and the quick tests
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
+# one process a core; more than 8 would import for longer than they test
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --durations 10 --durations-min 5
 
-test-slow: $(READY)  ## whole runs, kills, real servers, one after another (more than an hour)
-	@$(BIN)/python -m pytest -m slow
+test: $(READY)  ## ruff, mypy and the quick tests, side by side
+	@$(MAKE) --no-print-directory --jobs 2 lint types test-quick
+
+test-quick: $(READY)
+	@$(PYTEST) -m "not slow"
+
+test-slow: $(READY)  ## whole runs, kills, real servers, processes (an hour)
+	@$(PYTEST) -m slow --no-loadscope-reorder
 
 test-all: test test-slow  ## every test
 
@@ -81,9 +87,6 @@ experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons al
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
-
-types: $(READY)  ## mypy, strict
-	@$(BIN)/mypy storage extraction training evaluation flows
 
 format: $(READY)  ## put the code into shape
 	@$(BIN)/ruff check --fix .

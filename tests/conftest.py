@@ -1,6 +1,7 @@
 """What tests of several layers build on: small raw data sets in the MARS layout, and a Prefect server of their own."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.ports import free_port
 hypothesis.settings.register_profile("csip", deadline=None)
 hypothesis.settings.load_profile("csip")
 
+LEFT_OUT = "left out: the time for them is over"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 Row = tuple[str, int, int, Sequence[int]]
 """pid as written in names (`0001`, `0000`, `00-1`), camera, tracklet, frame numbers."""
@@ -32,6 +34,38 @@ Row = tuple[str, int, int, Sequence[int]]
 
 def pytest_unconfigure() -> None:
     environment.leave()
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker of pytest-xdist takes: quick tests of a folder, or all that use a server; slow ones of a file.
+
+    What they share is then made once, and one worker alone starts a server for quick tests.
+    """
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        if item.get_closest_marker("slow"):
+            group = file
+        else:
+            group = "server" if "server" in getattr(item, "fixturenames", ()) else file.rpartition("/")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a slow test out if it would not end in time; `.ci/run` says until when, in seconds since 1970."""
+    slow = item.get_closest_marker("slow")
+    until = float(os.environ.get("CSIP_TESTS_UNTIL", "inf"))
+    if slow and time.time() + 60 * slow.kwargs.get("minutes", 1) > until:
+        pytest.skip(LEFT_OUT)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if LEFT_OUT in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} slow tests {LEFT_OUT}")
+        for report in skipped:
+            terminalreporter.line(report.nodeid.partition("@")[0])
 
 
 def write_mars(root: Path, train: Sequence[Row], test: Sequence[Row], queries: Sequence[int]) -> Path:

@@ -95,6 +95,7 @@ def test_too_many_missing_frames(run: Run, make_mars: Make) -> None:
     refused(run(root), "5 of 17 listed frames are missing", "max_missing_fraction")
 
 
+@pytest.mark.slow
 def test_broken_frames_are_recorded_and_do_not_stop_the_run(run: Run, make_mars: Make, tmp_path: Path) -> None:
     root = make_mars()
     (root / "bbox_train/0001/0001C1T0001F002.jpg").write_bytes(b"")

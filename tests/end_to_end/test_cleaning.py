@@ -14,6 +14,8 @@ from tests.flows.commands.command_line import csip
 from tests.small_run import SETTINGS
 from tests.storage.store.small_store import flip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from storage.errors import StoreError
 from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
+pytestmark = pytest.mark.slow
+
 Harm = Callable[[Path], None]
 
 
@@ -56,7 +58,7 @@ HARMS = {"flipped": flip, "cut": cut, "gone": Path.unlink}
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
-@pytest.mark.parametrize("label", ["skeletons train-001", pytest.param("pretrained", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("label", ["skeletons train-001", "pretrained"])
 def test_what_is_damaged_is_named_by_the_plan_and_alone_made_again(config: Config, label: str, harm: Harm) -> None:
     before = rebuild(config)
     artifact = before.artifacts[label]
@@ -71,7 +73,6 @@ def test_what_is_damaged_is_named_by_the_plan_and_alone_made_again(config: Confi
     assert digests(again) == digests(before)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_flipped_byte_in_any_artifact_is_noticed_and_mended(config: Config) -> None:
     before = rebuild(config)
@@ -102,7 +103,7 @@ def test_nothing_else_in_the_store_is_needed(config: Config) -> None:
     assert rebuild(config).built == ()
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [1, 9])
 def test_a_disk_that_fails_halfway_is_told_with_the_file_and_loses_nothing(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -67,6 +67,7 @@ def test_there_is_a_deployment_of_every_configuration() -> None:
     assert sorted(one["parameters"]["config"] for one in listed) == CONFIGS
 
 
+@pytest.mark.slow
 def test_both_ways_give_the_same_and_doing_it_again_changes_nothing(
     api: str, client: SyncPrefectClient, tmp_path: Path
 ) -> None:

@@ -15,10 +15,12 @@ from storage.store.copy import copy_store
 from tests.small_run import SETTINGS, small_settings
 from tests.storage.frames.test_remote import upload
 
+pytestmark = pytest.mark.slow
+
 OWN_DATA = "data.demo=null"
 
 
-@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "s3"])
+@pytest.fixture(params=["memory", "s3"])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Config]:
     """Settings as on another machine: a `workspace` and a cache of its own, the same addresses of data and store."""
     address = f"memory://{tmp_path.name}" if request.param == "memory" else request.getfixturevalue("s3_address")

@@ -19,6 +19,8 @@ from storage.datasets.readers import READERS
 from storage.demo.dataset import DemoSettings, make
 from tests.small_run import SETTINGS
 
+pytestmark = pytest.mark.slow
+
 PEOPLE, SPLITS = 8, 2
 MODELS = ("visual", "finetuned")
 

@@ -17,6 +17,8 @@ from flows.rebuild import Result, rebuild
 from storage.tables.parquet import shard_of
 from tests.small_run import small_settings
 
+pytestmark = pytest.mark.slow
+
 SHARDS = 2
 TRAIN, TEST = [[f"{part}-{number:03d}" for number in range(SHARDS)] for part in ("train", "test")]
 MODELS = ("visual", "finetuned")

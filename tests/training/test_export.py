@@ -49,16 +49,18 @@ class Exported(NamedTuple):
     embed: Embed
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MODELS[request.param](tmp_path_factory.mktemp("models") / "model")
+def each_in(name: str, model: str) -> object:
+    """A model in a format; torch takes seconds to write one as ONNX."""
+    slow = name == "onnx" and " without " in model
+    return pytest.param((name, model), id=f"{name}-{model}", marks=pytest.mark.slow if slow else ())
 
 
-@pytest.fixture(scope="module", params=FORMATS)
-def exported(request: pytest.FixtureRequest, folder: Path) -> Exported:
-    way = FORMATS[request.param]
+@pytest.fixture(scope="module", params=[each_in(name, model) for name in FORMATS for model in MODELS])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    name, model = request.param
+    way, folder = FORMATS[name], MODELS[model](tmp_path_factory.mktemp("models") / "model")
     file = folder.parent / f"model{way.suffix}"
-    export(folder, request.param, file)
+    export(folder, name, file)
     return Exported(folder, file, way.read(file))
 
 
@@ -116,8 +118,7 @@ def test_no_file_holds_a_path_of_this_machine(exported: Exported):
     assert not [place for place in places if str(place).encode() in held]
 
 
-@pytest.mark.parametrize("folder", ["finetuned"], indirect=True)
-@pytest.mark.parametrize("exported", ["onnx"], indirect=True)
+@pytest.mark.parametrize("exported", [each_in("onnx", "finetuned")], indirect=True)
 def test_the_onnx_model_names_its_inputs_its_output_and_their_free_axes(exported: Exported):
     onnx.checker.check_model(onnx.load(exported.file), full_check=True)
     session = onnxruntime.InferenceSession(exported.file)
@@ -139,7 +140,14 @@ def test_a_torchscript_model_runs_without_csip_and_without_asking_for_inference_
     np.testing.assert_allclose(found, csip_embeddings(folder, *given).numpy(), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("stage", "formats"), [("visual", ["safetensors"]), ("finetune", [*FORMATS])])
+@pytest.mark.parametrize(
+    ("stage", "formats"),
+    [
+        ("visual", ["safetensors"]),
+        ("finetune", ["torchscript", "safetensors"]),
+        pytest.param("finetune", ["onnx"], marks=pytest.mark.slow),
+    ],
+)
 def test_what_a_stage_trained_embeds_as_the_embeddings_stage_does(stages: Stages, tmp_path, stage, formats):
     small, trained = stages.small, stages.ready(stage)
     settings = EmbedSettings(sampling="rrs", clip_length=4, device="cpu")
@@ -156,7 +164,7 @@ def test_what_a_stage_trained_embeds_as_the_embeddings_stage_does(stages: Stages
         np.testing.assert_allclose(found.numpy(), kept[0], atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [pytest.param("onnx", marks=pytest.mark.slow), "torchscript", "safetensors"])
 def test_the_same_model_gives_the_same_bytes(tmp_path, name):
     folder, suffix = finetuned_folder(tmp_path / "model"), FORMATS[name].suffix
     for file in ("one", "two"):

@@ -39,6 +39,7 @@ def test_using_a_placeholder_says_what_to_install():
             sys.modules["mmdet.utils"].reduce_mean(1)
 
 
+@pytest.mark.slow
 def test_importing_prints_nothing():
     run = subprocess.run(
         [sys.executable, "-c", "from extraction.zoo.mmpose_compat import import_mmpose; import_mmpose()"],

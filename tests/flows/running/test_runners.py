@@ -115,6 +115,7 @@ def done(journal: Path) -> list[tuple[str, int, int]]:
     return [(text, int(pid), int(number)) for text, pid, number in lines]
 
 
+@pytest.mark.slow
 def test_processes_make_what_threads_make_although_one_is_killed(api: str, dying_stage: str, tmp_path: Path) -> None:
     expected = made(config_of(tmp_path, "threads"), dying_stage, tmp_path / "calm")
 
@@ -147,7 +148,8 @@ def test_what_kills_every_process_ends_the_run_with_its_name(api: str, dying_sta
     assert "counted" in str(caught.value.where)
 
 
-@pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["processes", "ray"])
 def test_an_error_of_a_worker_arrives_as_it_was_raised(
     kind: str, api: str, dying_stage: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -117,6 +117,7 @@ def losses_of_parts() -> dict[str, Tensor]:
     return {"loss": loss.detach(), "gradient": gradient / world_size(), "rank": torch.tensor(rank()), "a": every[0]}
 
 
+@pytest.mark.slow
 def test_gathered_features_give_the_loss_and_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
     a, b, pids = features()
     scale = torch.ones(4, requires_grad=True)
