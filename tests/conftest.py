@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave a slow test out if it would not end in time; `.ci/run` says until when, in seconds since 1970."""
+    """Leave a slow test out if it would not end by CSIP_TESTS_UNTIL, in seconds since 1970, where that is set."""
     slow = item.get_closest_marker("slow")
     until = float(os.environ.get("CSIP_TESTS_UNTIL", "inf"))
     if slow and time.time() + 60 * slow.kwargs.get("minutes", 1) > until:

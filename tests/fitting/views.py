@@ -184,7 +184,7 @@ def sample_windows(rng: np.random.Generator, n: int, frames: int) -> Windows:
 def network_input(windows: Array) -> Array:
     """(N, T, 17, 2) on the canvas -> (N, 34, T), as mmpose's `VideoPoseLifting` codec encodes a window.
 
-    The codec takes one window a call; `tests/extraction/fit` holds this to it.
+    The codec takes one window a call; `tests/fitting` holds this to it.
     """
     n, frames = windows.shape[:2]
     placed = (windows - CANVAS / 2) / (CANVAS / 2)
