@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
-from extraction.existing import ExistingSettings
 from extraction.extract import ExtractionSettings
 from extraction.score import QualitySettings
+from extraction.skeleton_files import ExistingSettings
 from flows.keys.libraries import LIBRARIES
 from flows.settings import RunnerSettings, ServerSettings
 from flows.settings_file import WORKSPACE, read_settings

@@ -46,7 +46,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
 
     # frames -> 2D keypoints -> 3D skeletons, a shard at a time; or skeletons that are there already
     if config.data.skeletons:
-        existing = partial(shared, "skeletons", "extraction.existing", config.existing)
+        existing = partial(shared, "skeletons", "extraction.skeleton_files", config.existing)
         files = {s: index.file(f"{s}.skeletons.parquet") for s in shards}
         skeletons = build.many([existing({"index": unlabelled[s], "files": files[s]}, frames, s) for s in shards])
     else:

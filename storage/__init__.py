@@ -13,7 +13,7 @@ Door:
     settings: neutral, Settings
     skeleton: centre_on_pelvis, converted, EDGES, H36M17, JOINTS, MIRROR_ORDER, MIRROR_PAIRS, NUM_JOINTS,
         SKELETON_TYPES, SkeletonType
-    stopping: REQUEST, Request, Stopped
+    stop: REQUEST, Request, Stopped
     threads: in_order
     wording: be, below, have, listed, many
 

@@ -35,7 +35,6 @@ WORDS = {
     "training",
     "wording",
 }  # nouns of the field
-ADJECTIVES = {"existing", "stopping"}  # of what they are about: skeletons that exist, a request to stop
 DOOR_LINE = re.compile(r"^    (\w+): (.+)$")
 
 
@@ -192,6 +191,6 @@ def test_every_folder_says_what_lives_there_and_holds_few_modules(ours: dict[str
 
 def test_modules_are_nouns_and_of_a_readable_length(ours: dict[str, str]) -> None:
     words = {word for module in ours for word in module.split(".")}
-    assert {word for word in words if word.endswith("ing")} <= GERUNDS | WORDS | ADJECTIVES
+    assert {word for word in words if word.endswith("ing")} <= GERUNDS | WORDS
     assert not words & {"utils", "util", "helpers", "helper", "manager", "base", "misc", "common"}
     assert not {module: n for module, source in ours.items() if (n := source.count("\n")) > MOST_LINES}

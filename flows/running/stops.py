@@ -16,7 +16,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from storage.stopping import REQUEST
+from storage.stop import REQUEST
 from storage.store.runs import PREEMPTED, RUNNING, RunRecord
 
 log = logging.getLogger("csip")

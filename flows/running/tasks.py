@@ -24,7 +24,7 @@ from flows.watching.log_fields import lines_of
 from flows.watching.progress import LOG_SECONDS, StepProgress
 from storage.devices import chosen_device
 from storage.errors import CsipError, DamagedError
-from storage.stopping import REQUEST
+from storage.stop import REQUEST
 from storage.store.artifacts import Artifact, ArtifactFile, Store
 from storage.store.trainings import kept_states
 

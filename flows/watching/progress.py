@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
 
-from storage.stopping import REQUEST
+from storage.stop import REQUEST
 
 T = TypeVar("T")
 log = logging.getLogger("csip")

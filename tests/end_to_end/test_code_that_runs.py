@@ -158,7 +158,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     own = make_config({**SETTINGS, "data": data | {"skeletons": "skeleton_3d"}})
     index = build_index(own, build)
     inputs = {"index": index.file("train-000.parquet"), "files": index.file("train-000.skeletons.parquet")}
-    build.one(Step("skeletons", "extraction.existing", own.existing, inputs, {"data_root": config.data.root}))
+    build.one(Step("skeletons", "extraction.skeleton_files", own.existing, inputs, {"data_root": config.data.root}))
 
     write_biwi(folder / "biwi", 3, 2, 14)
     alone = {"root": str(folder / "biwi"), "layout": "biwi", "train_shards": 1, "test_shards": 1}

@@ -188,6 +188,7 @@ def test_skeleton_and_image_lists_matched_by_order_alone(small: Small, tmp_path:
     assert tracklets[0].tracklet_id in str(caught.value)
 
 
+@pytest.mark.slow
 def test_label_maps_that_depend_on_hash_order(small: Small) -> None:
     program = (
         "import sys; from pathlib import Path; from training.batches.clips import read_training_set as read\n"

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from storage.errors import CsipError
 from storage.progress import Progress
-from storage.stopping import Stopped
+from storage.stop import Stopped
 from storage.store.trainings import Done
 from training.batches.loader import Steps
 from training.looping.distributed import anywhere, random_states, rank, set_random_state, world_size

@@ -26,7 +26,7 @@ import storage.errors
 from storage.errors import CsipError, EnvironmentProblem
 from storage.progress import Progress
 from storage.settings import Settings
-from storage.stopping import Request, Stopped
+from storage.stop import Request, Stopped
 from storage.store.trainings import WORK
 from training.looping.distributed import rank
 

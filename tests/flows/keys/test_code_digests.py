@@ -12,7 +12,7 @@ from flows.keys.syntax import PACKAGES
 ROOT = Path(__file__).parents[3]
 STAGES = (
     "storage.index",
-    "extraction.existing",
+    "extraction.skeleton_files",
     "extraction.extract",
     "extraction.score",
     "training.visual",
@@ -27,7 +27,7 @@ STAGES = (
 TRIPLETS = ["training.visual", "training.finetune"]
 
 ON_ALL_DEVICES = ["training.pretrain", "training.finetune"]
-SKELETONS = ["extraction.existing", "extraction.extract"]
+SKELETONS = ["extraction.skeleton_files", "extraction.extract"]
 
 FILES = {
     "training/stage.py": '''

@@ -18,7 +18,7 @@ from flows.running import stops as stopping
 from flows.running.stops import ended_by_sigterm, stoppable
 from flows.watching import progress as reporting
 from flows.watching.progress import StepProgress
-from storage.stopping import REQUEST, Request, Stopped
+from storage.stop import REQUEST, Request, Stopped
 from storage.store.artifacts import Store
 from storage.store.runs import COMPLETED, PREEMPTED, RunRecord, records
 

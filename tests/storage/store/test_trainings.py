@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.stopping import Stopped
+from storage.stop import Stopped
 from storage.store import manifests
 from storage.store.artifacts import Store
 from storage.store.bucket import Bucket

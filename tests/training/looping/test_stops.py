@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage.progress import Progress
-from storage.stopping import Request, Stopped
+from storage.stop import Request, Stopped
 from storage.store.trainings import Done
 from tests.training.stages import FINETUNE, PRETRAIN, VISUAL, Stages, digests
 from training.looping.states import sound_states

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extraction.existing import ExistingSettings, Inputs, read_skeleton, run
+from extraction.skeleton_files import ExistingSettings, Inputs, read_skeleton, run
 from extraction.skeletons import NO_PERSON, OK, UNREADABLE
 from storage.datasets.skeleton_files import files_table
 from storage.errors import DataError
