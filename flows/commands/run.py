@@ -3,15 +3,15 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from flows.commands.options.config import ConfigPath, Overrides, load
-from flows.commands.options.console import command, console, print_error
+from flows.commands.options.console import StepBars, command, console, print_error
+from flows.commands.options.tables import print_whole, share, table
 
 if TYPE_CHECKING:
     from flows.config import Config
@@ -48,18 +48,7 @@ def run(
 def _rebuild(
     config: "Config", to: str | None, begin: str | None, force: tuple[str, ...], lines: logging.Handler
 ) -> None:
-    """Bring everything up to date and print what was made; a local server that dies on the way is started again.
-
-    Args:
-        config: all settings.
-        to: stop after this stage.
-        begin: build this stage and all after it anew.
-        force: stages to build anew.
-        lines: the handler that prints the log, whose lines of progress bars replace.
-
-    Raises:
-        CsipError: as `flows.rebuild.rebuild`.
-    """
+    """Bring everything up to date and print what was made; bars replace the progress among the `lines` of the log."""
     from flows.watching.server import ServerLost, ensure_server, ui_url, watched
 
     ours = not os.environ.get("PREFECT_API_URL")
@@ -85,7 +74,8 @@ def _rebuild(
         f"\n{len(result.built)} of {total} steps ran, {total - len(result.built)} kept, in {result.seconds:.1f} s"
     )
     if metrics := result.metrics:
-        console.print(_metrics_table(metrics))
+        rows = ([value if isinstance(value, str) else share(value) for value in row.values()] for row in metrics)
+        print_whole(table(*metrics[0], rows=rows))
     if result.report:
         console.print(f"report: {result.report}")
     console.print(f"run:    {ui_url(api, result.flow_run_id)}")
@@ -116,7 +106,6 @@ def _step_bars(lines: logging.Handler) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    from flows.watching.bar import StepBars
     from flows.watching.progress import bars
 
     drawing = StepBars(console)
@@ -127,10 +116,3 @@ def _step_bars(lines: logging.Handler) -> Iterator[None]:
             yield
     finally:
         bars.removeHandler(drawing)
-
-
-def _metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{100 * value:.1f} %" for value in row.values()))
-    return table

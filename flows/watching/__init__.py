@@ -1,7 +1,6 @@
-"""What a run tells while it goes on: bars, logs, the Prefect UI, and the server behind it.
+"""What a run tells while it goes on: progress, logs, the Prefect UI, and the server behind it.
 
 Door:
-    bar: StepBars
     failures: plain_failure
     log_fields: JsonLines, lines_of, log_to
     names: data_name, name_run, run_tags

@@ -1,6 +1,7 @@
 """The console that commands answer on: errors, notes, JSON and bars; and what makes a function a command."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -11,12 +12,14 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from storage.errors import CsipError
 from storage.progress import Progress
@@ -101,3 +104,31 @@ def bar(title: str, *, in_bytes: bool = False) -> Iterator[Progress]:
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(title, total=None, message="")
         yield lambda done, total, message="": bars.update(task, completed=done, total=total or None, message=message)
+
+
+class StepBars(logging.Handler):
+    """A bar for each step that is running, drawn from the records of `flows.watching.progress.bars`."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[message]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+        self.running: dict[str, TaskID] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Move, begin or end a bar."""
+        label, done, total, message = record.progress  # type: ignore[attr-defined] # which `bars` adds
+        if done is None:
+            if label in self.running:
+                self.bars.remove_task(self.running.pop(label))
+            return
+        if label not in self.running:
+            self.running[label] = self.bars.add_task(label, total=total, message=message)
+        self.bars.update(self.running[label], completed=done, total=total, message=message)

@@ -1,6 +1,6 @@
 """Tables on the console, and amounts as a person reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,20 +12,20 @@ from flows.commands.options.console import console
 SHORT = 8  # characters of a run's id: enough to tell runs apart, and what `csip runs` prints
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str, rows: Iterable[Sequence[str]] = ()) -> Table:
     """A table without lines, none of whose cells wraps; a column whose name begins with `>` is set to the right."""
     made = Table(box=None, pad_edge=False)
     for column in columns:
         made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
     return made
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Table:
     """A table of names and values, without a head."""
-    made = table("", "")
+    made = table("", "", rows=rows)
     made.show_header = False
-    for row in rows:
-        made.add_row(*row)
     return made
 
 

@@ -10,8 +10,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from rich.console import Console
 
+from flows.commands.options.console import StepBars
 from flows.watching import progress as reporting
-from flows.watching.bar import StepBars
 from flows.watching.progress import RunProgress, StepProgress, bars, pace
 
 
