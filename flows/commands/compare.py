@@ -30,23 +30,14 @@ COLOURS = {"better": "green", "worse": "red"}
 
 
 class Compared(NamedTuple):
-    """One of the results.
+    """One of the results."""
 
-    Attributes:
-        name: short, for columns.
-        whole: the whole id of its run, or the whole path; no other result has it.
-        about: what it is, in a few words.
-        folder: where its evaluation lies.
-        config: settings of its run; None where they are not known.
-        data: digest of the index of its run's data set; None where it is not known.
-    """
-
-    name: str
-    whole: str
-    about: str
-    folder: Path
-    config: Mapping[str, Any] | None
-    data: str | None
+    name: str  # short, for columns
+    whole: str  # the whole id of its run, or the whole path; no other result has it
+    about: str  # what it is, in a few words
+    folder: Path  # where its evaluation lies
+    config: Mapping[str, Any] | None = None  # settings of its run, where they are known
+    data: str | None = None  # digest of the index of its run's data set, where it is known
 
 
 @command(
@@ -155,18 +146,13 @@ def _other_data(wanted: Sequence[Compared]) -> list[str]:
 
 
 def _find(name: str, model: str | None, split: int, opened: Callable[[], tuple[Store, Sequence[Record]]]) -> Compared:
-    """What a name on the command line means.
-
-    Raises:
-        DataError: there is no such folder or run, or the run has no such model.
-        StoreError: there is no store to look for a run in, or the run's evaluation is no longer in it.
-    """
+    """What a name on the command line means."""
     from evaluation.results.files import FILES, is_result
 
     folder = Path(name)
     if is_result(folder):
         resolved = folder.resolve()
-        return Compared(resolved.name, str(resolved), str(folder), folder, None, None)
+        return Compared(resolved.name, str(resolved), str(folder), folder)
     begin, _, word = name.rpartition(":")
     run, model = (begin, word) if word in EVALUATED and begin else (name, model)
     if folder.is_dir():

@@ -43,31 +43,25 @@ def diff(
         about = f"{record['run'][:SHORT]}  {record['name']}, {moment(record)}, {record['status']}"
         say(f"{word:7} {escape(about)}")
     _tell_settings(differing([before["config"], now["config"]]))
-    shown = table("stage", "steps", "", "why")
-    for step, steps in as_groups(compared(held, before, now)):
-        shown.add_row(step.stage, escape(steps), f"[{COLOURS[step.verdict]}]{step.verdict}[/]", escape(step.reason))
-    print_below(shown)
+    rows = [
+        (step.stage, escape(steps), f"[{COLOURS[step.verdict]}]{step.verdict}[/]", escape(step.reason))
+        for step, steps in as_groups(compared(held, before, now))
+    ]
+    print_below(table("stage", "steps", "", "why", rows=rows))
     _tell_metrics(metric_differences(before, now))
 
 
 def _tell_settings(settings: Mapping[str, Sequence[Any]]) -> None:
     if not settings:
         console.print("\nthe settings are the same")
-    shown = table("setting", "before", "", "now")
-    for name, (before, now) in settings.items():
-        shown.add_row(escape(name), escape(str(before)), "->", escape(str(now)))
-    print_below(shown)
+    rows = [(escape(name), escape(str(before)), "->", escape(str(now))) for name, (before, now) in settings.items()]
+    print_below(table("setting", "before", "", "now", rows=rows))
 
 
 def _tell_metrics(rows: Sequence[Mapping[str, Any]]) -> None:
     shown = table("model", "metric", ">before", ">now", ">difference")
     for row in rows:
         change = row["difference"]
-        shown.add_row(
-            escape(row["model"]),
-            row["metric"],
-            share(row["before"]),
-            share(row["now"]),
-            "" if change is None else f"{100 * change:+.1f}" if round(change, 4) else "0.0",
-        )
+        said = "" if change is None else f"{100 * change:+.1f}" if round(change, 4) else "0.0"
+        shown.add_row(escape(row["model"]), row["metric"], share(row["before"]), share(row["now"]), said)
     print_below(shown)

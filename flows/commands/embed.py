@@ -87,12 +87,7 @@ def embed(
 
 
 def _test_tracklets(root: DataRoot, layout: str) -> list[Tracklet]:
-    """Query and gallery of a data set.
-
-    Raises:
-        SettingsError: there is no such layout.
-        DataError: the data set contradicts itself.
-    """
+    """Query and gallery of a data set."""
     if layout not in READERS:
         fix = f"one of {', '.join(READERS)}"
         raise SettingsError(f"there is no layout {layout!r} of frames", where="--layout", fix=fix)

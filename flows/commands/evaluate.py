@@ -84,11 +84,7 @@ def evaluate(
 
 
 def _settings(given: Mapping[str, str | None], overrides: Sequence[str]) -> EvaluationSettings:
-    """How to evaluate, from settings of evaluation by their names and `evaluation.name=value` overrides.
-
-    Raises:
-        SettingsError: a setting is unknown or out of range, or one of another section, which would do nothing.
-    """
+    """How to evaluate, from settings of evaluation by their names and `evaluation.name=value` overrides alone."""
     from flows.config import make_config
 
     evaluation = {name: value for name, value in given.items() if value is not None}

@@ -98,10 +98,8 @@ def _tell_stays(sweep: Sweep) -> None:
     for thing, why in sweep.decision.stays.items():
         if thing.kind != Kind.RUN:
             stays[(KINDS[thing.kind], why)].append(sweep.sizes[thing])
-    shown = table("stays", ">number", ">size", "why")
-    for (what, why), sizes in stays.items():
-        shown.add_row(what, str(len(sizes)), amount(sum(sizes)), why)
-    print_below(shown)
+    rows = [(what, str(len(sizes)), amount(sum(sizes)), why) for (what, why), sizes in stays.items()]
+    print_below(table("stays", ">number", ">size", "why", rows=rows))
 
 
 def _size(sweep: Sweep, things: Iterable[Thing]) -> str:

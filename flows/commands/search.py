@@ -1,6 +1,6 @@
 """`csip search`: new frames against a gallery of embeddings, as a table and as pictures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,7 +104,10 @@ def search(
                 note(*camera_notes(asked, ready.about))
                 answers = _nearest(ready, root, asked, searched, top, camid if other_cameras else None)
                 parts.append(answers)
-                for query, own in _by_query(asked, answers):
+                for query in asked:
+                    own = answers.filter(pc.equal(answers["query_id"], query.tracklet_id)).to_pylist()
+                    if not own:
+                        continue  # it has no readable frame
                     _tell(query, own)
                     if picture:
                         alone = len(queries) == len(asked) == 1
@@ -139,12 +142,7 @@ def _check_outputs(picture: Path | None, out: Path | None, gallery: Gallery) -> 
 def _nearest(
     model: Model, root: Path, queries: Sequence[Tracklet], gallery: Gallery, top: int, not_by: int | None
 ) -> pa.Table:
-    """The nearest gallery tracklets of each query tracklet, an `ANSWERS` table; none by the camera `not_by`.
-
-    Raises:
-        DataError: no query has a readable frame, or the gallery does not fit the model.
-        StoreError: the gallery is damaged.
-    """
+    """The nearest gallery tracklets of each query tracklet, an `ANSWERS` table; none by the camera `not_by`."""
     from training.embed import embed_tracklets, without_readable_frame
 
     rows = embed_tracklets(root, queries, model.embed, model.about.encoder, model.settings)
@@ -156,14 +154,6 @@ def _nearest(
     vectors = np.stack([row for row in rows if row is not None])
     names = [query.tracklet_id for query, row in zip(queries, rows, strict=True) if row is not None]
     return search_files(names, vectors, gallery.embeddings, top, not_by)
-
-
-def _by_query(queries: Sequence[Tracklet], answers: pa.Table) -> Iterator[tuple[Tracklet, list[dict[str, Any]]]]:
-    """Each query that was searched for, with its answers, rows of `ANSWERS`."""
-    for query in queries:
-        own = answers.filter(pc.equal(answers["query_id"], query.tracklet_id)).to_pylist()
-        if own:
-            yield query, own
 
 
 def _tell(query: Tracklet, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,15 +54,7 @@ def artifact(
 
 
 def _find(store: Store, name: str) -> Name:
-    """Stage and key of the artifact that a name means.
-
-    Args:
-        store: to look in.
-        name: a key, its beginning, `stage/key`, a folder of the store, or a step's label; of the newest run with it.
-
-    Raises:
-        DataError: no artifact or several are called so; lists those that may be meant.
-    """
+    """What a key, its beginning, `stage/key`, a folder, or a step's label (of the newest run with it) means."""
     there = store.names()
     folder = Path(name).resolve()
     if folder.parents and folder.is_relative_to((store.root / "artifacts").resolve()) and folder.is_dir():
@@ -87,11 +79,7 @@ def _find(store: Store, name: str) -> Name:
 
 
 def _describe(store: Store, name: Name) -> dict[str, Any]:
-    """All that a store knows of one of its artifacts, as plain values.
-
-    Raises:
-        StoreError: its manifest is damaged.
-    """
+    """All that a store knows of one of its artifacts, as plain values."""
     artifact, problems = store.examine(*name)
     if artifact is None:
         raise StoreError(
@@ -114,7 +102,7 @@ def _describe(store: Store, name: Name) -> dict[str, Any]:
         "problems": problems,
         "files": [{"name": file, **entry} for file, entry in manifest["files"].items()],
         "made": manifest["made"],
-        "inputs": _inputs(manifest, manifests, [_names(r) for r in using]),
+        "inputs": _inputs(manifest, manifests, set[Name]().union(*map(_names, using))),
         "settings": flat(manifest.get("settings", {})),
         "also": flat(manifest.get("also", {})),
         "weights": manifest.get("weights", {}),
@@ -138,17 +126,16 @@ def _unclear(store: Store, name: str, found: Sequence[Name], labels: Mapping[str
 
 
 def _inputs(
-    manifest: Manifest, manifests: Mapping[Name, Manifest], runs: Sequence[set[Name]]
+    manifest: Manifest, manifests: Mapping[Name, Manifest], together: Container[Name]
 ) -> list[dict[str, str | None]]:
     """Each input with the artifact that holds it: one that a run used together with this artifact, else the newest."""
     holders = Holders(manifests)
     found: list[dict[str, str | None]] = []
     for given, digest in inputs_of(manifest):
         candidates = holders.of(digest)
-        together = [c for c in candidates if any(c[0] in names for names in runs)]
         row: dict[str, str | None] = {"input": given, "digest": digest, "label": None}
         if candidates:
-            name, file = (together or candidates)[-1]
+            name, file = ([c for c in candidates if c[0] in together] or candidates)[-1]
             row |= {"label": label_of(name, manifests[name]), "stage": name[0], "key": name[1], "file": file}
         found.append(row)
     return found
@@ -187,10 +174,8 @@ def _tell(about: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(about['label'])}[/]")
     print_whole(facts(head))
 
-    files = table("file", ">size", "sha256")
-    for file in about["files"]:
-        files.add_row(escape(file["name"]), amount(file["size"]), file["sha256"][:DIGITS])
-    print_below(files)
+    files = [(escape(file["name"]), amount(file["size"]), file["sha256"][:DIGITS]) for file in about["files"]]
+    print_below(table("file", ">size", "sha256", rows=files))
 
     inputs = table("made from", "digest", "which is", "key")
     for row in about["inputs"]:
@@ -200,18 +185,14 @@ def _tell(about: Mapping[str, Any]) -> None:
         inputs.add_row(escape(f"weights {weights}"), digest[:DIGITS], "a file outside the store", "")
     print_below(inputs)
 
-    settings = table("setting", "value")
-    for setting, value in {**about["settings"], **about["also"]}.items():
-        settings.add_row(escape(setting), escape(str(value)))
-    print_below(settings)
+    settings = [(escape(name), escape(str(value))) for name, value in {**about["settings"], **about["also"]}.items()]
+    print_below(table("setting", "value", rows=settings))
 
     versions = ", ".join(f"{library} {version}" for library, version in about["libraries"].items())
     libraries = escape("\n".join(textwrap.wrap(versions, WIDTH)))
     print_below(facts([("code", f"{len(about['code'])} modules"), ("libraries", libraries)]))
 
-    after = table("made from it", "key")
-    for row in about["made_from_it"]:
-        after.add_row(escape(row["label"]), row["key"])
-    print_below(after)
-    if not after.row_count:
+    after = [(escape(row["label"]), row["key"]) for row in about["made_from_it"]]
+    print_below(table("made from it", "key", rows=after))
+    if not after:
         console.print("\nnothing in this store is made from it")

@@ -78,11 +78,7 @@ def draw(tracklet: Tracklet, skeletons: Ragged, row: int, root: DataRoot, target
 
 
 def _draw_of_file(file: Path, tracklet_id: str, root: DataRoot, target: Path) -> None:
-    """Draw a tracklet of what `csip extract` wrote.
-
-    Raises:
-        DataError: the tracklet is not in the file, or the picture cannot be written.
-    """
+    """Draw a tracklet of what `csip extract` wrote."""
     tracklets = {tracklet.tracklet_id: tracklet for tracklet in read_index(frames_file(file))}
     if tracklet_id not in tracklets:
         there = listed(sorted(tracklets))
@@ -92,11 +88,7 @@ def _draw_of_file(file: Path, tracklet_id: str, root: DataRoot, target: Path) ->
 
 
 def _draw_of_store(config: "Config", tracklet_id: str, target: Path) -> None:
-    """Draw a tracklet with the newest skeletons of it in the store.
-
-    Raises:
-        DataError: the tracklet is unknown, has no skeletons yet, or the picture cannot be written.
-    """
+    """Draw a tracklet with the newest skeletons of it in the store."""
     store = open_store(config.store, config.workspace)
     tracklet = _find(store.all("index"), tracklet_id)
     if tracklet is None:
@@ -117,11 +109,7 @@ def _draw_of_store(config: "Config", tracklet_id: str, target: Path) -> None:
 
 
 def _newest_config(store: Path) -> "Config":
-    """The configuration of the newest run of a store.
-
-    Raises:
-        DataError: nothing has been run with this store.
-    """
+    """The configuration of the newest run of a store."""
     from flows.config import make_config
 
     runs = records(Store(store)) if store.is_dir() else []
