@@ -6,10 +6,10 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from evaluation.evaluate import EvaluationSettings
 from evaluation.report import ReportSettings
@@ -24,6 +24,7 @@ from storage.datasets.readers import READERS
 from storage.errors import SettingsError
 from storage.index import DataSettings
 from storage.settings import Settings, neutral
+from storage.wording import many
 from training.settings import (
     EmbedSettings,
     EncoderSettings,
@@ -44,7 +45,7 @@ class Config(Settings):
     """All settings of a rebuild; a YAML file holds only what differs from the defaults."""
 
     name: str = Field(description="Name of the data set or experiment, shown in the UI and the report.")
-    store: str = neutral(
+    store: Annotated[str, AfterValidator(checked)] = neutral(
         "store", "The artifact store: a folder, or an address that fsspec understands, e.g. s3://bucket/folder."
     )
     workspace: Path = neutral(
@@ -77,11 +78,6 @@ class Config(Settings):
     evaluation: EvaluationSettings = _section(EvaluationSettings, "Ranking metrics.")
     report: ReportSettings = _section(ReportSettings, "The HTML report.")
     server: ServerSettings = _section(ServerSettings, "The local Prefect server.")
-
-    @field_validator("store")
-    @classmethod
-    def _without_credentials(cls, store: str) -> str:
-        return checked(store)
 
     @field_validator("versions", mode="before")
     @classmethod
@@ -137,7 +133,7 @@ def make_config(values: dict[str, Any], overrides: Sequence[str] = (), where: Pa
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         raise SettingsError(
-            f"{len(problems)} wrong setting{'s' if len(problems) > 1 else ''}:\n  " + "\n  ".join(problems),
+            f"{many(len(problems), 'wrong setting')}:\n  " + "\n  ".join(problems),
             where=where,
             fix="`csip settings` lists every setting with its default",
         ) from error
@@ -167,12 +163,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']} (given: {problem.get('input')!r})"
     close = difflib.get_close_matches(location[-1], _names_at(location[:-1]), n=1, cutoff=0.5)
-    nearest = [".".join([*location[:-1], *close])] if close else _ending_with(location[-1])
+    same_end = [full for full, _, _ in described_settings(Config) if full.rpartition(".")[2] == location[-1]]
+    nearest = [".".join([*location[:-1], *close])] if close else same_end
     return f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
-
-
-def _ending_with(name: str) -> list[str]:
-    return [full for full, _, _ in described_settings(Config) if full.rpartition(".")[2] == name]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -185,11 +178,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _names_at(sections: Sequence[str]) -> list[str]:
-    model: type[BaseModel] | None = Config
-    for section in sections:
-        info = model.model_fields.get(section) if model else None
-        model = _model_in(info.annotation) if info else None
-    return list(model.model_fields) if model else []
+    """The settings and sections of a section."""
+    names, depth = [full.split(".") for full, _, _ in described_settings(Config)], len(sections)
+    return list(dict.fromkeys(name[depth] for name in names if name[:depth] == sections and len(name) > depth))
 
 
 def described_settings(model: type[BaseModel], prefix: str = "") -> list[tuple[str, Any, str]]:

@@ -1,6 +1,6 @@
 """Versions of third-party libraries that can change results: those that a stage imports, and no others."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,25 +60,19 @@ def _versions(whole: Reach) -> dict[str, str]:
         if name not in reached:
             reached.add(name)
             waiting.extend(BUILT_ON.get(name, ()))
-    return dict(_installed(library for name, library in LIBRARIES.items() if name in reached))
+    found = {library: _version(library) for name, library in LIBRARIES.items() if name in reached}
+    return {library: full for library, full in found.items() if full is not None}
 
 
 def all_versions() -> dict[str, str | None]:
     """Library -> major.minor, or None if it is not installed, for every one that can change results."""
-    found = dict(_installed(LIBRARIES.values()))
-    return {name: major_minor(found[name]) if name in found else None for name in LIBRARIES.values()}
+    found = {library: _version(library) for library in LIBRARIES.values()}
+    return {library: full and major_minor(full) for library, full in found.items()}
 
 
 def major_minor(full: str) -> str:
     """`2.15` of `2.15.1+cpu`."""
     return ".".join(full.split("+")[0].split(".")[:2])
-
-
-def _installed(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        found = _version(name)
-        if found is not None:
-            yield name, found
 
 
 @cache  # of what this process imported, whatever is installed meanwhile; each look reads a file of metadata

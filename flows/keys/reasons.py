@@ -35,9 +35,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between an earlier artifact's manifest and a step's facts, for a person to read."""
     found = []
     old, new = flat(before.get("settings", {})), flat(now["settings"])
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            found.append(f"{name}: {old.get(name)} -> {new.get(name)}")
+    found += [f"{name}: {old.get(name)} -> {new.get(name)}" for name in _differing(old, new)]
     for kind, verb in (("inputs", "changed"), ("weights", "other weights")):
         names = _differing(before.get(kind, {}), now[kind])
         if names:

@@ -113,18 +113,15 @@ def _visit_function(node: Scope, local: frozenset[str], found: References, packa
     arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
     arguments += [argument for argument in (given.vararg, given.kwarg) if argument]
     annotations = [argument.annotation for argument in arguments]
-    outside: list[ast.AST | None] = [*given.defaults, *given.kw_defaults]
+    outside = [*given.defaults, *given.kw_defaults]
     body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
     if isinstance(node, Function):
         outside += node.decorator_list
         annotations.append(node.returns)
-    for expression in outside:
-        if expression is not None:
-            _visit(expression, local, found, package)
-    for annotation in annotations:
-        if annotation is not None:
-            _visit(annotation, local, found, package)
-            _visit_annotation(annotation, local, found, package)
+    for expression in filter(None, [*outside, *annotations]):
+        _visit(expression, local, found, package)
+    for annotation in filter(None, annotations):
+        _visit_annotation(annotation, local, found, package)
     bound, free = {argument.arg for argument in arguments}, set[str]()
     _sort_names(body, bound, free)
     inside = (local | bound) - free
@@ -148,10 +145,7 @@ def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
 
 
 def _sort_names(nodes: Iterable[ast.AST], bound: set[str], free: set[str]) -> None:
-    """Adds names that statements of a function bind in it to `bound`, and to `free` those that are not its own.
-
-    Imported names are free as well: they are followed.
-    """
+    """Adds names that statements bind in their function to `bound`; global and imported ones (followed) to `free`."""
     for node in nodes:
         if _is_stored(node):
             bound.add(node.id)

@@ -17,6 +17,7 @@ PACKAGES = ("flows", "extraction", "training", "evaluation", "storage")
 EFFECTS, MAIN = "", "__main__"
 """Names of the units that hold what importing a module does, and what it does as a program."""
 
+UNPACKING = ast.Tuple | ast.List | ast.Starred
 DIGITS = 16
 HELP = {"pydantic.Field": None, "storage.settings.neutral": 1}
 """Functions whose `description` only people read -> its place among the positional arguments."""
@@ -157,18 +158,10 @@ def _defined(statement: ast.stmt) -> list[str]:
         targets = [statement.target]
     else:
         return []
-    parts = [part for target in targets for part in _unpacked(target)]
-    # values[0] = 1 changes what something else defines
-    names = [part.id for part in parts if isinstance(part, ast.Name)]
-    return names if len(names) == len(parts) else []
-
-
-def _unpacked(target: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(target, ast.Tuple | ast.List):
-        for part in target.elts:
-            yield from _unpacked(part)
-    else:
-        yield target.value if isinstance(target, ast.Starred) else target
+    parts = [part for target in targets for part in ast.walk(target)]
+    if not all(isinstance(part, UNPACKING | ast.Name | ast.expr_context) for part in parts):
+        return []  # values[0] = 1 changes what something else defines
+    return [part.id for part in parts if isinstance(part, ast.Name)]
 
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:

@@ -142,7 +142,5 @@ def _compare(store: Store, label: str, before: Mapping[str, str] | None, now: Ma
 def _reason(old: Manifest | None, new: Manifest | None) -> str:
     if not old or not new:
         return f"unknown: {'the earlier' if not old else 'the later'} artifact is not in the store"
-    also = {
-        name: [values[0], values[1]] for name, values in differing([old.get("also", {}), new.get("also", {})]).items()
-    }
+    also = differing([old.get("also", {}), new.get("also", {})])
     return "; ".join([*changes(old, new), *(f"{name}: {a} -> {b}" for name, (a, b) in also.items())])

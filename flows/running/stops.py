@@ -9,10 +9,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from rich.console import Console
 
@@ -53,11 +53,7 @@ def stoppable(record: RunRecord, stop: Callable[[float], None] = lambda _: None)
 @contextmanager
 def ended_by_sigterm(console: Console) -> Iterator[None]:
     """Meanwhile, SIGTERM ends this process with status 143 and a line that says what is kept."""
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(STATUS)
-
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(STATUS))
     try:
         yield
     except SystemExit as error:

@@ -163,12 +163,9 @@ def stop_server(settings: ServerSettings) -> bool:
 
 def _free_port(first: int) -> int:
     for port in range(first, first + PORTS_TRIED):
-        with socket.socket() as probe:
+        with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+            probe.bind(("127.0.0.1", port))
             return port
     raise EnvironmentProblem(
         f"ports {first} to {first + PORTS_TRIED - 1} are all taken", where="server.port", fix="set another server.port"
