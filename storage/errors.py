@@ -35,7 +35,7 @@ class CsipError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # errors of workers reach the run's own process; what Exception does by itself would lose the keywords
-        return _same_error, (type(self), self.args, self.__dict__)
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -44,13 +44,6 @@ class CsipError(Exception):
         if self.fix:
             lines.append(f"  to do: {self.fix}")
         return "\n".join(lines)
-
-
-def _same_error(kind: type[CsipError], args: tuple[Any, ...], fields: dict[str, Any]) -> CsipError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
 
 
 class DataError(CsipError):

@@ -24,7 +24,7 @@ from storage.datasets.skeleton_files import SkeletonFiles, files_table, find
 from storage.demo.dataset import DemoSettings
 from storage.errors import DataError, SettingsError
 from storage.frames.files import DataFiles
-from storage.frames.fingerprints import Digests, fingerprint, offsets_of
+from storage.frames.fingerprints import Fingerprinted, fingerprint, offsets_of
 from storage.progress import Progress, silent
 from storage.settings import Settings, neutral
 from storage.tables.parquet import shard_of, write_table
@@ -124,21 +124,13 @@ def part_of(split: str) -> str:
 
 
 @dataclass(frozen=True)
-class Scan:
+class Scan(Fingerprinted):
     """What lies in a raw data set.
 
     Attributes:
-        tracklets: with fingerprints.
-        missing: frames that are listed but not there.
-        digests: of every frame, in the tracklets' order.
-        cache_digest: names the frames' stamps, see `storage.frames.fingerprints.unchanged`.
         skeletons: files of skeletons that the user already has, where `data.skeletons` names them.
     """
 
-    tracklets: tuple[Tracklet, ...]
-    missing: tuple[str, ...]
-    digests: Digests
-    cache_digest: str
     skeletons: SkeletonFiles | None = None
 
 
@@ -162,7 +154,7 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     if split_count(settings) > 1:  # what is remembered of the frames then serves all splits
         tracklets = sorted(tracklets, key=lambda tracklet: tracklet.tracklet_id)
     seen = fingerprint(files, tracklets, cache, settings.scan_workers, progress)
-    stamped, missing, total = seen.tracklets, seen.missing, len(seen.digests)
+    missing, total = seen.missing, len(seen.digests)
     if len(missing) > settings.max_missing_fraction * total:
         shown = "\n  ".join(missing[:10])
         raise DataError(
@@ -174,8 +166,8 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
     skeletons = None
     if settings.skeletons:
         own_cache = cache.with_name(f"skeletons-{cache.name}")
-        skeletons = find(files, settings.skeletons, stamped, own_cache, settings.scan_workers, progress)
-    return Scan(tuple(stamped), tuple(missing), seen.digests, seen.cache_digest, skeletons)
+        skeletons = find(files, settings.skeletons, seen.tracklets, own_cache, settings.scan_workers, progress)
+    return Scan(**vars(seen), skeletons=skeletons)
 
 
 def one_split(settings: DataSettings) -> int:
@@ -223,7 +215,7 @@ def write_index(found: Scan, settings: DataSettings, out_dir: Path) -> None:
     `<shard>.digests.parquet` holds the frames' own digests: nothing is made from them, they tell which frames changed.
     Where the user has skeletons, `<shard>.skeletons.parquet` names their files.
     """
-    bounds = (offsets_of(found.tracklets)).tolist()
+    bounds = offsets_of(found.tracklets).tolist()
     own = {t.tracklet_id: found.digests[a:b] for t, a, b in zip(found.tracklets, bounds, bounds[1:], strict=False)}
     for name, rows in _shards(found.tracklets, settings).items():
         write_table(index_table(rows), out_dir / f"{name}.parquet")

@@ -4,7 +4,7 @@ The skeleton used everywhere is that of Human3.6M, (..., 17, 3) float32 in metre
 y down, z away. The others are of data sets that come with skeletons.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floating = TypeVar("Floating", bound=np.floating)
+Recordings = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+"""Of each of some recordings, its skeletons (T, J, C), and which of them were tracked, (T,)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from storage.datasets.names import frames_by_folder, number_in
 from storage.frames.files import DataFiles
 from storage.tables.tracklets import SPLITS, Tracklet
 
+FIX = "set data.root to the folder that holds train, query and gallery"
 DEPTH = 4  # split, identity, camera, tracklet
 
 
@@ -23,12 +24,7 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     Raises:
         DataError: a folder is missing, or names are not as they must be; everything that is wrong is listed at once.
     """
-    need(
-        files,
-        SPLITS,
-        "split/identity/camera/tracklet",
-        "set data.root to the folder that holds train, query and gallery",
-    )
+    need(files, SPLITS, "split/identity/camera/tracklet", FIX)
     folders = frames_by_folder(files.names())
     problems = list(_elsewhere(folders))
     numbers: dict[str, dict[int, str]] = {"identity": {}, "camera": {}}

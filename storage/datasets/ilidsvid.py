@@ -38,8 +38,7 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     both = sorted(person for person in cameras[0] if cameras[1].get(person) and cameras[0][person])
     pids = {person: int(match[1]) for person in both if (match := PERSON.fullmatch(person))}
     halves = _split(files, both, cameras, split, problems)
-    if problems:
-        refuse(files, problems)
+    refuse(files, problems)
     return checked(files, list(two_camera_tracklets(halves, pids, cameras, CAMERAS)), problems)
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -78,13 +77,11 @@ def whole_numbers(files: DataFiles, name: str, variable: str) -> NDArray[np.int6
         DataError: it cannot be read, or is something else.
     """
     values = matrix_of(files, name, variable)
+    floats = values.astype(np.float64)
     # int64 holds more than any index; what float64 cannot tell apart is no index either
-    if not (np.abs(values.astype(np.float64)) < 2**53).all():
+    if not ((np.abs(floats) < 2**53) & (floats == np.rint(floats))).all():
         raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
-    numbers = values.astype(np.int64)
-    if (numbers != values).any():
-        raise DataError(f"{variable} does not hold whole numbers", where=files.where(name), fix=RESTORE)
-    return numbers
+    return values.astype(np.int64)
 
 
 def numbered(values: Sequence[int], last: int, of: str) -> Iterator[str]:
@@ -120,17 +117,18 @@ def checked(
     found = [*problems, *([] if recordings else _shared(tracklets)), *_contradictions(tracklets, recordings=recordings)]
     # a split that lost its rows to these problems is not one more problem
     found += [] if found else _empty_splits(tracklets)
-    if found:
-        refuse(files, found)
+    refuse(files, found)
     return sorted(tracklets, key=lambda tracklet: SPLITS.index(tracklet.split))
 
 
-def refuse(files: DataFiles, problems: Sequence[str]) -> NoReturn:
-    """Raise what is wrong with a data set's lists.
+def refuse(files: DataFiles, problems: Sequence[str]) -> None:
+    """Raise what is wrong with a data set's lists, if anything is.
 
     Raises:
-        DataError: always; its message has the first problems, its `problems` all.
+        DataError: there are problems; its message has the first ones, its `problems` all.
     """
+    if not problems:
+        return
     places = "place" if len(problems) == 1 else "places"
     raise DataError(
         f"the data set contradicts itself in {len(problems)} {places}:" + below(map(printable, problems)),

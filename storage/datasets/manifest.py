@@ -70,8 +70,7 @@ def _columns(files: DataFiles, name: str) -> dict[str, list[Any]]:
     for column in (CLOTHES, ORDER):  # one that is misspelt would be left out without a word
         close = [] if column in names else difflib.get_close_matches(column, names, 1, cutoff=0.75)
         problems += [f"{name}: column {other!r}: did you mean {column!r}?" for other in close]
-    if problems:
-        refuse(files, problems)
+    refuse(files, problems)
     kinds = dict.fromkeys(WORDS, pa.string()) | dict.fromkeys((*NUMBERS, CLOTHES, ORDER), pa.int64())
     columns = {}
     for column, kind in kinds.items():
@@ -84,8 +83,7 @@ def _columns(files: DataFiles, name: str) -> dict[str, list[Any]]:
             continue
         empty = [row for row, value in enumerate(columns[column], start=1) if value is None or value == ""]
         problems += [f"{name}: column {column}: row {row} is empty" for row in empty]
-    if problems:
-        refuse(files, problems)
+    refuse(files, problems)
     return columns
 
 

@@ -49,8 +49,7 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
         if not frames[person]
     ]
     problems += unnumbered(frame for camera in cameras for own in camera.values() for frame in own)
-    if problems:
-        refuse(files, problems)
+    refuse(files, problems)
     halves = _shipped(files, split) if files.exists(SPLITS) else _drawn(cameras, split)
     return checked(files, list(two_camera_tracklets(halves, PEOPLE, cameras, CAMERAS)), problems)
 
@@ -70,9 +69,7 @@ def _shipped(files: DataFiles, split: int) -> Split:
         splits = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"cannot be read as JSON: {error}", where=files.where(SPLITS), fix=RESTORE) from error
-    problems = list(_problems(splits, split))
-    if problems:
-        refuse(files, problems)
+    refuse(files, list(_problems(splits, split)))
     return Split(splits[split]["train"], splits[split]["test"])
 
 

@@ -3,8 +3,6 @@
 Body axes are camera axes for a person who faces the camera: x to the person's left, y down, z backward; metres.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,22 +46,8 @@ GROUPS = {
 """Limbs that differ between people by one factor each."""
 
 
-@dataclass(frozen=True)
-class Body:
-    """Bone offsets of N people at rest: (N, 17, 3) metres."""
-
-    offsets: Floats
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def take(self, people: NDArray[np.integer]) -> "Body":
-        """The bodies at these positions."""
-        return Body(self.offsets[people])
-
-
-def sample_bodies(rng: np.random.Generator, count: int, spread: float = 1.0) -> Body:
-    """People of different height and build.
+def sample_bodies(rng: np.random.Generator, count: int, spread: float = 1.0) -> Floats:
+    """Bone offsets at rest of people of different height and build, (N, 17, 3) metres.
 
     Args:
         rng: source of randomness.
@@ -75,7 +59,8 @@ def sample_bodies(rng: np.random.Generator, count: int, spread: float = 1.0) -> 
     for joints in GROUPS.values():
         factor = rng.normal(1.0, 0.07 * spread, (count, 1, 1)).clip(0.7, 1.3)
         offsets[:, joints, :] *= factor
-    return Body(offsets * height)
+    bodies: Floats = offsets * height
+    return bodies
 
 
 def rotations(angles: Floats) -> Floats:
@@ -90,11 +75,11 @@ def rotations(angles: Floats) -> Floats:
     return turned
 
 
-def pose(body: Body, angles: Floats) -> Floats:
+def pose(bodies: Floats, angles: Floats) -> Floats:
     """Joints of posed bodies, pelvis at the origin.
 
     Args:
-        body: N people.
+        bodies: bone offsets of N people at rest, (N, 17, 3) metres.
         angles: rotation vector of each joint relative to its parent, (N, 17, 3) radians; a joint's rotation moves
             the joints after it.
 
@@ -104,7 +89,7 @@ def pose(body: Body, angles: Floats) -> Floats:
     turned = rotations(angles)
     for parent, joint in EDGES:
         turned[:, joint] = turned[:, parent] @ turned[:, joint]
-    return chained(np.einsum("nkij,nkj->nki", turned[:, PARENTS], body.offsets))
+    return chained(np.einsum("nkij,nkj->nki", turned[:, PARENTS], bodies))
 
 
 def chained(bones: NDArray[Floating]) -> NDArray[Floating]:

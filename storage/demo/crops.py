@@ -19,14 +19,6 @@ Bar = tuple[float, float, float, float, Colour]
 """Something in front: x, y, width, height as shares of the crop, and colour."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """The part of the picture that a crop shows: centre and height, in units of the image's height; (T, ...)."""
-
-    centre: Floats
-    height: Floats
-
-
 class Companion(NamedTuple):
     """Another person in a crop, moved to the side by `shift` crop widths."""
 
@@ -51,8 +43,12 @@ class Crop:
     visible: NDArray[np.bool_]
 
 
-def windows(joints: Floats, camera: Camera, rng: np.random.Generator, jitter: float) -> Window:
-    """Detector-like boxes around people in camera axes (T, 17, 3): not quite centred, not quite tight, drifting."""
+def windows(joints: Floats, camera: Camera, rng: np.random.Generator, jitter: float) -> tuple[Floats, Floats]:
+    """Detector-like boxes around people in camera axes (T, 17, 3): not quite centred, not quite tight, drifting.
+
+    Returns:
+        Centres (T, 2) and heights (T,) of what crops show, in units of the image's height.
+    """
     reach = joints.copy()
     reach[:, 10, 1] -= ABOVE_HEAD
     reach[:, [3, 6], 1] += BELOW_FEET
@@ -63,9 +59,8 @@ def windows(joints: Floats, camera: Camera, rng: np.random.Generator, jitter: fl
     noise = rng.normal(size=(len(joints), 3))
     drift = 0.8 * noise[:1] + 0.35 * noise  # mostly the same all the time, and shaking a little
     margin = 1.04 + rng.uniform(0, 0.12)
-    return Window(
-        (low + high) / 2 + drift[:, :2] * jitter * height[:, None], height * margin * (1 + jitter * drift[:, 2])
-    )
+    centre = (low + high) / 2 + drift[:, :2] * jitter * height[:, None]
+    return centre, height * margin * (1 + jitter * drift[:, 2])
 
 
 def _backdrop(picture: Image, place: float, size: tuple[int, int]) -> Image:

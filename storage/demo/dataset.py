@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.demo.appearance import Light, Look, alike, sample_light, sample_look, scene
-from storage.demo.body import Body, pose, sample_bodies
+from storage.demo.body import Floats, pose, sample_bodies
 from storage.demo.camera import Camera, seen, turned
 from storage.demo.crops import Companion, Crop, sample_bar, shoot, windows
 from storage.demo.motion import Style, gait, sample_styles
@@ -27,6 +28,7 @@ from storage.tables.schema import SKELETON_SHAPES, SKELETONS
 
 SETTINGS_FILE = "demo.json"
 FRAMES_A_SECOND = 12.5
+WALKS_A_TASK = 8  # that one process renders before it is given others
 MAT_HEADER = b"MATLAB 5.0 MAT-file, csip demo data set".ljust(116)
 
 
@@ -90,6 +92,7 @@ def plan_walks(settings: DemoSettings) -> list[Walk]:
     return sorted(walks, key=lambda walk: (walk.part != "train", walk.pid, walk.camid, walk.number))
 
 
+@lru_cache(maxsize=1)
 def make_views(settings: DemoSettings) -> list[View]:
     """The cameras, clearly different from each other."""
     views = []
@@ -103,7 +106,7 @@ def make_views(settings: DemoSettings) -> list[View]:
     return views
 
 
-def person_of(settings: DemoSettings, person: int) -> tuple[Body, Style, Look]:
+def person_of(settings: DemoSettings, person: int) -> tuple[Floats, Style, Look]:
     """The body, gait and clothes of one person, from the seed and the person's number alone."""
     rng = np.random.default_rng([settings.seed, 2, person])
     body, style, look = sample_bodies(rng, 1, settings.body_spread), sample_styles(rng, 1), sample_look(rng)
@@ -120,14 +123,14 @@ def walk_crops(settings: DemoSettings, walk: Walk, view: View) -> tuple[list[Cro
     times = np.arange(length) / FRAMES_A_SECOND
     alone = np.zeros(length, int)
     phase = rng.uniform(0, 2 * np.pi) + 2 * np.pi * style.frequency * times
-    joints = pose(body.take(alone), gait(style.take(alone), phase))
+    joints = pose(body[alone], gait(style.take(alone), phase))
     heading = rng.uniform(-np.pi, np.pi) + rng.normal(0, 0.25) * times
     speed = 1.7 * float(style.frequency[0]) * float(style.stride[0])
     # a person who faces the camera (heading 0) walks towards it
     step = speed / FRAMES_A_SECOND * np.stack([-np.sin(heading), -np.cos(heading)], axis=-1)
     ground = np.cumsum(step, axis=0) + np.array([rng.uniform(-1.2, 1.2), view.distance])
     placed = seen(turned(joints, heading), ground, view.camera)
-    window = windows(placed, view.camera, rng, jitter=0.03)
+    centres, heights = windows(placed, view.camera, rng, jitter=0.03)
     place = rng.uniform(0.1, 0.9) + 0.01 * np.cumsum(step[:, 0])
     bar = sample_bar(rng) if rng.random() < 0.15 else None
     companion = sample_look(rng) if rng.random() < 0.2 else None
@@ -138,7 +141,7 @@ def walk_crops(settings: DemoSettings, walk: Walk, view: View) -> tuple[list[Cro
         moved, passing = beside - beside[:1] + placed[t, :1], shift * (1 - 2 * t / max(length - 1, 1) * 0.35)
         crops.append(
             shoot(
-                placed[t], look, (window.centre[t], float(window.height[t])), view.camera, view.light, view.picture,
+                placed[t], look, (centres[t], float(heights[t])), view.camera, view.light, view.picture,
                 float(np.clip(place[t], 0, 1)), (settings.width, settings.height), rng,
                 Companion(moved, companion, passing, in_front) if companion else None,
                 bar if t < length // 2 else None,
@@ -180,32 +183,25 @@ Rendered = tuple[list[bytes], dict[str, NDArray[np.generic]]]
 """The JPEGs of a tracklet, and its true columns of `SKELETONS`."""
 
 
-def _render(job: tuple[DemoSettings, Sequence[Walk]]) -> list[Rendered]:
-    """Some tracklets; runs in a worker process."""
+def _render(settings: DemoSettings, walk: Walk) -> Rendered:
+    """One tracklet; runs in a worker process."""
     cv2.setNumThreads(1)
-    settings, walks = job
-    views = make_views(settings)
-    done: list[Rendered] = []
-    for walk in walks:
-        view = views[walk.camid - 1]
-        crops, joints = walk_crops(settings, walk, view)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, view.light.quality]
-        truth: dict[str, NDArray[np.generic]] = {
-            "keypoints_3d": centre_on_pelvis(joints).astype(np.float32),
-            "keypoints_2d": np.stack([c.keypoints for c in crops]).astype(np.float32),
-            "scores": np.stack([c.visible for c in crops]).astype(np.float32),
-            "status": np.zeros(len(crops), np.uint8),
-            "filled": np.zeros(len(crops), np.bool_),
-        }
-        done.append(([cv2.imencode(".jpg", crop.image, quality)[1].tobytes() for crop in crops], truth))
-    return done
+    view = make_views(settings)[walk.camid - 1]
+    crops, joints = walk_crops(settings, walk, view)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, view.light.quality]
+    truth: dict[str, NDArray[np.generic]] = {
+        "keypoints_3d": centre_on_pelvis(joints).astype(np.float32),
+        "keypoints_2d": np.stack([c.keypoints for c in crops]).astype(np.float32),
+        "scores": np.stack([c.visible for c in crops]).astype(np.float32),
+        "status": np.zeros(len(crops), np.uint8),
+        "filled": np.zeros(len(crops), np.bool_),
+    }
+    return [cv2.imencode(".jpg", crop.image, quality)[1].tobytes() for crop in crops], truth
 
 
 def _rendered(settings: DemoSettings, walks: Sequence[Walk]) -> Iterator[Rendered]:
-    groups = [walks[start : start + 8] for start in range(0, len(walks), 8)]
     with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
-        for group in pool.map(_render, [(settings, group) for group in groups]):
-            yield from group
+        yield from pool.map(partial(_render, settings), walks, chunksize=WALKS_A_TASK)
 
 
 def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:

@@ -46,13 +46,13 @@ class Fingerprinted:
 
     Attributes:
         tracklets: as given, with the digest of their frames' bytes.
-        missing: frames that are not there.
+        missing: frames that are listed but not there.
         digests: of all frames, in the tracklets' order.
         cache_digest: names what the cache now holds, see `unchanged`.
     """
 
-    tracklets: list[Tracklet]
-    missing: list[str]
+    tracklets: tuple[Tracklet, ...]
+    missing: tuple[str, ...]
     digests: Digests
     cache_digest: str
 
@@ -105,7 +105,7 @@ def fingerprint(
     if len(kept) < len(frames) or not frames.equals(known.frames):
         cache_digest = _write_cache(cache, Seen(frames, files.loose.settled(stamps, start), digests))
     missing = frames.take(pa.array(np.flatnonzero(stamps[:, 0] == MISSING))).to_pylist()
-    return Fingerprinted(_stamped(tracklets, digests), missing, digests, cache_digest)
+    return Fingerprinted(tuple(_stamped(tracklets, digests)), tuple(missing), digests, cache_digest)
 
 
 def unchanged(files: DataFiles, cache: Path, cache_digest: str, progress: Progress = silent) -> bool:

@@ -14,16 +14,16 @@ def table_schema(name: str, version: int, units: str, fields: list[tuple[str, pa
     return pa.schema([pa.field(column, kind, nullable=False) for column, kind in fields], metadata=metadata)
 
 
+LABELS = [("tracklet_id", pa.string()), ("split", pa.string()), ("pid", pa.int32()), ("camid", pa.int32())]
+"""What a tracklet is called, what it is for, and who is seen by which camera."""
+
 INDEX = table_schema(
     "index",
     2,
     "frames: paths relative to the data root; fingerprint: blake2b-128 of the frames' bytes; clothes: from 1 within an "
     "identity, 0: not known",
     [
-        ("tracklet_id", pa.string()),
-        ("split", pa.string()),
-        ("pid", pa.int32()),
-        ("camid", pa.int32()),
+        *LABELS,
         ("clothes", pa.int32()),
         ("frames", pa.list_(pa.string())),
         ("fingerprint", pa.string()),
@@ -69,10 +69,7 @@ SEQUENCES = table_schema(
     "keypoints_3d: metres, centred on the root, x right y down z away, T x J x 3, frame by frame, joint by joint; "
     "frames that were not tracked are left out; skeleton: kind of the skeletons, see storage.skeleton",
     [
-        ("tracklet_id", pa.string()),
-        ("split", pa.string()),
-        ("pid", pa.int32()),
-        ("camid", pa.int32()),
+        *LABELS,
         ("num_frames", pa.int32()),
         ("keypoints_3d", pa.list_(pa.field("item", pa.float32(), nullable=False))),
     ],
@@ -103,10 +100,7 @@ EMBEDDINGS = table_schema(
     3,
     "embedding: L2-normalised; clothes: as in the index; frames: of the tracklet, 0 where that is not known",
     [
-        ("tracklet_id", pa.string()),
-        ("split", pa.string()),
-        ("pid", pa.int32()),
-        ("camid", pa.int32()),
+        *LABELS,
         ("clothes", pa.int32()),
         ("frames", pa.int32()),
         ("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False))),

@@ -40,7 +40,7 @@ def rendered_crops(seed: int, count: int, size: tuple[int, int] = (64, 128)) -> 
         look = sample_look(rng)
         ground = np.array([[rng.uniform(-0.25, 0.25) * distance, distance]])
         placed = seen(joints[number : number + 1], ground, camera)
-        window = windows(placed, camera, rng, jitter=0.04)
+        centres, heights = windows(placed, camera, rng, jitter=0.04)
         other = None
         if previous is not None and rng.random() < 0.3:
             moved = previous[0] - previous[0][:1] + placed[0, :1]
@@ -50,7 +50,7 @@ def rendered_crops(seed: int, count: int, size: tuple[int, int] = (64, 128)) -> 
         bar = sample_bar(rng) if rng.random() < 0.15 else None
         picture = pictures[rng.integers(len(pictures))]
         yield shoot(
-            placed[0], look, (window.centre[0], float(window.height[0])), camera, sample_light(rng), picture,
+            placed[0], look, (centres[0], float(heights[0])), camera, sample_light(rng), picture,
             float(rng.random()), size, rng, other, bar,
         )  # fmt: skip
         previous = (placed[0], look)

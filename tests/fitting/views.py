@@ -78,7 +78,7 @@ def _demo_bodies(rng: np.random.Generator, times: Array) -> Array:
     part = (times / (KEYS - 1))[..., None, None]
     changing = (1 - part) * random_poses(rng, n)[:, None] + part * random_poses(rng, n)[:, None]
     angles = np.where(rng.random((n, 1, 1, 1)) < 0.6, walking, changing)
-    joints = pose(sample_bodies(rng, n, spread=1.2).take(people), angles.reshape(-1, 17, 3))
+    joints = pose(sample_bodies(rng, n, spread=1.2)[people], angles.reshape(-1, 17, 3))
     up = joints[:, 10] - joints[:, 8]
     up /= np.linalg.norm(up, axis=-1, keepdims=True)
     ahead = np.cross(joints[:, 11] - joints[:, 14], up)

@@ -94,19 +94,13 @@ def of_lists(tracklets: Sequence[Tracklet], limit: int | None = None) -> Iterato
         for (part, pid), seen in cameras.items()
         if len(seen) == 1
     ]
-    yield finding(
-        "one camera",
-        f"identities seen by one camera only: {len(alone):,} of {len(cameras):,}",
-        len(alone),
-        alone,
-        limit=limit,
-    )
+    says = f"identities seen by one camera only: {len(alone):,} of {len(cameras):,}"
+    yield finding("one camera", says, len(alone), alone, limit=limit)
     short = [t for t in tracklets if len(t.frames) < CLIP_LENGTH]
     of_all = f"{len(short):,} of {many(len(tracklets), 'tracklet')}"
     says = f"{of_all} {be(len(short))} shorter than a clip of {CLIP_LENGTH} frames"
-    yield finding(
-        "short", says, len(short), (Item((t.tracklet_id,), many(len(t.frames), "frame")) for t in short), limit=limit
-    )
+    items = (Item((t.tracklet_id,), many(len(t.frames), "frame")) for t in short)
+    yield finding("short", says, len(short), items, limit=limit)
 
 
 def _without_match(tracklets: Sequence[Tracklet], limit: int | None) -> Iterator[Finding | None]:

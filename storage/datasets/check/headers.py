@@ -1,8 +1,6 @@
 """Looking at frames without making anything from them: their digest and size, and whether they can be read."""
 
-import hashlib
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -13,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from storage.datasets.check.findings import Sizes
 from storage.frames.files import DataFiles
-from storage.frames.fingerprints import DIGEST_BYTES, Digests
+from storage.frames.fingerprints import DIGEST_BYTES, Digests, digest_of
 from storage.progress import Progress, silent
 from storage.threads import of_each
 
@@ -57,9 +55,8 @@ def look(files: DataFiles, names: pa.Array, workers: int, decode: bool = False, 
     """
     digests, sizes = np.zeros((len(names), DIGEST_BYTES), np.uint8), np.zeros((len(names), 2), np.int32)
     faults: dict[int, str] = {}
-    open_frame = _decoded if decode else _opened
     files.fetch((name.as_py() for name in names), progress)
-    looks = of_each(partial(_look, files, open_frame), names, workers, progress, "decoded" if decode else "read")
+    looks = of_each(partial(_look, files, decode), names, workers, progress, "decoded" if decode else "read")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an odd size is a finding, not a warning
         for position, (digest, size, fault) in enumerate(looks):
@@ -70,34 +67,27 @@ def look(files: DataFiles, names: pa.Array, workers: int, decode: bool = False, 
     return Looked(digests, sizes, faults)
 
 
-def _look(files: DataFiles, open_frame: Callable[[bytes], tuple[int, int]], name: str) -> Look:
+def _look(files: DataFiles, decode: bool, name: str) -> Look:
     try:
         content = files.read(name)
     except OSError as error:
         return bytes(DIGEST_BYTES), NOBODY_KNOWS, f"cannot be read: {error.strerror or error}"
-    digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+    digest = digest_of(content)
     if not content:
         return digest, NOBODY_KNOWS, "empty"
     try:
-        return digest, open_frame(content), ""
+        return digest, _size(content, decode), ""
     except UnidentifiedImageError:
         return digest, NOBODY_KNOWS, "not an image"
     except Exception as error:  # a damaged file raises many kinds: OSError, SyntaxError, ValueError, struct.error, ...
         return digest, NOBODY_KNOWS, f"damaged: {error}"
 
 
-def _opened(content: bytes) -> tuple[int, int]:
-    return _image(content).size
-
-
-def _decoded(content: bytes) -> tuple[int, int]:
-    image = _image(content)
-    image.load()
-    return image.size
-
-
-def _image(content: bytes) -> Image.Image:
+def _size(content: bytes, decode: bool) -> tuple[int, int]:
     try:
-        return Image.open(BytesIO(content), formats=USUAL)
+        image = Image.open(BytesIO(content), formats=USUAL)
     except UnidentifiedImageError:
-        return Image.open(BytesIO(content))
+        image = Image.open(BytesIO(content))
+    if decode:
+        image.load()
+    return image.size

@@ -9,7 +9,7 @@ quality flag, start and end joint of a link, and the link's orientation as a qua
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -20,7 +20,7 @@ from storage.datasets.lists import checked, need, printable
 from storage.datasets.names import natural
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton import KINECT20, SkeletonType
+from storage.skeleton import KINECT20, Recordings, SkeletonType
 from storage.tables.tracklets import Tracklet
 from storage.wording import below
 
@@ -80,9 +80,7 @@ def read_recordings(files: DataFiles, layout: Layout, probe: str) -> list[Trackl
     return checked(files, recordings, problems, recordings=True)
 
 
-def read_frames(
-    files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def read_frames(files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType) -> Recordings:
     """Skeletons (T, 20, 3) of recordings, and which were tracked, (T,); a file that is not there was not.
 
     Raises:

@@ -5,18 +5,18 @@ People of the test may be those of the training, as the published protocols have
 camera ids, so that no answer is left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.datasets.recordings import kinect_text, skeleton_tables, utd_mhad
+from storage.datasets.recordings.kinect_text import BIWI, IAS, Layout
 from storage.errors import SettingsError
 from storage.frames.files import DataFiles
 from storage.settings import Settings
-from storage.skeleton import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SKELETON_TYPES, Recordings, SkeletonType
 from storage.tables.tracklets import Tracklet
 
 
@@ -42,9 +42,6 @@ class SequenceSettings(Settings):
     )
 
 
-Frames = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
-
-
 class SequenceReader(NamedTuple):
     """How a layout of skeletons is read.
 
@@ -56,17 +53,20 @@ class SequenceReader(NamedTuple):
     """
 
     read: Callable[[DataFiles, SequenceSettings], list[Tracklet]]
-    frames: Callable[[DataFiles, Sequence[Tracklet], SkeletonType], Frames]
+    frames: Callable[[DataFiles, Sequence[Tracklet], SkeletonType], Recordings]
     folders: tuple[str, ...] = ("",)
     lists: tuple[str, ...] = ()
 
 
-def _biwi(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
-    return kinect_text.read_recordings(files, kinect_text.BIWI, _probe(settings, ("walking", "still")))
-
-
-def _ias(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
-    return kinect_text.read_recordings(files, kinect_text.IAS, _probe(settings, ("A", "B")))
+def _kinect(layout: Layout, files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
+    probes = tuple(layout.test)
+    if settings.probe is not None and settings.probe not in probes:
+        raise SettingsError(
+            f"this data set has no probe {settings.probe}",
+            where="data.sequences.probe",
+            fix=f"choose {' or '.join(probes)}",
+        )
+    return kinect_text.read_recordings(files, layout, settings.probe or probes[0])
 
 
 def _utd_mhad(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
@@ -81,25 +81,11 @@ def _utd_mhad(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
     return utd_mhad.read_recordings(files, trials, apart=settings.actions == "different")
 
 
-def _skeletons(files: DataFiles, settings: SequenceSettings) -> list[Tracklet]:
-    return skeleton_tables.read_recordings(files)
-
-
-def _probe(settings: SequenceSettings, choices: tuple[str, ...]) -> str:
-    if settings.probe is not None and settings.probe not in choices:
-        raise SettingsError(
-            f"this data set has no probe {settings.probe}",
-            where="data.sequences.probe",
-            fix=f"choose {' or '.join(choices)}",
-        )
-    return settings.probe or choices[0]
-
-
 SEQUENCE_READERS: dict[str, SequenceReader] = {
-    "biwi": SequenceReader(_biwi, kinect_text.read_frames, ("Training", "Testing")),
-    "ias": SequenceReader(_ias, kinect_text.read_frames, ("Training", "TestingA", "TestingB")),
+    "biwi": SequenceReader(partial(_kinect, BIWI), kinect_text.read_frames, ("Training", "Testing")),
+    "ias": SequenceReader(partial(_kinect, IAS), kinect_text.read_frames, ("Training", "TestingA", "TestingB")),
     "utd_mhad": SequenceReader(_utd_mhad, utd_mhad.read_frames),
-    "skeletons": SequenceReader(_skeletons, skeleton_tables.read_frames),
+    "skeletons": SequenceReader(lambda files, _: skeleton_tables.read_recordings(files), skeleton_tables.read_frames),
 }
 """Layout name -> reader."""
 

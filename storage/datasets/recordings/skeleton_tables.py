@@ -6,7 +6,7 @@
 The kind of the skeletons stands in a column `skeleton`, the same everywhere, or in `data.sequences.skeleton`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storage.datasets.lists import checked, refuse
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SKELETON_TYPES, Recordings, SkeletonType
 from storage.tables.tracklets import SPLITS, Tracklet
 
 SUFFIX = ".parquet"
@@ -77,9 +77,7 @@ def named_type(files: DataFiles) -> str | None:
     return next(iter(kinds), None)
 
 
-def read_frames(
-    files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def read_frames(files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType) -> Recordings:
     """Skeletons (T, J, 3) of recordings, and which were tracked, (T,): those whose values are all numbers.
 
     Raises:

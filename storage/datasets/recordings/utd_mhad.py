@@ -6,17 +6,16 @@ The files may lie anywhere below the data root. Trials take the place of cameras
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
 
 from storage.datasets.lists import RESTORE, checked, matrix_of
 from storage.datasets.recordings.kinect_text import TO_CAMERA
 from storage.errors import DataError
 from storage.frames.files import DataFiles
-from storage.skeleton import SkeletonType
+from storage.skeleton import Recordings, SkeletonType
 from storage.tables.tracklets import Tracklet
 
 NAME = re.compile(r"(a(?P<action>\d+)_s(?P<person>\d+)_t(?P<trial>\d+))_skeleton\.mat")
@@ -38,29 +37,23 @@ def read_recordings(files: DataFiles, trials: Mapping[str, Sequence[int]], *, ap
     Raises:
         DataError: there is none, or none for a split.
     """
-    recordings = []
-    found = False
-    for path in files.names():
-        match = NAME.fullmatch(PurePosixPath(path).name)
-        if match is None:
-            continue
-        found = True
-        for split, wanted in trials.items():
-            if int(match["trial"]) not in wanted or (apart and int(match["action"]) % 3 != ACTION_OF[split]):
-                continue
-            recordings.append(Tracklet(match[1], split, int(match["person"]), int(match["trial"]), (path,)))
+    found = [(path, match) for path in files.names() if (match := NAME.fullmatch(PurePosixPath(path).name))]
     if not found:
         raise DataError(
             "there is no file named like a1_s1_t1_skeleton.mat",
             where=files.root,
             fix="set data.root to the folder of UTD-MHAD's skeletons",
         )
+    recordings = [
+        Tracklet(match[1], split, int(match["person"]), int(match["trial"]), (path,))
+        for path, match in found
+        for split, wanted in trials.items()
+        if int(match["trial"]) in wanted and (not apart or int(match["action"]) % 3 == ACTION_OF[split])
+    ]
     return checked(files, recordings, [], recordings=True)
 
 
-def read_frames(
-    files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def read_frames(files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType) -> Recordings:
     """Skeletons (T, 20, 3) of recordings, and which were tracked, (T,).
 
     Raises:

@@ -12,7 +12,7 @@ def walk(seed: int = 0, frames: int = 40) -> np.ndarray:
     rng = np.random.default_rng(seed)
     body, style = sample_bodies(rng, 1), sample_styles(rng, 1)
     same = np.zeros(frames, int)
-    return pose(body.take(same), gait(style.take(same), np.linspace(0, 4 * np.pi, frames)))
+    return pose(body[same], gait(style.take(same), np.linspace(0, 4 * np.pi, frames)))
 
 
 def bones(joints: np.ndarray) -> np.ndarray:

@@ -136,7 +136,7 @@ def test_what_stays_is_not_read_again_wherever_it_stands(tmp_path: Path, read: l
     read.clear()
     second = fingerprint(DataFiles(tmp_path), [new, two, one], tmp_path / "cache").tracklets
     assert read == ["d"]
-    assert [second[2], second[1]] == first
+    assert (second[2], second[1]) == first
     read.clear()
     assert fingerprint(DataFiles(tmp_path), [two], tmp_path / "cache").tracklets == first[1:]
     assert read == []
@@ -147,7 +147,7 @@ def test_missing_frames_are_listed_and_change_their_tracklet(make_mars: Make, tm
     before = prints(root, tmp_path / "cache")
     (root / "bbox_test/0003/0003C1T0001F002.jpg").unlink()
     found = scan(root, tmp_path / "cache")
-    assert found.missing == ["bbox_test/0003/0003C1T0001F002.jpg"]
+    assert found.missing == ("bbox_test/0003/0003C1T0001F002.jpg",)
     assert differing(before, prints(root, tmp_path / "cache")) == {"0003C1T0001"}
     assert unchanged(DataFiles(root), tmp_path / "cache", found.cache_digest)
 
@@ -208,7 +208,7 @@ def test_a_name_that_leaves_the_data_root_is_refused(tmp_path: Path, name: str) 
 def test_names_with_dots_are_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"frame")
-    assert fingerprint(DataFiles(tmp_path), [Tracklet("t", "train", 1, 1, (name,))], tmp_path / "cache").missing == []
+    assert fingerprint(DataFiles(tmp_path), [Tracklet("t", "train", 1, 1, (name,))], tmp_path / "cache").missing == ()
 
 
 Contents = st.lists(st.lists(st.sampled_from([b"", b"one", b"two", None]), max_size=3), max_size=4)

@@ -184,7 +184,7 @@ def test_a_missing_frame_is_missing_as_in_a_folder(remote: DataAddress, tmp_path
     service.rm_file(f"{base}/{FRAME}")
     files = DataFiles(remote)
     found = fingerprint(files, mars.read(files), tmp_path / "stamps")
-    assert found.missing == [FRAME]
+    assert found.missing == (FRAME,)
     with pytest.raises(FileNotFoundError):
         files.read(FRAME)
 

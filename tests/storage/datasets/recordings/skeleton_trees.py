@@ -46,7 +46,7 @@ def kinect_recording(
     rows = np.zeros(frames, np.int64)
     phase = rng.uniform(0, 2 * np.pi) + 2 * np.pi * style.frequency[0] * np.arange(frames) / RATE
     angles = gait(style.take(rows), phase) * (STANDING if still else 1.0)
-    joints = pose(body.take(rows), angles) @ rotations(np.array([0, rng.uniform(-0.3, 0.3), 0])).T
+    joints = pose(body[rows], angles) @ rotations(np.array([0, rng.uniform(-0.3, 0.3), 0])).T
     weights = np.zeros((len(KINECT20), len(JOINTS)))
     for row, name in enumerate(KINECT20.joints):
         for source, weight in FROM_H36M[name].items():
