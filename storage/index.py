@@ -118,11 +118,6 @@ def split_count(settings: DataSettings) -> int:
     return 1 if settings.without_images else READERS[settings.layout].splits
 
 
-def part_of(split: str) -> str:
-    """`train` for training tracklets, `test` for query and gallery."""
-    return "train" if split == "train" else "test"
-
-
 @dataclass(frozen=True)
 class Scan(Fingerprinted):
     """What lies in a raw data set.
@@ -235,7 +230,7 @@ def _shards(tracklets: Iterable[Tracklet], settings: DataSettings) -> dict[str, 
     sizes = shard_sizes(settings)
     shards: dict[str, list[Tracklet]] = {name: [] for name in shard_names(settings)}
     for tracklet in tracklets:
-        part = BOTH if BOTH in sizes else part_of(tracklet.split)
+        part = BOTH if BOTH in sizes else "train" if tracklet.split == "train" else "test"
         shards[f"{part}-{shard_of(tracklet.tracklet_id, sizes[part]):03d}"].append(tracklet)
     return shards
 

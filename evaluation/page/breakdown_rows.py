@@ -5,6 +5,7 @@ metrics.json in, rows and texts out.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evaluation.page.numbers import frames_told, percent
@@ -33,14 +34,11 @@ def camera_matrices(pairs: Sequence[Row]) -> list[dict[str, Any]]:
     Cells are of `text` in percent, `heat` 0 to 1 and the number of `queries`.
     """
 
-    def cells(key: str) -> Callable[[Row], dict[str, Any]]:
-        return lambda pair: {
-            "text": percent(pair[key]),
-            "heat": f"{pair[key]:.3f}",
-            "queries": f"{pair['queries']:,}",
-        }
+    def cell(pair: Row, key: str) -> dict[str, Any]:
+        return {"text": percent(pair[key]), "heat": f"{pair[key]:.3f}", "queries": f"{pair['queries']:,}"}
 
-    return [{"name": name, **camera_grid(pairs, cells(key))} for key, name in MEASURES.items()] if pairs else []
+    measures = MEASURES.items() if pairs else ()
+    return [{"name": name, **camera_grid(pairs, partial(cell, key=key))} for key, name in measures]
 
 
 def length_rows(lengths: Sequence[Row]) -> list[dict[str, Any]]:

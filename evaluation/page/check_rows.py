@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.page.numbers import frames_told
+from storage.datasets.check.findings import Item
 from storage.wording import many
 
 COLUMNS = ("identities", "tracklets", "frames", "cameras", "distractors")
@@ -91,7 +92,7 @@ def finding_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Findings, problems first: `says`, `problem`, `items` as texts, and how many `more` there are than these."""
     return [
         {key: finding[key] for key in ("kind", "says", "problem")}
-        | {"items": [_text(item) for item in finding["items"]], "more": finding["count"] - len(finding["items"])}
+        | {"items": [str(Item(**item)) for item in finding["items"]], "more": finding["count"] - len(finding["items"])}
         for finding in check["findings"]
     ]
 
@@ -99,10 +100,6 @@ def finding_rows(check: Mapping[str, Any]) -> list[dict[str, Any]]:
 def sizes(check: Mapping[str, Any]) -> str:
     """The sizes of frames in a line; empty where none was read."""
     return ", ".join(f"{name} {width} x {height}" for name, (width, height) in check["sizes"].items())
-
-
-def _text(item: Mapping[str, Any]) -> str:
-    return " = ".join(item["names"]) + (f" ({item['detail']})" if item["detail"] else "")
 
 
 def _number(value: int | None) -> str:

@@ -11,24 +11,25 @@ from evaluation.page.numbers import by_name, percent
 from evaluation.page.ranking_rows import GALLERY_KINDS
 from evaluation.page.run_rows import setting
 
-MISSING = "–"
-FIRST_PROBE = {"biwi": "walking", "ias": "A"}  # what asks where data.sequences.probe is not set
-SKELETONS = "Kinect skeletons, sequences of 6 frames ranked one by one"
-TRANSG = ("TranSG", "Rao and Miao, CVPR 2023 (arXiv 2303.06819)", f"{SKELETONS}; trained with identities")
-MOCOS = ("MoCos", "Rao and Miao, AAAI 2025 (arXiv 2412.09044)", f"{SKELETONS}; trained with identities")
-HI_MPC = ("Hi-MPC", "Rao, Leung and Miao, IJCV (arXiv 2307.12917)", f"{SKELETONS}; trained without identities")
-TCVIT = ("TCViT", "AAAI 2024", "from images; gallery and sampling of frames not known here")
-TF_CLIP = ("TF-CLIP", "Yu et al., AAAI 2024 (arXiv 2312.09627)", "from images, pretrained CLIP; every frame (dense)")
-CLIMB = ("CLIMB-ReID", "AAAI 2025", "from images, pretrained CLIP; gallery and sampling of frames not known here")
 
+class Method(NamedTuple):
+    """A published method, where it was published, and what is known of how it was measured."""
 
-class Result(NamedTuple):
-    """A published result: the method, where it was published, what is known of how it was measured, in percent."""
-
-    method: str
+    name: str
     source: str
     protocol: str
-    figures: Mapping[str, float]
+
+
+FIRST_PROBE = {"biwi": "walking", "ias": "A"}  # what asks where data.sequences.probe is not set
+SKELETONS = "Kinect skeletons, sequences of 6 frames ranked one by one"
+TRANSG = Method("TranSG", "Rao and Miao, CVPR 2023 (arXiv 2303.06819)", f"{SKELETONS}; trained with identities")
+MOCOS = Method("MoCos", "Rao and Miao, AAAI 2025 (arXiv 2412.09044)", f"{SKELETONS}; trained with identities")
+HI_MPC = Method("Hi-MPC", "Rao, Leung and Miao, IJCV (arXiv 2307.12917)", f"{SKELETONS}; trained without identities")
+TCVIT = Method("TCViT", "AAAI 2024", "from images; gallery and sampling of frames not known here")
+TF_CLIP = Method(
+    "TF-CLIP", "Yu et al., AAAI 2024 (arXiv 2312.09627)", "from images, pretrained CLIP; every frame (dense)"
+)
+CLIMB = Method("CLIMB-ReID", "AAAI 2025", "from images, pretrained CLIP; gallery and sampling of frames not known here")
 
 
 class Benchmark(NamedTuple):
@@ -36,16 +37,10 @@ class Benchmark(NamedTuple):
 
     name: str  # of the data set
     metrics: tuple[str, ...]  # columns
-    figures: Mapping[tuple[str, str, str], tuple[float, ...]]  # (method, source, protocol) -> percent of each metric
+    figures: Mapping[Method, tuple[float, ...]]  # percent of each metric
     note: str = ""  # what holds for all of them
     # identities that ask, where `storage.datasets.published` has no counts to know the data set by
     people: int | None = None
-
-    @property
-    def results(self) -> list[Result]:
-        """A row a method."""
-        rows = self.figures.items()
-        return [Result(*method, dict(zip(self.metrics, figures, strict=True))) for method, figures in rows]
 
 
 def asks(probe: str) -> str:
@@ -107,14 +102,8 @@ def published_results(
     asking = check["splits"].get("query", {}).get("identities", 0)
     beside = compared["claimed"] if compared else asking == benchmark.people
     rows = [
-        {
-            "name": result.method,
-            "source": result.source,
-            "protocol": result.protocol,
-            "cells": [f"{result.figures[c]:.1f}" if c in result.figures else MISSING for c in columns],
-            "ours": False,
-        }
-        for result in benchmark.results
+        {**method._asdict(), "cells": [f"{figure:.1f}" for figure in figures], "ours": False}
+        for method, figures in benchmark.figures.items()
     ]
     if beside:
         figures = by_name(metrics)

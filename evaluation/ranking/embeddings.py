@@ -102,11 +102,7 @@ def read_embeddings(paths: Sequence[Path], scratch: Path | None = None) -> Embed
 
 
 def _batches(paths: Sequence[Path], width: int, ids: NDArray[np.str_]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows in the order of the files, some at a time: where they stand, and their vectors.
-
-    Raises:
-        DataError: some are not of the width of the first.
-    """
+    """Rows in the order of the files, some at a time: where they stand, and their vectors, all of one width."""
     start = 0
     for column in _columns(paths):
         if (np.diff(column.offsets) != width).any():

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +9,6 @@ from numpy.typing import NDArray
 BLOCK_BYTES = 128 << 20  # of vectors in memory at once
 GLANCE = 16  # values of a row that are compared first
 Rows = NDArray[np.intp] | slice
-
-
-class Vectors(Protocol):
-    """(N, D) float32, in memory (an array) or on disk: rows are had by their positions."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, D)."""
-
-    def __len__(self) -> int:
-        """N."""
-
-    def __getitem__(self, rows: Rows, /) -> NDArray[np.float32]:
-        """Rows at these positions, (M, D)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +47,10 @@ class VectorFile:
     def take(self, rows: NDArray[np.intp]) -> "VectorFile":
         """Some of these rows, without reading them."""
         return VectorFile(self.path, self.width, self.rows[rows])
+
+
+Vectors = NDArray[np.float32] | VectorFile
+"""(N, D) float32, in memory or on disk: rows are had by their positions."""
 
 
 def row_blocks(count: int, width: int, most: int) -> list[slice]:

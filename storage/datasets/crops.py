@@ -1,7 +1,6 @@
 """Any folder of crops as tracklets: for who wants skeletons or embeddings without making a data set first."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from storage.datasets.mars import FRAME_NAME
@@ -23,9 +22,10 @@ def folder_tracklets(root: Path) -> list[Tracklet]:
     if not root.is_dir():
         raise DataError("this is not a folder of frames", where=root, fix="name a folder that holds images")
     tracklets = []
-    for folder, images in _folders(root):
+    for path, _, files in os.walk(root):
+        folder = Path(path)
         groups: dict[str, list[str]] = {}
-        for name in sorted(images, key=natural):
+        for name in sorted((name for name in files if name.lower().endswith(IMAGES)), key=natural):
             mars = FRAME_NAME.fullmatch(name)
             relative = (folder / name).relative_to(root).as_posix()
             groups.setdefault(name.rpartition("F")[0] if mars else "", []).append(relative)
@@ -36,10 +36,3 @@ def folder_tracklets(root: Path) -> list[Tracklet]:
     if not tracklets:
         raise DataError("there is no image in this folder", where=root, fix=f"frames end in {', '.join(IMAGES)}")
     return sorted(tracklets, key=lambda tracklet: natural(tracklet.tracklet_id))
-
-
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, _, files in os.walk(root):
-        images = [name for name in files if name.lower().endswith(IMAGES)]
-        if images:
-            yield Path(folder), images

@@ -38,7 +38,6 @@ def read(files: DataFiles, split: int = 0) -> list[Tracklet]:
     both = sorted(person for person in cameras[0] if cameras[1].get(person) and cameras[0][person])
     pids = {person: int(match[1]) for person in both if (match := PERSON.fullmatch(person))}
     halves = _split(files, both, cameras, split, problems)
-    refuse(files, problems)
     return checked(files, list(two_camera_tracklets(halves, pids, cameras, CAMERAS)), problems)
 
 
@@ -66,21 +65,19 @@ def _split(
     split: int,
     problems: list[str],
 ) -> Split:
+    """The people of a split, if nothing is wrong with the data set so far."""
     places = whole_numbers(files, SPLITS, "ls_set")
     if places.ndim != 2 or len(places) <= split:
-        problems.append(f"{SPLITS}: expected a row of people for each split, found shape {places.shape}")
-        return Split((), ())
+        refuse(files, [*problems, f"{SPLITS}: expected a row of people for each split, found shape {places.shape}"])
     row = places[split].tolist()
     if len(row) != len(people):
         problems.append(f"{SPLITS}: divides {len(row)} people, and {len(people)} were seen by both cameras")
         seen = sorted({person for camera in cameras for person in camera})
         for name, own in zip(CAMERAS, cameras, strict=True):
             problems += [f"{person}: no frames by {name}" for person in seen if not own.get(person)]
-        return Split((), ())
-    wrong = list(numbered(row, len(people), f"{SPLITS}: split {split}: person"))
-    problems += wrong
-    if wrong:
-        return Split((), ())
+    else:
+        problems += numbered(row, len(people), f"{SPLITS}: split {split}: person")
+    refuse(files, problems)
     half = len(row) // 2
     test, train = (sorted(people[place - 1] for place in part) for part in (row[:half], row[half:]))
     return Split(train, test)

@@ -1,6 +1,6 @@
 """What people wear and how a camera sees: looks of persons, scenes and light of cameras, all drawn from a seed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -70,11 +70,6 @@ def sample_look(rng: np.random.Generator) -> Look:
         hat=bool(rng.random() < 0.2),
         width=float(np.clip(rng.normal(1.0, 0.12), 0.75, 1.35)),
     )
-
-
-def alike(look: Look, model: Look) -> Look:
-    """`look` dressed as `model`: only the body's width stays."""
-    return replace(model, width=look.width)
 
 
 def _colour(values: NDArray[np.floating]) -> Colour:

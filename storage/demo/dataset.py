@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from storage.demo.appearance import Light, Look, alike, sample_light, sample_look, scene
+from storage.demo.appearance import Light, Look, sample_light, sample_look, scene
 from storage.demo.body import Floats, pose, sample_bodies
 from storage.demo.camera import Camera, seen, turned
 from storage.demo.crops import Companion, Crop, sample_bar, shoot, windows
@@ -111,7 +111,7 @@ def person_of(settings: DemoSettings, person: int) -> tuple[Floats, Style, Look]
     rng = np.random.default_rng([settings.seed, 2, person])
     body, style, look = sample_bodies(rng, 1, settings.body_spread), sample_styles(rng, 1), sample_look(rng)
     if settings.same_clothes:
-        look = alike(look, sample_look(np.random.default_rng([settings.seed, 3])))
+        look = replace(sample_look(np.random.default_rng([settings.seed, 3])), width=look.width)
     return body, style, look
 
 

@@ -110,15 +110,12 @@ def _unreadable(path: Path, error: Exception) -> StoreError:
 
 def _check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
     if not found.equals(wanted):
+        name = (wanted.metadata or {}).get(b"csip.schema", b"?").decode()
         raise StoreError(
-            f"expected the columns of {_name(wanted)}, found {', '.join(found.names)}",
+            f"expected the columns of {name}, found {', '.join(found.names)}",
             where=path,
             fix="the file was written by something else or by another version; delete it and run again",
         )
-
-
-def _name(schema: pa.Schema) -> str:
-    return str((schema.metadata or {}).get(b"csip.schema", b"?"), "utf-8")
 
 
 @dataclass(frozen=True)
