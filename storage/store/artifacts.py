@@ -30,8 +30,7 @@ from storage.errors import DamagedError, StoreError, as_store_error
 from storage.store import manifests
 from storage.store.bucket import PROBES, Bucket
 from storage.store.folder import Folder, mark
-from storage.store.manifests import MANIFEST, Manifest, Name, content_digest, file_digest, folder_of
-from storage.store.place import Listing, Place
+from storage.store.manifests import MANIFEST, Listing, Manifest, Name, content_digest, file_digest, folder_of
 
 LOOKS = 32
 """Artifacts that are looked for at once in a bucket: each is a wait for the service, and a run has thousands."""
@@ -98,7 +97,7 @@ class Store:
 
     def __init__(self, place: Folder | Bucket | Path) -> None:
         place = Folder(place) if isinstance(place, Path) else place
-        self.place: Place = place
+        self.place = place
         self.here = place if isinstance(place, Folder) else place.here
         self.away = None if isinstance(place, Folder) else place
         self.root, self.anywhere, self.address = self.here.root, place.anywhere, place.address

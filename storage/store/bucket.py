@@ -16,8 +16,7 @@ from storage.errors import StoreError
 from storage.store import manifests
 from storage.store.folder import Folder
 from storage.store.leases import SECONDS, Lease
-from storage.store.manifests import MANIFEST, Manifest, Name, digest_of, folder_of
-from storage.store.place import Listing
+from storage.store.manifests import MANIFEST, Listing, Manifest, Name, digest_of, folder_of
 
 BLOCK = 1 << 22  # bytes
 PROBES = "probes"
@@ -27,7 +26,9 @@ UPLOADS = 16
 
 
 class Bucket:
-    """A `Place` at an address that fsspec understands, e.g. s3://bucket/folder.
+    """A place at an address that fsspec understands, e.g. s3://bucket/folder; a network that fails is a StoreError.
+
+    It has the methods of `storage.store.folder.Folder` that a store asks of any place; they are described there.
 
     Args:
         address: of the store.

@@ -8,8 +8,7 @@ from pathlib import Path
 from storage.disk import NEW
 from storage.store.artifacts import Store
 from storage.store.folder import DISCARDED, mark
-from storage.store.manifests import MANIFEST, Name
-from storage.store.place import Listing
+from storage.store.manifests import MANIFEST, Listing, Name
 
 TRACES = ("cache/stamps", "cache/manifests", "references")
 """Folders with a small file `<stage>.<key>` an artifact, which means nothing once the artifact is gone."""

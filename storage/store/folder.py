@@ -18,8 +18,7 @@ from uuid import uuid4
 
 from storage.disk import is_locked, locked, write_whole
 from storage.errors import DISK_ERRORS, StoreError, as_store_error
-from storage.store.manifests import Name, file_digest
-from storage.store.place import Listing
+from storage.store.manifests import Listing, Name, file_digest
 
 NEARLY_FULL = 1 << 20  # bytes
 DISCARDED = "discarded-"
@@ -27,7 +26,9 @@ DISCARDED = "discarded-"
 
 
 class Folder:
-    """A `Place` on this machine.
+    """A place of a store on this machine: what it cannot write is a StoreError.
+
+    Files have names below the store, such as `runs/x.json`, and are there whole or not at all.
 
     Args:
         root: the folder; made once something is written.
@@ -44,9 +45,11 @@ class Folder:
         return type(self), (self.anywhere,)
 
     def exists(self) -> bool:
+        """Whether there is a store at all; looking at one makes none."""
         return self.root.is_dir()
 
     def listing(self, folder: str) -> Listing:
+        """All files below a folder."""
         found: Listing = {}
         folders = [(os.fspath(self.root / folder), "")]
         while folders:
@@ -65,9 +68,11 @@ class Folder:
         return sorted((path.parent.name, path.name) for path in (self.root / top).glob(f"{first or '*'}/*"))
 
     def folders(self, top: str, first: str = "") -> dict[Name, Listing]:
+        """The files of each folder two floors below `top`, such as stage and key; of all stages, or of this one."""
         return {name: self.listing(f"{top}/{'/'.join(name)}") for name in self.names(top, first)}
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of small files, without those that are gone; none of one that cannot be read."""
         found = {}
         for name in names:
             try:
@@ -79,18 +84,22 @@ class Folder:
         return found
 
     def digest(self, name: str) -> tuple[str, int]:
+        """SHA-256 and bytes of a file of any size, by reading it; an OSError where it cannot be read."""
         return file_digest(self.root / name), (self.root / name).stat().st_size
 
     def put(self, name: str, content: bytes) -> None:
+        """Write a small file, in place of what was there."""
         try:
             write_whole(self.root / name, content)
         except OSError as error:
             raise as_store_error(error, self.root / name) from error
 
     def remove(self, name: str) -> None:
+        """Delete a file, if it is there."""
         (self.root / name).unlink(missing_ok=True)
 
     def withdraw(self, folder: str) -> Callable[[], None] | None:
+        """Take a folder out of sight, at once for all who look; what is returned deletes it. None if there is none."""
         aside = self.root / "staging" / f"{DISCARDED}{uuid4().hex}"
         try:
             aside.parent.mkdir(exist_ok=True)
@@ -103,6 +112,7 @@ class Folder:
 
     @contextmanager
     def lock(self, name: str, purpose: str) -> Iterator[None]:
+        """Hold a lock; waits for another holder, and says for whom. A holder that dies loses it."""
         with ExitStack() as held:
             try:
                 held.enter_context(locked(self._lock(name), purpose))
@@ -111,6 +121,7 @@ class Folder:
             yield
 
     def locked(self, names: Iterable[str]) -> set[str]:
+        """Those of these locks that somebody holds."""
         return {name for name in names if is_locked(self._lock(name))}
 
     def stamps(self, stage: str, key: str) -> Listing:

@@ -16,6 +16,9 @@ Manifest = Mapping[str, Any]
 Name = tuple[str, str]
 """Stage and key of an artifact; of states of a training, stage and lineage."""
 
+Listing = dict[str, tuple[int, str]]
+"""Files by their path below a folder: size in bytes, and what tells a file from one that took its place."""
+
 
 def folder_of(stage: str, key: str) -> str:
     """Where an artifact lies below its store."""
