@@ -2,7 +2,7 @@
 
 Door:
     files: DataFiles
-    fingerprints: DIGEST_BYTES, digest_of, Digests, fingerprint, offsets_of, unchanged
+    fingerprints: DIGEST_BYTES, digest_of, Digests, fingerprint, Fingerprinted, offsets_of, unchanged
     images: decode_frame, Frame, read_bytes, read_frame
     stamps: MISSING
 
