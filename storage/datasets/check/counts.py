@@ -90,7 +90,7 @@ def data_check(
     Args:
         layout: of the data set.
         tracklets: all of it; empty if its lists could not be read.
-        found: by the functions below; None where there is nothing.
+        found: by the functions of `findings`; None where there is nothing.
         published: figures of the data set that is usually in this layout.
         sizes: of all frames, where they were read.
     """
