@@ -14,7 +14,7 @@ Door:
     skeleton: centre_on_pelvis, converted, EDGES, H36M17, JOINTS, MIRROR_ORDER, MIRROR_PAIRS, NUM_JOINTS,
         SKELETON_TYPES, SkeletonType
     stop: REQUEST, Request, Stopped
-    threads: in_order
+    threads: in_order, repeating
     wording: be, below, have, listed, many
 
 Not here: models, metrics, flows. It imports none of the other layers.

@@ -1,8 +1,11 @@
-"""Work done ahead by threads, taken in the order in which it was asked for."""
+"""Work done ahead by threads, taken in the order in which it was asked for; and what a thread does now and then."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 import pyarrow as pa
@@ -50,3 +53,21 @@ def of_each(read: Callable[[str], T], names: pa.Array, workers: int, progress: P
     for start, found in zip(starts, mapped(lambda group: [read(name) for name in group], groups, workers), strict=True):
         yield from found
         progress(start + len(found), len(names), message)
+
+
+@contextmanager
+def repeating(call: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Meanwhile, a thread calls something every so many seconds, with the context variables of who asks for it."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=copy_context().run, args=(repeat,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,16 +1,16 @@
 """How far steps and runs are: in the log now and then, in the Prefect UI, and as often as a bar can follow."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from contextvars import copy_context
+from contextlib import ExitStack
 from typing import Self, TypeVar
 
 from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
 
 from storage.stop import REQUEST
+from storage.threads import repeating
 
 T = TypeVar("T")
 log = logging.getLogger("csip")
@@ -54,26 +54,22 @@ class RunProgress:
     def __init__(self) -> None:
         self.total = 0  # steps that the run will look at, as far as is known
         self.done: set[str] = set()  # labels of those that are built or kept
-        self.over = threading.Event()
+        self.shown = 0
+        self.open = ExitStack()
 
     def __enter__(self) -> Self:
         self.bar = UiBar(self._description(), key="progress")
-        # with the settings that are active here: a thread of its own would know of no server
-        self.thread = threading.Thread(target=copy_context().run, args=(self._follow,), daemon=True)
-        self.thread.start()
+        self.open.callback(self._move)
+        self.open.enter_context(repeating(self._move, RUN_SECONDS))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.thread.join()
+        self.open.close()
 
-    def _follow(self) -> None:
-        shown, last = 0, False
-        while not last:
-            last = self.over.wait(RUN_SECONDS)
-            if len(self.done) != shown:
-                shown = len(self.done)
-                self.bar.show(100 * shown / max(self.total, shown), self._description())
+    def _move(self) -> None:
+        if len(self.done) != self.shown:
+            self.shown = len(self.done)
+            self.bar.show(100 * self.shown / max(self.total, self.shown), self._description())
 
     def _description(self) -> str:
         return f"{len(self.done)} of {max(self.total, len(self.done))} steps" if self.total else "looking at the data"

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from flows.settings import ServerSettings
 from storage.disk import locked
 from storage.errors import EnvironmentProblem
+from storage.threads import repeating
 
 log = logging.getLogger("csip")
 START_SECONDS = 180
@@ -86,32 +86,27 @@ def watched(settings: ServerSettings, api_url: str, *, ours: bool) -> Iterator[N
     from prefect.settings import get_current_settings
 
     client = get_current_settings().client
-    retries = client.max_retries
-    over = threading.Event()
+    retries, missed = client.max_retries, 0
 
-    def watch() -> None:
-        missed = 0
-        while not over.wait(1):
-            missed = 0 if healthy(api_url) else missed + 1
-            if ours and missed >= MISSED:
-                log.warning("the Prefect server died; it is started again")
-                with suppress(EnvironmentProblem):
-                    local_server(settings)
-                missed = 0
-            elif not ours and missed == PATIENCE:
-                log.warning("the Prefect server at %s does not answer; the run goes on without it", api_url)
-                client.max_retries = 0
-            elif not missed and client.max_retries != retries:
-                log.info("the Prefect server at %s answers again", api_url)
-                client.max_retries = retries
+    def look() -> None:
+        nonlocal missed
+        missed = 0 if healthy(api_url) else missed + 1
+        if ours and missed >= MISSED:
+            log.warning("the Prefect server died; it is started again")
+            with suppress(EnvironmentProblem):
+                local_server(settings)
+            missed = 0
+        elif not ours and missed == PATIENCE:
+            log.warning("the Prefect server at %s does not answer; the run goes on without it", api_url)
+            client.max_retries = 0
+        elif not missed and client.max_retries != retries:
+            log.info("the Prefect server at %s answers again", api_url)
+            client.max_retries = retries
 
-    watching = threading.Thread(target=watch, daemon=True)
-    watching.start()
     try:
-        yield
+        with repeating(look, 1):
+            yield
     finally:
-        over.set()
-        watching.join()
         client.max_retries = retries
 
 

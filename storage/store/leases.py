@@ -8,17 +8,18 @@ one; then a key is computed twice and published once more, with the same bytes.
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from storage.disk import about, holder
+from storage.threads import repeating
 
 log = logging.getLogger("csip")
 SECONDS = 30.0
@@ -38,14 +39,10 @@ class Lease:
     def held(self, purpose: str) -> Iterator[None]:
         """Hold it; waits for another holder, says for what purpose that has it, and takes over from one that died."""
         self._acquire(purpose)
-        over = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(purpose, over), daemon=True)
-        renewing.start()
         try:
-            yield
+            with repeating(partial(self._renew, purpose), self.seconds / 4):
+                yield
         finally:
-            over.set()
-            renewing.join()
             try:
                 if self._is_mine():
                     self.files.rm_file(self.path)
@@ -78,13 +75,12 @@ class Lease:
                 log.info("waiting for %s", holder(text))
             time.sleep(min(1.0, self.seconds / 30))
 
-    def _renew(self, purpose: str, over: threading.Event) -> None:
-        while not over.wait(self.seconds / 4):
-            try:
-                if self._is_mine():
-                    self.files.pipe_file(self.path, self._body(purpose))
-            except Exception as error:  # whatever a network may raise: the next renewal may pass
-                log.debug("the lease %s could not be renewed: %s", self.path, error)
+    def _renew(self, purpose: str) -> None:
+        try:
+            if self._is_mine():
+                self.files.pipe_file(self.path, self._body(purpose))
+        except Exception as error:  # whatever a network may raise: the next renewal may pass
+            log.debug("the lease %s could not be renewed: %s", self.path, error)
 
     def _create(self, purpose: str) -> bool:
         """Make the object; False where there is one."""

@@ -17,10 +17,8 @@ import logging
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from storage.store import manifests
 from storage.store.artifacts import Store
 from storage.store.bucket import Bucket
 from storage.store.manifests import MANIFEST, digest_of, file_digest
+from storage.threads import repeating
 
 log = logging.getLogger("csip")
 WORK = "work"
@@ -136,7 +135,6 @@ def sending_states(store: Store, stage: str, lineage: str, work: Path) -> Iterat
         yield
         return
     sent: set[Path] = set()
-    over = threading.Event()
 
     def send() -> None:
         try:
@@ -148,17 +146,10 @@ def sending_states(store: Store, stage: str, lineage: str, work: Path) -> Iterat
         except (CsipError, OSError) as error:  # a state that was removed meanwhile, too: there is a newer one
             log.warning("the state of this training stays on this machine for now: %s", error)
 
-    def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            send()
-
-    watching = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)  # its lines are the step's
-    watching.start()
     try:
-        yield
+        with repeating(send, LOOK_SECONDS):
+            yield
     finally:
-        over.set()
-        watching.join()
         send()
 
 

@@ -1,8 +1,10 @@
+import threading
 from concurrent.futures import Future
+from contextvars import ContextVar
 
 import pytest
 
-from storage.threads import in_order
+from storage.threads import in_order, repeating
 
 
 def test_results_come_in_the_order_asked_for_whatever_ends_first():
@@ -39,3 +41,21 @@ def test_an_error_reaches_whoever_waits_and_the_rest_is_dropped():
         next(results)
     assert futures[2].cancelled()
     assert futures[3].cancelled()
+
+
+def test_what_is_repeated_knows_the_context_and_ends_with_it():
+    name: ContextVar[str] = ContextVar("name", default="")
+    name.set("step 1")
+    seen: list[str] = []
+    before = threading.active_count()
+    twice = threading.Event()
+
+    def look() -> None:
+        seen.append(name.get())
+        if len(seen) == 2:
+            twice.set()
+
+    with repeating(look, 0.001):
+        assert twice.wait(60)
+    assert set(seen) == {"step 1"}
+    assert threading.active_count() == before
