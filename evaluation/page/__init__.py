@@ -3,7 +3,7 @@
 Nothing is measured here.
 
 Door:
-    breakdown_rows: camera_matrices, length_rows, oddities, Oddity
+    breakdown_rows: camera_matrices, length_rows, oddities
     check_rows: COLUMNS, count_rows, extent, finding_rows, length_rows, published, section, sizes, verdict
     comparison_page: difference_rows, interval, render
     drawing: cmc_curve, cmc_picture, loss_curve

@@ -33,7 +33,7 @@ def deploy(
     timezone: Annotated[str | None, typer.Option(help="Time zone of --cron; UTC without it.")] = None,
     name: Annotated[str, typer.Option(help="Name of the deployment; the configuration's without it.")] = "",
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A tag beside csip, data set and name.")] = None,
-    overrides: Annotated[list[str] | None, set_option("Override a setting in its runs.")] = None,
+    overrides: Annotated[list[str] | None, set_option(help="Override a setting in its runs.")] = None,
     to: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     begin: Annotated[str | None, typer.Option("--from", help="Build this stage and all after it anew.")] = None,
     gpus: Annotated[

@@ -31,7 +31,7 @@ def doctor(
             "GPUs, weights, data and write access to the store; status 1 if a run would stumble.",
         ),
     ] = False,
-    overrides: Annotated[list[str] | None, set_option("Override a setting.")] = None,
+    overrides: Annotated[list[str] | None, set_option(help="Override a setting.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what this machine has, and what is missing."""

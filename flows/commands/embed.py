@@ -49,7 +49,7 @@ def embed(
     layout: Annotated[
         str | None, typer.Option(help="The folder is a data set in this layout (mars, ...): embed its test tracklets.")
     ] = None,
-    overrides: Annotated[list[str] | None, set_option("Override a setting, e.g. embed.sampling=rrs.")] = None,
+    overrides: Annotated[list[str] | None, set_option(help="Override a setting, e.g. embed.sampling=rrs.")] = None,
 ) -> None:
     """Embed tracklets with a trained model: one vector each, for csip search, csip evaluate or anything else."""
     chosen = choose_model(model, config, overrides)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from evaluation.evaluate import EvaluationSettings, Inputs, run
 from evaluation.page import ranking_rows
-from evaluation.page.breakdown_rows import Oddity, oddities
+from evaluation.page.breakdown_rows import oddities
 from evaluation.page.numbers import by_name, percent
 from evaluation.results.external import read_external
 from flows.commands.options.config import set_option
@@ -58,7 +58,7 @@ def evaluate(
     overrides: Annotated[
         list[str] | None,
         set_option(
-            "Override a setting of evaluation, e.g. evaluation.rerank={} (csip settings evaluation lists them)."
+            help="Override a setting of evaluation, e.g. evaluation.rerank={} (csip settings evaluation lists them)."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -106,7 +106,8 @@ def tell(metrics: Mapping[str, Any], notes: Sequence[str], out: Path | None) -> 
     console.print(_metrics_table(metrics))
     for name, text in [*ranking_rows.protocol(metrics), ("Vectors", many(metrics["dimensions"], "dimension"))]:
         say(f"{name + ':':<{LABEL}} {escape(text)}")
-    note(*notes, *map(_said, oddities(metrics)))
+    odd = (f"{one.says} {listed(one.items, count=len(one.items) + one.more)}".rstrip() for one in oddities(metrics))
+    note(*notes, *odd)
     if out:
         say(f"kept: {escape(str(out))}/")
 
@@ -120,7 +121,3 @@ def _metrics_table(metrics: Mapping[str, Any]) -> Table:
         limits = [ranking_rows.interval_text(metrics, name)] if intervals else []
         shown.add_row(name, f"{percent(value)} %", *limits, f"{percent(chance[name])} %")
     return shown
-
-
-def _said(odd: Oddity) -> str:
-    return f"{odd.says} {listed(odd.items, count=len(odd.items) + odd.more)}".rstrip()

@@ -76,7 +76,7 @@ def search(
         Path | None, typer.Option(help="Picture to write (.jpg, .png); of several queries, each with its name.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Table to write: .csv or .parquet.")] = None,
-    overrides: Annotated[list[str] | None, set_option("Override a setting, e.g. embed.sampling=rrs.")] = None,
+    overrides: Annotated[list[str] | None, set_option(help="Override a setting, e.g. embed.sampling=rrs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find people of new frames in a gallery of embeddings: the nearest tracklets, as a table and as pictures."""

@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 
 from flows.config import Config
-from flows.running.limits import GPU_LIMIT, gpu_limit, store_limit
+from flows.running.limits import GPU_LIMIT, store_limit
 from flows.stages import STAGES
 from flows.watching.names import run_tags
 from storage.errors import SettingsError
@@ -154,8 +154,8 @@ def limits(config: Config, wishes: Wishes) -> dict[str, int]:
 
 def gpu_limit_of(config: Config, wishes: Wishes) -> str:
     """The limit on tasks that use a GPU: processes of a pool share the machine's, a Kubernetes job has its own."""
-    name = wishes.name or config.name
-    return gpu_limit(wishes.pool if wishes.kind == "process" else f"{wishes.pool}-{name}")
+    job = "" if wishes.kind == "process" else f"-{wishes.name or config.name}"
+    return f"csip-gpu-{wishes.pool}{job}"
 
 
 def seen_from_here(path: Path) -> str:

@@ -87,16 +87,11 @@ def ensure_automations(client: SyncPrefectClient, notify: str = "") -> None:
     """
     wanted = [crashed_run_goes_on(), run_crashed_too_often(), silent_run_is_crashed()]
     if notify:
-        wanted.append(failed_run_is_reported(notify, notification_block(client, notify)))
+        wanted.append(failed_run_is_reported(notify, _notification_block(client, notify)))
     make_automations(client, wanted)
 
 
-def notification_block(client: SyncPrefectClient, notify: str) -> UUID:
-    """The id of a block that is named type/name.
-
-    Raises:
-        SettingsError: there is none.
-    """
+def _notification_block(client: SyncPrefectClient, notify: str) -> UUID:
     kind, _, name = notify.partition("/")
     try:
         return UUID(str(client.read_block_document_by_name(name, kind).id))

@@ -195,9 +195,7 @@ def code_digests(module: str, root: Path = ROOT) -> dict[str, str]:
 def reach(module: str, root: Path = ROOT) -> Reach:
     """What a module can reach; worked out once for the code of this process, each time for any other."""
     running = root == ROOT and module.partition(".")[0] in PACKAGES
-    return _reach(module) if running else Reach(module, root)
+    return _reach(module, ROOT) if running else Reach(module, root)
 
 
-@cache
-def _reach(module: str) -> Reach:
-    return Reach(module, ROOT)
+_reach = cache(Reach)

@@ -1,7 +1,7 @@
 """A step: one stage applied to given inputs, with all that its key is made of. Pure; runs and stores nothing."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -88,12 +88,15 @@ class Step:
         """The stage's module, imported only when the step really runs."""
         return importlib.import_module(self.module)
 
-    def sources(self) -> list[Source]:
-        """Every artifact, and file of one, that the stage reads."""
+    def sources(self) -> list[tuple[Artifact, Collection[str]]]:
+        """Every artifact that the stage reads, or reads files of, with the names of these files."""
         found: list[Source] = []
         for given in self.inputs.values():
             _each(given, found.append)
-        return found
+        return [
+            (one.artifact, [one.name]) if isinstance(one, ArtifactFile) else (one, one.manifest["files"])
+            for one in found
+        ]
 
     def arguments(self) -> dict[str, Any]:
         """The fields of the stage's `Inputs`, as paths."""

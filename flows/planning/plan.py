@@ -147,8 +147,7 @@ def plan_from(
 
 def _unmade(step: Step) -> list[str]:
     """Labels of the steps whose artifacts this one waits for."""
-    read = [source.artifact if isinstance(source, ArtifactFile) else source for source in step.sources()]
-    return sorted({artifact.digest for artifact in read if isinstance(artifact, Unmade)})
+    return sorted({artifact.digest for artifact, _ in step.sources() if isinstance(artifact, Unmade)})
 
 
 def _damaged(problems: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 Door:
     builder: TaskBuilder
-    limits: GPU_LIMIT, gpu_limit, slot, store_limit
+    limits: GPU_LIMIT, slot, store_limit
     orders: installed
     runners: task_runner, Workers
     stops: ended_by_sigterm, stoppable

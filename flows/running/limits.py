@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import PurePosixPath
 
 from prefect.concurrency.sync import concurrency
@@ -30,11 +30,6 @@ def store_limit(store: str, folder: str) -> str:
     return f"csip-store-{readable}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
-def gpu_limit(pool: str) -> str:
-    """Name of the limit of one task a GPU."""
-    return f"csip-gpu-{pool}"
-
-
 @contextmanager
 def slot(name: str, count: int = 1) -> Iterator[None]:
     """Hold slots of a limit; waits for them as long as it takes.
@@ -46,12 +41,7 @@ def slot(name: str, count: int = 1) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def gpu_slot(stage: str, gpus: int = 1) -> Iterator[None]:
+def gpu_slot(stage: str, gpus: int = 1) -> AbstractContextManager[None]:
     """Hold GPUs while a task of a stage runs; waits for none where the stage uses none, or where no limit is set."""
-    name = os.environ.get(GPU_LIMIT)
-    if not name or stage not in WITH_MODELS:
-        yield
-        return
-    with slot(name, gpus):
-        yield
+    name = os.environ.get(GPU_LIMIT) if stage in WITH_MODELS else None
+    return slot(name, gpus) if name else nullcontext()

@@ -25,7 +25,7 @@ from flows.watching.progress import LOG_SECONDS, StepProgress
 from storage.devices import chosen_device
 from storage.errors import CsipError, DamagedError
 from storage.stop import REQUEST
-from storage.store.artifacts import Artifact, ArtifactFile, Store
+from storage.store.artifacts import Artifact, Store
 from storage.store.trainings import kept_states
 
 log = logging.getLogger("csip")
@@ -129,10 +129,7 @@ def check_inputs(store: Store, step: Step) -> None:
     Raises:
         DamagedError: names the files.
     """
-    for source in step.sources():
-        artifact, names = (
-            (source.artifact, [source.name]) if isinstance(source, ArtifactFile) else (source, source.manifest["files"])
-        )
+    for artifact, names in step.sources():
         bad = store.check(artifact, names)
         if bad:
             store.discard(artifact.stage, artifact.key)

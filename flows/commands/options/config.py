@@ -1,11 +1,11 @@
 """The configuration and the overrides that a command line names, and the typed settings that they come to."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.models import OptionInfo
 
 if TYPE_CHECKING:
     from flows.config import Config
@@ -13,13 +13,10 @@ if TYPE_CHECKING:
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML file such as configs/demo.yaml.", show_default=False)]
 
 
-def set_option(help_text: str) -> OptionInfo:
-    """The option `--set NAME=VALUE`, which may be given several times."""
-    made: OptionInfo = typer.Option("--set", metavar="NAME=VALUE", help=help_text)
-    return made
+set_option = partial(typer.Option, "--set", metavar="NAME=VALUE")
+"""The option with this `help`, which may be given several times."""
 
-
-Overrides = Annotated[list[str] | None, set_option("Override a setting, e.g. pretrain.epochs=60.")]
+Overrides = Annotated[list[str] | None, set_option(help="Override a setting, e.g. pretrain.epochs=60.")]
 
 
 def load(config: Path | None, overrides: Sequence[str] | None = None) -> "Config":

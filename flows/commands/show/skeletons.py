@@ -17,7 +17,7 @@ from storage.store.artifacts import Artifact, Store, open_store
 from storage.store.runs import records
 from storage.tables.parquet import Ragged, read_ragged
 from storage.tables.schema import SKELETON_SHAPES, SKELETONS
-from storage.tables.tracklets import Tracklet, read_index
+from storage.tables.tracklets import Tracklet, find_tracklets, read_index
 from storage.wording import listed
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ def _newest_config(store: Path) -> "Config":
 
 def _find(indexes: list[Artifact], tracklet_id: str) -> Tracklet | None:
     for index in reversed(indexes):
-        shards = [name for name in index.manifest["files"] if re.fullmatch(r"\w+-\d+\.parquet", name)]
-        for name in shards:
-            for tracklet in read_index(index.path / name):
-                if tracklet.tracklet_id == tracklet_id:
-                    return tracklet
+        shards = [index.path / name for name in index.manifest["files"] if re.fullmatch(r"\w+-\d+\.parquet", name)]
+        if found := find_tracklets(shards, {tracklet_id}):
+            return found[tracklet_id]
     return None
