@@ -113,9 +113,7 @@ class Module:
         return f"{type(node).__name__}({' '.join(shown)})"
 
 
-@lru_cache(maxsize=1024)
-def _parsed(name: str, source: str, is_package: bool) -> Module:
-    return Module(name, source, is_package=is_package)
+_parsed = lru_cache(maxsize=1024)(Module)
 
 
 class Tree:
@@ -135,7 +133,7 @@ class Tree:
         if name not in self._modules:
             path = self._path(name) if self.has(name) else None
             source = path.read_text() if path else ""
-            self._modules[name] = _parsed(name, source, path.name == "__init__.py") if path else None
+            self._modules[name] = _parsed(name, source, is_package=path.name == "__init__.py") if path else None
         return self._modules[name]
 
     def _path(self, name: str) -> Path | None:

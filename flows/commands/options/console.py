@@ -125,10 +125,9 @@ class StepBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Move, begin or end a bar."""
         label, done, total, message = record.progress  # type: ignore[attr-defined] # which `bars` adds
-        if done is None:
-            if label in self.running:
-                self.bars.remove_task(self.running.pop(label))
-            return
-        if label not in self.running:
-            self.running[label] = self.bars.add_task(label, total=total, message=message)
-        self.bars.update(self.running[label], completed=done, total=total, message=message)
+        if done is not None:
+            if label not in self.running:
+                self.running[label] = self.bars.add_task(label, total=total, message=message)
+            self.bars.update(self.running[label], completed=done, total=total, message=message)
+        elif label in self.running:
+            self.bars.remove_task(self.running.pop(label))
