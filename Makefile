@@ -42,7 +42,7 @@ test: $(READY)  ## ruff, mypy and the quick tests, side by side
 test-quick: $(READY)
 	@$(PYTEST) -m "not slow"
 
-test-slow: $(READY)  ## whole runs, kills, real servers, processes (an hour)
+test-slow: $(READY)  ## whole runs, kills, real servers, processes (40 minutes on 2 cores)
 	@$(PYTEST) -m slow --no-loadscope-reorder
 
 test-all: test test-slow  ## every test

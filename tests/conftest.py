@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -40,15 +41,19 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one worker of pytest-xdist takes: quick tests of a folder, or all that use a server; slow ones of a file.
 
-    What they share is then made once, and one worker alone starts a server for quick tests.
+    What they share is then made once, and one worker alone starts a server for quick tests. The slowest files come
+    first, so that no worker ends long after the others.
     """
+    minutes: Counter[str] = Counter()
     for item in items:
         file = item.nodeid.partition("::")[0]
-        if item.get_closest_marker("slow"):
+        if slow := item.get_closest_marker("slow"):
             group = file
+            minutes[file] += slow.kwargs.get("minutes", 1)
         else:
             group = "server" if "server" in getattr(item, "fixturenames", ()) else file.rpartition("/")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: -minutes[item.nodeid.partition("::")[0]])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

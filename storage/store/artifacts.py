@@ -32,6 +32,9 @@ from storage.store.bucket import PROBES, Bucket
 from storage.store.folder import Folder, mark
 from storage.store.manifests import MANIFEST, Listing, Manifest, Name, content_digest, file_digest, folder_of
 
+Place = Folder | Bucket
+"""Where a store lies; both list, read, write what is new, replace what is as expected, and delete."""
+
 LOOKS = 32
 """Artifacts that are looked for at once in a bucket: each is a wait for the service, and a run has thousands."""
 
@@ -95,7 +98,7 @@ class Store:
         address: how a configuration names the store.
     """
 
-    def __init__(self, place: Folder | Bucket | Path) -> None:
+    def __init__(self, place: Place | Path) -> None:
         place = Folder(place) if isinstance(place, Path) else place
         self.place = place
         self.here = place if isinstance(place, Folder) else place.here

@@ -18,7 +18,7 @@ from storage.errors import StoreError
 from storage.store.artifacts import Store
 from tests.small_run import small_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=3)
 
 Harm = Callable[[Path], None]
 

@@ -28,7 +28,7 @@ from flows.watching.server import ensure_server
 from storage.store.artifacts import Store
 from tests.small_run import SETTINGS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 ROOT = Path(__file__).parents[2]
 POOL = "tests"
 DEPLOYMENT = "rebuild/small"
@@ -211,7 +211,8 @@ def test_a_preempted_run_goes_on_by_itself(client: SyncPrefectClient, place: Pla
     assert made.items() <= {path: path.stat().st_mtime_ns for path in made}.items()
     states = [state.name for state in client.read_flow_run_states(run.id)]
     assert states[states.index("Crashed") :][:2] == ["Crashed", "AwaitingRetry"]
-    assert "SIGTERM: steps stop where nothing is lost" in (place.folder / "worker.log").read_text()
+    log = place.folder / "worker.log"
+    wait(client, run, lambda _: "SIGTERM: steps stop where nothing is lost" in log.read_text())
     assert digests(place.folder / "store") == digests(place.folder / "third")
 
 

@@ -80,7 +80,7 @@ def undisturbed(tmp_path: Path, api: str) -> dict[tuple[str, str, str], str]:
     return digests(config)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=30)
 @pytest.mark.timeout(1800)
 def test_a_hundred_kills_leave_nothing_half_made_and_change_no_byte(
     tmp_path: Path, undisturbed: dict[tuple[str, str, str], str], api: str, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,7 @@ def place(tmp_path: Path, s3_endpoint: str, s3_address: str) -> Iterator[Place]:
     stop_server(place.server)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 @pytest.mark.timeout(600)
 def test_no_credential_of_the_environment_is_found_in_anything_that_runs_leave(place: Place) -> None:
     assert place.run() == 0, place.said[-1]

@@ -106,7 +106,7 @@ class World:
         return self.rng.choice(kinds)()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=6)
 @pytest.mark.timeout(1800)
 def test_a_run_does_what_the_plan_said_after_each_of_many_random_changes(tmp_path: Path, api: str) -> None:
     world = World(tmp_path / "world")

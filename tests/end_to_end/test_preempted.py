@@ -22,7 +22,7 @@ from storage.store.runs import COMPLETED, PREEMPTED, STOPPED, records
 from tests.small_run import small_settings
 from training.looping.states import sound_states
 
-PATIENCE = 120.0  # seconds until the moment for SIGTERM
+PATIENCE = 300.0  # seconds until the moment for SIGTERM, and for a whole run
 QUICK = 29.0  # seconds to the end after it; schedulers leave 30
 EPOCHS = 150
 EVERY = 10
@@ -100,8 +100,8 @@ def digests(store: Store) -> dict[tuple[str, str, str], str]:
     return {(a.stage, a.manifest["part"], a.key): a.digest for a in store.all() if a.stage != "report"}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.slow(minutes=4)
+@pytest.mark.timeout(1200)
 def test_another_machine_goes_on_after_the_last_step_of_a_preempted_pretraining(
     tmp_path: Path, api: str, s3_address: str
 ) -> None:
@@ -130,8 +130,8 @@ def test_another_machine_goes_on_after_the_last_step_of_a_preempted_pretraining(
     assert digests(store) == digests(undisturbed(tmp_path, api))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.slow(minutes=4)
+@pytest.mark.timeout(1200)
 def test_shards_in_two_threads_stop_and_the_next_run_goes_on(tmp_path: Path, api: str) -> None:
     config = settings(tmp_path, str(tmp_path / "store"), workers=2)
     machine = Machine(tmp_path / "one", api, config)
@@ -153,8 +153,8 @@ def test_shards_in_two_threads_stop_and_the_next_run_goes_on(tmp_path: Path, api
     assert {line["run"] for line in lines if line["stage"]} == {records(store)[-1]["run"]}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.slow(minutes=4)
+@pytest.mark.timeout(1200)
 def test_a_pretraining_on_a_ray_cluster_stops_after_its_step_and_threads_go_on(tmp_path: Path, api: str) -> None:
     config = settings(tmp_path, str(tmp_path / "store"), runner={"kind": "ray"})
     machine = Machine(tmp_path / "one", api, config)

@@ -13,7 +13,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.config import make_config
@@ -21,6 +20,7 @@ from flows.rebuild import Result, rebuild
 from flows.watching.server import ui_url
 from storage.errors import DataError, WeightsError
 from tests.browser import Page, browser, chromium
+from tests.flow_runs import last_started
 from tests.small_run import small_settings
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium on this machine")
@@ -99,7 +99,7 @@ def test_a_run_can_be_read_in_the_prefect_ui_alone(api: str, tmp_path: Path, pag
     look(page, f"{base}/{made['progress'].id}", progress, "100", picture=pictures / "progress.png")
 
     with get_client(sync_client=True) as client:
-        last = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        last = last_started(client)
     assert last.state is not None
     assert last.state.message == str(failed.value)
     look(page, ui_url(api, last.id), "Failed", failed.value.what, picture=pictures / "failed.png")
@@ -110,7 +110,7 @@ def test_a_failed_task_and_its_run_tell_first_what_to_do(api: str, tmp_path: Pat
     with pytest.raises(DataError) as failed:
         rebuild(config)
     with get_client(sync_client=True) as client:
-        flow_run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        flow_run = last_started(client)
     assert flow_run.state is not None
     assert flow_run.state.message == str(failed.value)
     assert flow_run.state.type.value == "FAILED"

@@ -19,7 +19,7 @@ from tests.ports import free_port
 from tests.small_run import SETTINGS, small_settings
 from tests.storage.frames.test_remote import upload
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(minutes=6), pytest.mark.timeout(900)]
 NODES = ("127.0.0.2", "127.0.0.3")
 EPOCHS = 40
 

@@ -47,7 +47,7 @@ def check_done(said: str) -> None:
     assert len(done) == len(set(done)), "nothing was done twice"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 @pytest.mark.timeout(400)
 def test_a_local_server_that_was_killed_is_started_again_and_the_run_completes(tmp_path: Path) -> None:
     process = start(tmp_path)
@@ -65,7 +65,7 @@ def test_a_local_server_that_was_killed_is_started_again_and_the_run_completes(t
     assert records(Store(tmp_path / "store"))[-1]["status"] == COMPLETED
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 @pytest.mark.timeout(400)
 def test_without_a_configured_server_that_was_killed_the_run_goes_on_and_ends_soon(tmp_path: Path) -> None:
     server = ServerSettings(port=free_port(), home=tmp_path / "prefect")

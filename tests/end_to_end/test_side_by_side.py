@@ -46,7 +46,7 @@ def start(config: Config) -> tuple[BaseProcess, "Answers"]:
     return process, answers
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("runs", [2, 4])
 def test_runs_at_once_compute_each_key_once_and_agree(
@@ -66,7 +66,7 @@ def test_runs_at_once_compute_each_key_once_and_agree(
     assert [record["status"] for record in records(Store(Path(config.store)))] == [COMPLETED] * runs
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.timeout(600)
 def test_the_work_of_a_run_that_was_killed_is_taken_over_by_the_one_that_waits(
     tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch

@@ -35,7 +35,7 @@ def in_process(small: Small, root: Path, stage: str, workers: int, steps: "c_int
     Stages(small, root).run(stage, "killed", settings, QUIET, progress)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("stage", LONGER)
 def test_ten_kills_at_random_moments_change_no_byte(stages: Stages, stage: str) -> None:
     whole = stages.run(stage, "whole", LONGER[stage])

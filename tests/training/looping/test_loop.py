@@ -121,7 +121,7 @@ def test_auto_is_fp32_on_the_cpu(stages: Stages) -> None:
     assert torch.cuda.is_available() or digests(auto) == digests(full)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=5)
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_compiled_models_learn_the_same_to_rounding(stages: Stages, stage: str) -> None:
     firm = stages.run("pretrain", settings=FIRM["pretrain"])  # what finetuning starts from

@@ -61,7 +61,7 @@ def test_stops_in_the_middle_of_epochs_lose_no_step_and_change_no_byte(stages: S
     assert len(list(sound_states(stopped / "work"))) == quiet.keep_states
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 def test_processes_of_one_training_stop_together_and_go_on_with_what_each_would_have_drawn(stages: Stages) -> None:
     two = TrainerSettings(loggers=(), devices=2)
     settings = LONGER["pretrain"].model_copy(update={"epochs": 2, "batch": 2, "sampler": "uniform"})
