@@ -26,7 +26,7 @@ from training.batches.clips import (
     read_training_set,
 )
 from training.batches.loader import Batch
-from training.batches.sampling import identity_batches
+from training.batches.sampling import identity_batches, random_identity_batches
 from training.files import load_model, read_description, save_model, save_prototypes
 from training.looping.distributed import own_share, rank, world_size
 from training.looping.launch import on_all_devices
@@ -38,6 +38,7 @@ from training.model.reid_model import ReidModel
 from training.settings import EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
 
 FRAMES_AT_ONCE = 64
+NECKS = ("heads.temporal.neck.weight", "frame_neck.weight")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         images = augmented(batch.pop("images"), batch.pop("draws"), settings.augment)
         return model.loss({"images": images, **batch}, settings.losses)
 
+    batches = random_identity_batches if settings.sampler == "random" else identity_batches
     task = Task(
         model,
         loss,
-        partial(identity_batches, data.labels.tolist(), settings.identities, settings.instances, settings.seed),
+        partial(batches, data.labels.tolist(), settings.identities, settings.instances, settings.seed),
         make,
         list(parameter_groups(model, settings)),
         lambda epoch: warmup_steps(
@@ -151,7 +153,7 @@ def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[d
         if not parameter.requires_grad:
             continue
         rate = settings.lr
-        if name.startswith(("heads.cls.", "heads.projected.")):
+        if name.startswith(("heads.cls.", "heads.projected.")) or name in NECKS:
             rate *= settings.classifier_lr
         elif not name.startswith(("visual.", "skeleton.")):
             rate *= settings.head_lr

@@ -24,7 +24,7 @@ from training.model.temporal import TemporalModelling
 from training.settings import MODEL, SETTINGS, EncoderSettings
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
-TRAINING_ONLY = ("from_joints", "skeleton_message", "skeleton_talk", "guide_norm", "guide")  # of SGTM: skeletons
+TRAINING_ONLY = ("from_joints", "skeleton_talk", "guided_norm", "guide_norm", "guide")  # of SGTM: skeletons
 
 Embed = Callable[[Tensor, Tensor], Tensor]
 """Clips (B, T, 3, H, W) uint8 and camera ids, (B,) int64 or one for all, to embeddings (B, C) float32 on the CPU."""

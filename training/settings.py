@@ -21,9 +21,9 @@ class AugmentSettings(Settings):
     """What is done to training clips."""
 
     flip: float = Field(0.5, ge=0, le=1, description="Probability that a clip is mirrored, its skeleton with it.")
-    shift: int = Field(10, ge=0, description="Largest shift of a clip's frames, pixels of the resized frame.")
+    shift: int = Field(0, ge=0, description="Largest shift of a clip's frames, pixels of the resized frame.")
     colour: float = Field(0.0, ge=0, le=1, description="Strength of random gain and brightness of each channel.")
-    erase: float = Field(0.5, ge=0, le=1, description="Probability that a rectangle of a frame is erased.")
+    erase: float = Field(0.5, ge=0, le=1, description="Probability that a rectangle of a frame gets one random colour.")
 
 
 class EmbedSettings(Settings):
@@ -168,6 +168,10 @@ class SkeletonSettings(Settings):
     hidden: int = Field(1024, description="Hidden width of the feed-forward part.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in the blocks.")
     eigenvectors: int = Field(10, ge=1, le=NUM_JOINTS - 1, description="Laplacian eigenvectors as position encoding.")
+    metric_start: bool = Field(
+        True,
+        description="Initial weights of the first layer fit for joints in metres; off: torch's own, as published.",
+    )
     temporal: bool = Field(
         False, description="Alternate joint and time attention, with a CLS token (the paper's text)."
     )
@@ -218,16 +222,21 @@ class FinetuneSettings(LoopSettings):
     epochs: int = Field(80, ge=1, description="Epochs.")
     identities: int = Field(4, ge=2, description="Identities of a batch.")
     instances: int = Field(4, ge=2, description="Clips of each identity in a batch.")
+    sampler: Literal["random", "complete"] = Field(
+        "random",
+        description="random: identities drawn uniformly, a rest of fewer tracklets than `instances` left out. "
+        "complete: those with most tracklets left first, so that each comes once an epoch.",
+    )
     lr: float = Field(5e-6, gt=0, description="Learning rate of the encoders.")
     bias_lr: float = Field(2.0, gt=0, description="Biases learn this many times faster.")
     head_lr: float = Field(10.0, gt=0, description="PFU, SGTM and its heads learn this many times faster.")
     classifier_lr: float = Field(
-        1.0, gt=0, description="Necks and classifiers of CLS and projected CLS learn this many times faster."
+        1.0, gt=0, description="Necks, and classifiers of CLS and projected CLS, learn this many times faster."
     )
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay.")
     warmup_epochs: int = Field(10, ge=0, description="Epochs of linear warm-up.")
     warmup_factor: float = Field(0.1, gt=0, le=1, description="Share of the learning rate at the start.")
-    milestones: tuple[int, ...] = Field((30, 50, 70), description="Epochs at which the learning rate drops.")
+    milestones: tuple[int, ...] = Field((30, 50, 70), description="Epochs, from 1, at which the learning rate drops.")
     gamma: float = Field(0.1, gt=0, le=1, description="Factor of each drop.")
     camera_side: bool = Field(True, description="Add a learned vector per camera to CLS.")
     freeze_skeleton: bool = Field(False, description="Keep the skeleton encoder as pretrained (the paper's figure).")

@@ -43,7 +43,8 @@ def test_stage_2_has_the_published_defaults() -> None:
     assert (losses.identity, losses.triplet, losses.prototype, losses.frame) == (0.25, 1.0, 1.0, 0.1625)
     assert (losses.smoothing, losses.margin) == (0.1, 0.3)
     augment = AugmentSettings()
-    assert (augment.flip, augment.erase) == (0.5, 0.5)
+    assert (augment.flip, augment.erase, augment.shift, augment.colour) == (0.5, 0.5, 0, 0)
+    assert chosen.sampler == "random"
 
 
 def test_the_models_have_the_published_sizes() -> None:
@@ -79,7 +80,14 @@ def test_each_option_of_stage_1_trains_and_changes_what_is_learnt(stages: Stages
 
 @pytest.mark.parametrize(
     "change",
-    [{"freeze_skeleton": True}, {"refresh_every": 0}, {"camera_side": False}, {"use_sgtm": False}, {"use_pfu": False}],
+    [
+        {"freeze_skeleton": True},
+        {"refresh_every": 0},
+        {"camera_side": False},
+        {"use_sgtm": False},
+        {"use_pfu": False},
+        {"sampler": "complete"},
+    ],
     ids=lambda change: ",".join(change),
 )
 def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages, change: dict[str, object]) -> None:

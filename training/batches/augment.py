@@ -1,5 +1,6 @@
 """Augmentation of batches of clips: a flip that mirrors the skeleton too, shifts, colour, erasing; seeded."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from torch import Tensor
 from storage.skeleton import H36M17, SkeletonType
 from training.settings import AugmentSettings
 
+ERASED = (0.02, 0.2)  # share of a frame's area
+ASPECT = 1 / 0.3  # of what is erased: at most, and at least its inverse
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -19,7 +23,7 @@ class Draws:
         flipped: which clips are mirrored, (B,) bool.
         moves: shift of each clip down and right, pixels, (B, 2) int64.
         colours: gain, brightness and one tint a channel of each clip, each in -1..1, (B, 5).
-        boxes: of each frame: whether to erase, area, aspect, top, left, each in 0..1, (B, T, 5).
+        boxes: of each frame: whether to erase, area, aspect, top, left, and the colour, each in 0..1, (B, T, 8).
     """
 
     flipped: Tensor
@@ -39,7 +43,7 @@ def draw(clips: int, frames: int, settings: AugmentSettings, rng: np.random.Gene
         torch.from_numpy(rng.random(clips) < settings.flip),
         torch.from_numpy(rng.integers(-settings.shift, settings.shift, (clips, 2), endpoint=True)),
         torch.from_numpy(rng.uniform(-1, 1, (clips, 5)).astype(np.float32)),
-        torch.from_numpy(rng.random((clips, frames, 5), np.float32)),
+        torch.from_numpy(rng.random((clips, frames, 8), np.float32)),
     )
 
 
@@ -90,11 +94,11 @@ def _recoloured(images: Tensor, strength: float, colours: Tensor) -> Tensor:
 
 
 def _erased(images: Tensor, probability: float, boxes: Tensor) -> Tensor:
-    """One rectangle a frame, anywhere in it, of 2 % to 30 % of its area. Source: Zhong et al. 2020."""
+    """One rectangle a frame, anywhere in it, of one random colour. Source: Zhong et al. 2020."""
     h, w = images.shape[-2:]
-    chance, size, aspect, down, right = boxes.unbind(-1)  # (B, T) each
-    area = (0.02 + 0.28 * size) * h * w
-    ratio = torch.exp((aspect * 2 - 1) * 1.2)
+    chance, size, aspect, down, right = boxes[..., :5].unbind(-1)  # (B, T) each
+    area = (ERASED[0] + (ERASED[1] - ERASED[0]) * size) * h * w
+    ratio = torch.exp((aspect * 2 - 1) * math.log(ASPECT))
     high = (area * ratio).sqrt().clamp(1, h - 1)
     wide = (area / ratio).sqrt().clamp(1, w - 1)
     top, left = down * (h - high), right * (w - wide)
@@ -106,4 +110,4 @@ def _erased(images: Tensor, probability: float, boxes: Tensor) -> Tensor:
         return (place >= start) & (place < start + extent)
 
     mask = inside(y, top, high) & inside(x, left, wide) & (chance < probability)[..., None, None]
-    return images.masked_fill(mask[:, :, None], 0)
+    return torch.where(mask[:, :, None], 255 * boxes[..., 5:, None, None], images)

@@ -40,7 +40,7 @@ def whole_clips(length: int, clip: int) -> Indices:
 
 
 def identity_batches(labels: Sequence[int], identities: int, instances: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of `identities` x `instances` tracklets (PK sampling); each tracklet about once an epoch.
+    """Batches of `identities` x `instances` tracklets (PK sampling); each tracklet once an epoch, or some twice.
 
     Args:
         labels: identity of each tracklet.
@@ -53,12 +53,9 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
         Positions of tracklets, instances of an identity side by side.
     """
     rng = np.random.default_rng([seed, epoch])
-    members: dict[int, list[int]] = {}
-    for position, label in enumerate(labels):
-        members.setdefault(label, []).append(position)
     groups: dict[int, list[list[int]]] = {}
-    for label in sorted(members):
-        own = rng.permutation(members[label])
+    for label, members in _members(labels).items():
+        own = rng.permutation(members)
         groups[label] = np.resize(own, (-(-len(own) // instances), instances)).tolist()
     wanted = min(identities, len(groups))
     batches = []
@@ -73,6 +70,41 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
                 del groups[label]
         batches.append(batch)
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def random_identity_batches(
+    labels: Sequence[int], identities: int, instances: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """Batches of `identities` x `instances` tracklets, as published.
+
+    Each identity's tracklets are shuffled and cut into groups, a rest under `instances` left out; one with fewer is a
+    group drawn with repetition. Identities are drawn uniformly among those with groups left, until too few have any.
+
+    Args and result as those of `identity_batches`.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    groups: dict[int, list[list[int]]] = {}
+    for label, own in _members(labels).items():
+        if len(own) < instances:
+            groups[label] = [rng.choice(own, instances).tolist()]
+        else:
+            whole = len(own) // instances * instances
+            groups[label] = rng.permutation(own)[:whole].reshape(-1, instances).tolist()
+    wanted = min(identities, len(groups))
+    batches = []
+    while len(groups) >= wanted:
+        drawn = rng.choice(list(groups), wanted, replace=False).tolist()
+        batches.append([tracklet for label in drawn for tracklet in groups[label].pop(0)])
+        groups = {label: left for label, left in groups.items() if left}
+    return batches
+
+
+def _members(labels: Sequence[int]) -> dict[int, list[int]]:
+    """Identity -> positions of its tracklets, identities in ascending order."""
+    members: dict[int, list[int]] = {label: [] for label in sorted(set(labels))}
+    for position, label in enumerate(labels):
+        members[label].append(position)
+    return members
 
 
 def uniform_batches(count: int, size: int, seed: int, epoch: int) -> list[list[int]]:

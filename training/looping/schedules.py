@@ -1,4 +1,7 @@
-"""Learning rates: the share of the base rate at each epoch."""
+"""Learning rates: the share of the base rate at each epoch.
+
+Epochs are given from 0, and count from 1 in the formulas: the first one already is a step up from the start.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,11 +10,11 @@ from training.settings import PretrainSettings, SkeletonOnlySettings
 
 
 def warmup_cosine(epoch: int, epochs: int, warmup: int, start: float, end: float) -> float:
-    """Learning rate of an epoch as a share of the base rate: linear from `start` to 1, then cosine to `end`."""
-    if epoch < warmup:
-        return start + (1 - start) * epoch / warmup
-    done = (epoch - warmup) / max(epochs - warmup, 1)
-    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * done))
+    """Linear from `start` towards 1 in the epochs before `warmup`, then on the cosine of all epochs from 1 to `end`."""
+    number = epoch + 1
+    if number < warmup:
+        return start + (1 - start) * number / warmup
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * number / epochs))
 
 
 def share_of_rate(settings: PretrainSettings | SkeletonOnlySettings) -> Callable[[int], float]:
@@ -21,7 +24,8 @@ def share_of_rate(settings: PretrainSettings | SkeletonOnlySettings) -> Callable
 
 
 def warmup_steps(epoch: int, warmup: int, start: float, milestones: Sequence[int], gamma: float) -> float:
-    """Learning rate of an epoch as a share of the base rate: linear from `start` to 1, then gamma at milestones."""
-    if epoch < warmup:
-        return start + (1 - start) * epoch / warmup
-    return gamma ** sum(epoch >= milestone for milestone in milestones)
+    """Linear from `start` towards 1 in the epochs before `warmup`, then times `gamma` from each milestone on."""
+    number = epoch + 1
+    if number < warmup:
+        return start + (1 - start) * number / warmup
+    return gamma ** sum(number >= milestone for milestone in milestones)

@@ -90,12 +90,16 @@ class QuickGELU(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of queries to a memory, through scaled_dot_product_attention."""
+    """Multi-head attention of queries to a memory, through scaled_dot_product_attention.
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    `bias` is that of queries, keys and values, `dropout` that of attention weights.
+    """
+
+    def __init__(self, width: int, heads: int, *, bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.key, self.value = (nn.Linear(width, width, bias=bias) for _ in range(3))
+        self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, memory: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, N, C) and (B, M, C) -> (B, N, C); a batch of 1 of queries stands for all.
@@ -117,8 +121,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.among = CrossAttention(width, heads, dropout)
-        self.across = CrossAttention(width, heads, dropout)
+        self.among, self.across = (CrossAttention(width, heads, bias=False) for _ in range(2))
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), QuickGELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
@@ -137,7 +140,8 @@ class DecoderLayer(nn.Module):
 class PrototypeFusionUpdater(nn.Module):
     """PFU: fused identity prototypes, brought up to date by each clip's tokens.
 
-    `width` is P, that of prototypes and tokens; heads, layers and dropout are the decoder's.
+    `width` is P, that of prototypes and tokens; heads, layers and dropout are the decoder's. What comes after the gate
+    starts from a truncated normal distribution of standard deviation .02, without biases, as published.
     """
 
     def __init__(self, width: int, heads: int = 8, layers: int = 2, dropout: float = 0.1) -> None:
@@ -147,6 +151,12 @@ class PrototypeFusionUpdater(nn.Module):
         self.to_memory = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.LayerNorm(width))
         self.layers = nn.ModuleList(DecoderLayer(width, heads, dropout) for _ in range(layers))
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        for part in (self.to_query, self.to_memory, self.layers, self.out):
+            for layer in part.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.trunc_normal_(layer.weight, std=0.02)
+                    if layer.bias is not None:
+                        nn.init.zeros_(layer.bias)
 
     def fuse(self, visual: Tensor, skeleton: Tensor) -> Tensor:
         """`P_F = a P_S + (1 - a) P_V`, a = sigmoid(MLP[P_S ; P_V]); all (K, P)."""

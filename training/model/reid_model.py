@@ -24,10 +24,10 @@ class Features(NamedTuple):
     temporal: Tensor | None
 
 
-def _classifier(width: int, identities: int) -> nn.Linear:
-    classifier = nn.Linear(width, identities, bias=False)
-    nn.init.normal_(classifier.weight, std=0.001)
-    return classifier
+def _neck(width: int) -> nn.BatchNorm1d:
+    neck = nn.BatchNorm1d(width)
+    neck.bias.requires_grad_(False)
+    return neck
 
 
 class Head(nn.Module):
@@ -35,9 +35,9 @@ class Head(nn.Module):
 
     def __init__(self, width: int, identities: int) -> None:
         super().__init__()
-        self.neck = nn.BatchNorm1d(width)
-        self.neck.bias.requires_grad_(False)
-        self.classifier = _classifier(width, identities)
+        self.neck = _neck(width)
+        self.classifier = nn.Linear(width, identities, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C) -> logits (B, K)."""
@@ -91,7 +91,7 @@ class ReidModel(nn.Module):
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
             self.heads["temporal"] = Head(d, identities)
-            self.heads["frame"] = _classifier(d, identities)
+            self.frame_neck = _neck(d)
         self.register_buffer("prototypes_visual", torch.zeros(identities, p))
         self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
 
@@ -145,9 +145,10 @@ class ReidModel(nn.Module):
             logits = gather(self.prototype_logits(self.pfu, own.projected, projected, joints, batch["seen"]).float())
             terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
         if guided is not None:
-            frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
+            frames = self.frame_neck(gather(guided.frames.float()).flatten(0, 1))
+            logits = self.heads["temporal"].classifier(frames)  # that of the clip feature
             each = labels.repeat_interleave(guided.frames.shape[1])
-            terms["frame"] = settings.frame * smoothed_cross_entropy(frames, each, settings.smoothing)
+            terms["frame"] = settings.frame * smoothed_cross_entropy(logits, each, settings.smoothing)
         return terms
 
     def prototype_logits(

@@ -62,10 +62,11 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(settings.width, settings.heads)
         self.norm1, self.norm2 = nn.LayerNorm(settings.width), nn.LayerNorm(settings.width)
-        self.feed = nn.Sequential(
-            nn.Linear(settings.width, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, settings.width)
-        )
         self.dropout = nn.Dropout(settings.dropout)
+        self.feed = nn.Sequential(
+            *(nn.Linear(settings.width, settings.hidden), nn.ReLU(), nn.Dropout(settings.dropout)),
+            nn.Linear(settings.hidden, settings.width),
+        )
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, J, C) -> (B, J, C)."""
@@ -90,14 +91,16 @@ class SkeletonEncoder(nn.Module):
         self.settings = settings
         places = nn.Linear(3, settings.width)
         self.embed = nn.Sequential(places, nn.ReLU(), nn.Linear(settings.width, settings.width))
-        # skeletons are in metres, each coordinate about 0.12 from the pelvis: with torch's own initial weights they
-        # would be a faint ripple on the position encoding, and the contrast would stay at chance
-        nn.init.normal_(places.weight, std=SPREAD**-1 * 3**-0.5)
+        if settings.metric_start:
+            # each coordinate is about 0.12 m from the pelvis: with torch's own initial weights skeletons would be a
+            # faint ripple on the position encoding, and the contrast would stay at chance
+            nn.init.normal_(places.weight, std=SPREAD**-1 * 3**-0.5)
         self.place = nn.Linear(settings.eigenvectors, settings.width)
         self.register_buffer("positions", laplacian_positions(settings.eigenvectors, kind))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.depth))
         self.cls = nn.Parameter(torch.zeros(1, 1, settings.width)) if settings.temporal else None
-        self.project = nn.Linear(settings.width, projection)
+        self.project = nn.Linear(settings.width, projection, bias=False)
+        nn.init.normal_(self.project.weight, std=settings.width**-0.5)
 
     def forward(
         self, skeletons: Tensor, seen: Tensor | None = None, signs: Tensor | None = None, *, pool: bool = False
@@ -130,8 +133,7 @@ class SkeletonEncoder(nn.Module):
         x = x.unflatten(0, (b, t))
         if pool:
             seen = skeletons.new_ones(b, t, dtype=torch.bool) if seen is None else seen
-            # a mean of projections is the projection of the mean; of nothing it is to be zero, without the bias
-            tokens: Tensor = self.project(sequence_features(x, seen)) * seen.any(dim=1, keepdim=True)
+            tokens: Tensor = self.project(sequence_features(x, seen))  # a mean of projections is that of the mean
         else:
             tokens = self.project(x)
         return tokens

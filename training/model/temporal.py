@@ -1,13 +1,11 @@
 """Skeleton-guided temporal modelling (SGTM): frames exchange messages; skeletons guide them in training."""
 
-import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.prototypes import CrossAttention, QuickGELU
+from training.model.prototypes import CrossAttention
 
 
 class Guided(NamedTuple):
@@ -17,13 +15,16 @@ class Guided(NamedTuple):
     clip: Tensor
 
 
+DROPOUT = 0.1  # of attention weights, and of the MLP
+
+
 class MessageAttention(nn.Module):
     """Pre-norm residual attention over the messages of a clip's frames."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = CrossAttention(width, heads)
+        self.attention = _attention(width, heads)
 
     def forward(self, messages: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); `seen` (B, T) is False for messages that say nothing."""
@@ -43,16 +44,18 @@ class TemporalModelling(nn.Module):
 
     def __init__(self, width: int, joint_width: int, heads: int = 8) -> None:
         super().__init__()
-        self.from_joints = nn.Linear(joint_width, width)
-        self.visual_message, self.skeleton_message = nn.Linear(width, width), nn.Linear(width, width)
+        self.visual_message, self.from_joints = nn.Linear(width, width), nn.Linear(joint_width, width)
         self.visual_talk, self.skeleton_talk = MessageAttention(width, heads), MessageAttention(width, heads)
-        self.guide_norm = nn.LayerNorm(width)
-        self.guide = CrossAttention(width, heads)
-        self.token_types = nn.Parameter(torch.randn(4, width) * 0.02)
+        self.guided_norm, self.guide_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.guide = _attention(width, heads)
+        self.token_types = nn.Parameter(torch.randn(4, width))
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = CrossAttention(width, heads)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-        self.weight = nn.Linear(width, 1, bias=False)
+        self.attention = _attention(width, heads)
+        self.mlp = nn.Sequential(
+            *(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(DROPOUT)),
+            *(nn.Linear(4 * width, width), nn.Dropout(DROPOUT)),
+        )
+        self.weight = nn.Linear(width, 1)
 
     def forward(self, tokens: Tensor, joints: Tensor | None = None, seen: Tensor | None = None) -> Guided:
         """Frame and clip features.
@@ -76,8 +79,9 @@ class TemporalModelling(nn.Module):
             anything = seen.any(dim=1, keepdim=True)
             heard = seen | ~anything  # attention over nothing is not a number; what it gives here is dropped below
             limbs = self.from_joints(joints)  # (B, T, J, D)
-            skeleton = self.skeleton_talk(self.skeleton_message(limbs.mean(dim=2)), heard)
-            visual = visual + self.guide(self.guide_norm(visual), skeleton, heard) * anything[..., None]
+            skeleton = self.skeleton_talk(limbs.mean(dim=2), heard)
+            told = self.guide(self.guided_norm(visual), self.guide_norm(skeleton), heard)
+            visual = visual + told * anything[..., None]
             parts = [tokens + e[0], visual[:, :, None] + e[1], limbs + e[2], skeleton[:, :, None] + e[3]]
             always = seen.new_ones(*seen.shape, tokens.shape[2] + 1)
             limbs_seen = seen[..., None].expand(-1, -1, joints.shape[2] + 1)
@@ -86,10 +90,20 @@ class TemporalModelling(nn.Module):
         normed = self.norm1(z)
         z = z + self.attention(normed, normed, present)
         z = z + self.mlp(self.norm2(z))
-        # sigmoids over their sum, from their logarithms: tokens that all weigh next to nothing are no 0 / 0
-        weights = F.logsigmoid(self.weight(z))
+        weights = self.weight(z).sigmoid()
         if present is not None:
-            weights = weights.masked_fill(~present[..., None], -math.inf)
-        frames = (z * weights.softmax(dim=1)).sum(dim=1)
+            weights = weights * present[..., None]
+        weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-6)
+        frames = (z * weights).sum(dim=1)
         frames = frames.unflatten(0, (tokens.shape[0], tokens.shape[1]))  # one by one: a traced graph follows them
         return Guided(frames, frames.mean(dim=1))
+
+
+def _attention(width: int, heads: int) -> CrossAttention:
+    """Attention that starts as torch's MultiheadAttention does: one Xavier-uniform matrix for q, k and v, no biases."""
+    attention = CrossAttention(width, heads, dropout=DROPOUT)
+    for part in (attention.query, attention.key, attention.value):
+        nn.init.uniform_(part.weight, -((6 / (4 * width)) ** 0.5), (6 / (4 * width)) ** 0.5)
+        nn.init.zeros_(part.bias)
+    nn.init.zeros_(attention.out.bias)
+    return attention

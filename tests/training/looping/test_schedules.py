@@ -13,18 +13,20 @@ from training.settings import FinetuneSettings, PretrainSettings
 def test_stage_1_warms_up_and_follows_a_cosine_at_every_epoch() -> None:
     chosen = PretrainSettings()
     for epoch in range(120):
-        if epoch < 5:
-            expected = 1e-5 + (3.5e-4 - 1e-5) * epoch / 5
+        if epoch < 4:
+            expected = 1e-5 + (3.5e-4 - 1e-5) * (epoch + 1) / 5
         else:
-            expected = 1e-6 + (3.5e-4 - 1e-6) * (1 + math.cos(math.pi * (epoch - 5) / 115)) / 2
+            expected = 1e-6 + (3.5e-4 - 1e-6) * (1 + math.cos(math.pi * (epoch + 1) / 120)) / 2
         share = warmup_cosine(epoch, 120, 5, chosen.warmup_lr / chosen.lr, chosen.final_lr / chosen.lr)
         assert chosen.lr * share == pytest.approx(expected), epoch
+        if epoch == 0:
+            assert chosen.lr * share == pytest.approx(7.8e-5)
 
 
 def test_stage_2_warms_up_and_drops_at_its_milestones_at_every_epoch() -> None:
     chosen = FinetuneSettings()
-    expected = [0.1 + 0.9 * epoch / 10 for epoch in range(10)]
-    expected += [1.0] * 20 + [0.1] * 20 + [0.01] * 20 + [0.001] * 10
+    expected = [0.19, 0.28, 0.37, 0.46, 0.55, 0.64, 0.73, 0.82, 0.91]  # epochs 1 to 9
+    expected += [1.0] * 20 + [0.1] * 20 + [0.01] * 20 + [0.001] * 11  # drops during epochs 30, 50 and 70
     found = [
         warmup_steps(epoch, chosen.warmup_epochs, chosen.warmup_factor, chosen.milestones, chosen.gamma)
         for epoch in range(chosen.epochs)
@@ -46,4 +48,4 @@ def test_steps_take_the_same_course_however_long_the_training_and_a_cosine_does_
 
 
 def test_a_training_that_is_all_warm_up_has_a_rate() -> None:
-    assert [warmup_cosine(e, 2, 5, 0.0, 0.1) for e in range(2)] == pytest.approx([0.0, 0.2])
+    assert [warmup_cosine(e, 2, 5, 0.0, 0.1) for e in range(2)] == pytest.approx([0.2, 0.4])

@@ -101,6 +101,15 @@ def test_what_does_not_depend_on_the_clip_is_done_once_a_batch() -> None:
     assert done == [1, 1]
 
 
+def test_what_comes_after_the_gate_starts_from_a_truncated_normal_distribution_without_biases() -> None:
+    pfu = PrototypeFusionUpdater(128)
+    layers = [m for n, m in pfu.named_modules() if isinstance(m, torch.nn.Linear) and not n.startswith("gate")]
+    assert len(layers) == 3 + 2 * (2 * 4 + 2)
+    for layer in layers:
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert layer.bias is None or not layer.bias.any()
+
+
 def test_permuting_the_identities_permutes_the_updated_prototypes() -> None:
     pfu, fused, memory, order = updater(), rows(K, P), rows(2, 5, P, seed=2), torch.tensor([2, 0, 1])
     torch.testing.assert_close(pfu(fused, memory)[:, order], pfu(fused[order], memory))
@@ -118,7 +127,9 @@ def test_the_published_updater_has_8_heads_2_layers_and_dropout_in_training_alon
     assert len(pfu.layers) == 2
     for layer in pfu.layers:
         assert (layer.among.heads, layer.across.heads, layer.mlp[0].out_features) == (8, 8, 4 * 512)
-        assert (layer.among.dropout, layer.across.dropout, layer.mlp[2].p, layer.drop.p) == (0.1, 0.1, 0.1, 0.1)
+        assert (layer.among.dropout, layer.across.dropout, layer.mlp[2].p, layer.drop.p) == (0, 0, 0.1, 0.1)
+        for part in (layer.among, layer.across):
+            assert [own.bias is None for own in (part.query, part.key, part.value, part.out)] == [True] * 3 + [False]
     small, fused, memory = updater(), rows(K, P), rows(2, 5, P, seed=2)
     assert torch.equal(small(fused, memory), small(fused, memory))
     small.train()

@@ -48,13 +48,14 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(model: ReidModel) -> None:
 def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
     model.train(training)
     model.pfu.eval()  # no dropout
+    model.sgtm.eval()
     with torch.no_grad():
         model.prototypes_visual.normal_()
         model.prototypes_skeleton.normal_()
         for head in (model.heads["cls"], model.heads["projected"], model.heads["temporal"]):
             head.neck.weight.uniform_(0.5, 1.5)
             head.classifier.weight.normal_()
-        model.heads["frame"].weight.normal_()
+        model.frame_neck.weight.uniform_(0.5, 1.5)
     given = batch()
     given["seen"] = torch.tensor([[True, True], [True, False], [False, False], [True, True]])
     pids = given["labels"].tolist()
@@ -70,8 +71,9 @@ def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
         logits = linear(head.classifier, batch_norm(head.neck, feature, of_the_batch=training))
         expected[f"identity_{name}"] = 0.25 * smoothed_cross_entropy(logits, pids, 0.1)
         expected[f"triplet_{name}"] = batch_hard_triplet(feature, pids, 0.3)
-    frames = linear(model.heads["frame"], array(guided.frames).reshape(8, -1))
-    expected["frame"] = 0.1625 * smoothed_cross_entropy(frames, [pid for pid in pids for _ in range(2)], 0.1)
+    frames = batch_norm(model.frame_neck, array(guided.frames).reshape(8, -1), of_the_batch=training)
+    logits = linear(model.heads["temporal"].classifier, frames)  # of the clip feature, too
+    expected["frame"] = 1.3 / 8 * smoothed_cross_entropy(logits, [pid for pid in pids for _ in range(2)], 0.1)
     v = torch.from_numpy(means["projected"]).float()
     logits = array(model.prototype_logits(model.pfu, v, projected, joints, given["seen"]))
     expected["prototype"] = smoothed_cross_entropy(logits, pids, 0.1)
@@ -143,7 +145,10 @@ def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> Non
             assert id(parameter) not in rate
             continue
         expected = 1e-3
-        if name.startswith(("heads.cls", "heads.projected")):
+        if name.startswith(("heads.cls", "heads.projected")) or name in (
+            "heads.temporal.neck.weight",
+            "frame_neck.weight",
+        ):
             expected *= 3
         elif not name.startswith(("visual.", "skeleton.")):
             expected *= 10
@@ -152,13 +157,16 @@ def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> Non
 
 
 def test_a_frozen_skeleton_encoder_has_no_dropout_and_no_random_signs(model: ReidModel) -> None:
+    def terms(signs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)  # of the dropout elsewhere
+        return model.loss(batch() | signs, LossSettings())
+
+    turned = {"signs": -torch.ones(10)}
     model.skeleton.requires_grad_(False)
-    model.pfu = None
     model.train()
-    given = batch()
-    plain, signed = (model.loss(given | extra, LossSettings()) for extra in ({}, {"signs": -torch.ones(10)}))
+    plain, signed = terms({}), terms(turned)
     assert all(torch.equal(plain[name], signed[name]) for name in plain)
     model.skeleton.requires_grad_(True)
     model.train()
-    signed = model.loss(given | {"signs": -torch.ones(10)}, LossSettings())
+    signed = terms(turned)
     assert any(not torch.equal(plain[name], signed[name]) for name in plain)

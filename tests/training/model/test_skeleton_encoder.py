@@ -82,7 +82,7 @@ def test_attention_passes_over_what_was_not_seen() -> None:
 def slow_block(block: Block, x: Array, loud: list[float] | None = None, memory: Array | None = None) -> Array:
     """Post-norm: a sum, then its norm; `memory` is what of `x` may be looked at."""
     x = layer_norm(block.norm1, x + attention(block.attention, x, x if memory is None else memory, 4, LIMIT, loud))
-    return layer_norm(block.norm2, x + linear(block.feed[2], each(relu, linear(block.feed[0], x))))
+    return layer_norm(block.norm2, x + linear(block.feed[3], each(relu, linear(block.feed[0], x))))
 
 
 def loudly(encoder: SkeletonEncoder) -> SkeletonEncoder:

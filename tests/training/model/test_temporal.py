@@ -1,9 +1,12 @@
+from collections.abc import Sequence
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.reference import Array, array, attention, each, layer_norm, linear, quick_gelu, sigmoid
+from tests.training.reference import Array, array, attention, each, gelu, layer_norm, linear, sigmoid
 from training.model.prototypes import CrossAttention
 from training.model.temporal import MessageAttention, TemporalModelling
 
@@ -12,12 +15,14 @@ HEADS = 2
 
 
 def modelling() -> TemporalModelling:
-    """Norms that are not the identity, and token types that weigh as much as tokens."""
+    """Norms that are not the identity, attentions with biases; in evaluation mode, without dropout."""
     torch.manual_seed(0)
-    sgtm = TemporalModelling(D, P, heads=HEADS).double()
+    sgtm = TemporalModelling(D, P, heads=HEADS).double().eval()
     with torch.no_grad():
-        sgtm.token_types.mul_(50)
         for part in sgtm.modules():
+            if isinstance(part, CrossAttention):
+                for layer in (part.query, part.key, part.value, part.out):
+                    layer.bias.add_(torch.randn(D) * 0.3)
             if isinstance(part, torch.nn.LayerNorm):
                 part.weight.add_(torch.randn(D) * 0.3)
                 part.bias.add_(torch.randn(D) * 0.3)
@@ -36,9 +41,9 @@ def talk(part: MessageAttention, messages: Array) -> Array:
     return messages + attention(part.attention, normed, normed, HEADS)
 
 
-def message(layer: torch.nn.Linear, frames: Array) -> Array:
-    """Linear of the mean of each frame's tokens."""
-    return linear(layer, np.stack([sum(tokens) / len(tokens) for tokens in frames]))
+def means(frames: Sequence[Array]) -> Array:
+    """Mean of each frame's tokens."""
+    return np.stack([sum(tokens) / len(tokens) for tokens in frames])
 
 
 def slow_frames(
@@ -46,15 +51,16 @@ def slow_frames(
 ) -> Array:
     """f_t of one clip: tokens (T, N, D), joint tokens (T, J, P), which frames have a skeleton (T,)."""
     times = range(len(tokens))
-    visual = talk(sgtm.visual_talk, message(sgtm.visual_message, tokens))
+    visual = talk(sgtm.visual_talk, linear(sgtm.visual_message, means(tokens)))
     with_skeleton = [] if joints is None else [t for t in times if seen is None or seen[t]]
     limbs = {t: linear(sgtm.from_joints, joints[t]) for t in with_skeleton}
     skeleton: dict[int, Array] = {}
     if with_skeleton:
-        said = talk(sgtm.skeleton_talk, message(sgtm.skeleton_message, np.stack([limbs[t] for t in with_skeleton])))
-        visual = visual + attention(sgtm.guide, layer_norm(sgtm.guide_norm, visual), said, HEADS)
+        said = talk(sgtm.skeleton_talk, means([limbs[t] for t in with_skeleton]))
+        asking, telling = layer_norm(sgtm.guided_norm, visual), layer_norm(sgtm.guide_norm, said)
+        visual = visual + attention(sgtm.guide, asking, telling, HEADS)
         skeleton = dict(zip(with_skeleton, said, strict=True))
-    e, w = array(sgtm.token_types), array(sgtm.weight.weight)[0]
+    e = array(sgtm.token_types)
     frames = []
     for t in times:
         z = [*(tokens[t] + e[0]), visual[t] + e[1]]
@@ -63,9 +69,9 @@ def slow_frames(
         x = np.stack(z)
         normed = layer_norm(sgtm.norm1, x)
         x = x + attention(sgtm.attention, normed, normed, HEADS)
-        x = x + linear(sgtm.mlp[2], each(quick_gelu, linear(sgtm.mlp[0], layer_norm(sgtm.norm2, x))))
-        shares = [sigmoid(float(w @ row)) for row in x]
-        frames.append(sum(share / sum(shares) * row for share, row in zip(shares, x, strict=True)))
+        x = x + linear(sgtm.mlp[3], each(gelu, linear(sgtm.mlp[0], layer_norm(sgtm.norm2, x))))
+        shares = [sigmoid(float(score)) for score in linear(sgtm.weight, x)[:, 0]]
+        frames.append(sum(share / (sum(shares) + 1e-6) * row for share, row in zip(shares, x, strict=True)))
     return np.stack(frames)
 
 
@@ -106,19 +112,34 @@ def test_a_clip_without_any_skeleton_is_treated_as_at_inference() -> None:
     torch.testing.assert_close(guided.frames[0], sgtm(tokens, joints).frames[0])
 
 
-def test_tokens_that_all_weigh_next_to_nothing_share_the_frame_by_the_ratio_of_their_weights() -> None:
-    sgtm, (tokens, _) = modelling(), inputs()
-    heard = []
+def test_tokens_that_all_weigh_next_to_nothing_give_a_small_feature_and_not_0_by_0() -> None:
+    sgtm, (tokens, joints) = modelling(), inputs()
+    with torch.no_grad():
+        sgtm.weight.bias.fill_(-1000)  # of which the sigmoid is zero, even in float64
+    assert torch.equal(sgtm(tokens, joints).frames, torch.zeros(B, T, D, dtype=torch.float64))
 
-    def lowered(part: torch.nn.Module, given: tuple[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
-        heard.append((given[0], logits))
-        return logits - 1000  # of which the sigmoid is zero, even in float64
 
-    sgtm.weight.register_forward_hook(lowered)
-    guided = sgtm(tokens)
-    z, logits = heard[0]
-    expected = (z * logits.exp()).sum(1) / logits.exp().sum(1)
-    torch.testing.assert_close(guided.frames.flatten(0, 1), expected)
+def test_it_starts_as_published() -> None:
+    sgtm = TemporalModelling(256, 64, heads=4)
+    assert sgtm.token_types.std().item() == pytest.approx(1, abs=0.1)
+    torch.manual_seed(0)
+    torchs = torch.nn.MultiheadAttention(256, 4)
+    for part in (p for p in sgtm.modules() if isinstance(p, CrossAttention)):
+        ours = torch.cat([part.query.weight, part.key.weight, part.value.weight])
+        assert ours.abs().max().item() == pytest.approx(torchs.in_proj_weight.abs().max().item(), rel=1e-3)
+        assert not any(layer.bias.any() for layer in (part.query, part.key, part.value, part.out))
+    assert sgtm.weight.bias is not None
+
+
+def test_dropout_of_a_tenth_is_in_its_six_places() -> None:
+    sgtm = TemporalModelling(D, P, heads=HEADS)
+    on_weights = [part.dropout for part in sgtm.modules() if isinstance(part, CrossAttention)]
+    within = [(name, part.p) for name, part in sgtm.mlp.named_children() if isinstance(part, torch.nn.Dropout)]
+    assert on_weights == [0.1] * 4
+    assert within == [("2", 0.1), ("4", 0.1)], "behind GELU, and behind the last layer"
+    assert isinstance(sgtm.mlp[1], torch.nn.GELU)
+    tokens, joints = (part.float() for part in inputs())
+    assert not torch.equal(sgtm(tokens, joints).clip, sgtm(tokens, joints).clip)
 
 
 def test_no_gradient_flows_back_into_the_visual_tokens() -> None:

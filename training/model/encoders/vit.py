@@ -42,7 +42,10 @@ class VisualEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         self.trunk = ClipTrunk(settings) if settings.arch == "clip_vit_b16" else SmallTrunk(settings)
-        self.camera_vectors = nn.Parameter(torch.zeros(len(cameras), settings.token_width)) if cameras else None
+        self.camera_vectors = None
+        if cameras:
+            start = nn.init.trunc_normal_(torch.empty(len(cameras), settings.token_width), std=0.02)
+            self.camera_vectors = nn.Parameter(start)
         # buffers, so that a graph that was traced on one device moves to another with all it holds
         self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1) * 255, persistent=False)
