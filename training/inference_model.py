@@ -27,13 +27,16 @@ ABOUT = "csip"  # the one key of a file's metadata: several would be written in 
 TRAINING_ONLY = ("from_joints", "skeleton_talk", "guided_norm", "guide_norm", "guide")  # of SGTM: skeletons
 
 Embed = Callable[[Tensor, Tensor], Tensor]
-"""Clips (B, T, 3, H, W) uint8 and camera ids, (B,) int64 or one for all, to embeddings (B, C) float32 on the CPU."""
+"""Clips (B, T, 3, H, W) uint8 and camera ids, (B,) int64 or one for all, to embeddings (B, C) float32 on the CPU.
+
+Those of a tracklet's clips are averaged as they are, then L2-normalised.
+"""
 
 
 class About(Settings):
     """What an exported model says about itself; JSON under `csip` in its file's metadata."""
 
-    format: Literal[1] = Field(1, description="Version of what csip exports: this metadata, inputs and output.")
+    format: Literal[2] = Field(2, description="Version of what csip exports: this metadata, inputs and output.")
     kind: Literal["visual", "finetuned"] = Field(description="The visual encoder alone, or the finetuned ReID model.")
     image_height: int = Field(description="H of clips, pixels.")
     image_width: int = Field(description="W of clips, pixels.")
@@ -92,7 +95,7 @@ class InferenceModel(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
-        """Embeddings, (B, C) float32, L2-normalised, of clips (B, T, 3, H, W) uint8 RGB by cameras (B,) int64."""
+        """Embeddings, (B, C) float32, not normalised, of clips (B, T, 3, H, W) uint8 RGB by cameras (B,) int64."""
         b, t = clips.shape[0], clips.shape[1]
         frames = (clips.flatten(0, 1).float() - self.mean) / self.std
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))

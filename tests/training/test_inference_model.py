@@ -54,12 +54,11 @@ def test_a_known_camera_moves_the_embedding_and_an_unknown_one_does_not(folder):
     assert not torch.isclose(one, two).all()
 
 
-def test_embeddings_have_unit_length_and_need_no_gradient(folder):
+def test_embeddings_need_no_gradient(folder):
     model, about = load_inference_model(folder)
     found = model(clips(2, 3), torch.tensor([1, 2]))
     assert found.shape == (2, about.embedding_width)
     assert not found.requires_grad
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
 
 
 def test_only_what_inference_needs_is_kept(folder):
@@ -80,7 +79,7 @@ def test_models_trained_without_a_part_of_the_method_are_taken_too(tmp_path, lef
 def test_it_says_what_a_user_of_the_model_must_know(folder):
     _, about = load_inference_model(folder)
     said = json.loads(about.as_json())
-    assert said["format"] == 1
+    assert said["format"] == 2
     assert said["kind"] == "finetuned"
     assert (said["image_height"], said["image_width"]) == (32, 16)
     assert said["cameras"] == [1, 2, 6]
@@ -175,6 +174,6 @@ def test_a_file_that_does_not_describe_its_model_is_refused(exported, said):
 
 def test_a_file_of_a_later_format_version_is_refused(exported):
     said = json.loads(load_exported(exported)[1].as_json())
-    save_file(load_file(exported), exported, {ABOUT: json.dumps(said | {"format": 2})})
+    save_file(load_file(exported), exported, {ABOUT: json.dumps(said | {"format": 3})})
     with pytest.raises(WeightsError, match="another format version"):
         load_exported(exported)

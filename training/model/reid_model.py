@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.looping.distributed import gather
@@ -46,8 +45,8 @@ class Head(nn.Module):
 
 
 def embedding(features: Features) -> Tensor:
-    """`[CLS | projected CLS | F]`, L2-normalised: what is ranked."""
-    return F.normalize(torch.cat([part for part in features if part is not None], dim=1), dim=1)
+    """`[CLS | projected CLS | F]` of clips, (B, C); what is ranked is their mean over a tracklet, L2-normalised."""
+    return torch.cat([part for part in features if part is not None], dim=1)
 
 
 def embedding_width(encoder: EncoderSettings, use_sgtm: bool) -> int:
