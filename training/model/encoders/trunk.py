@@ -1,0 +1,57 @@
+"""What every family of visual encoders gives: tokens before and after projection, a global one first."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Trunk(nn.Module, ABC):
+    """A visual encoder without normalisation of pixels and without what is learnt on top of it.
+
+    Attributes:
+        size: (H, W) that frames are resized to, pixels.
+        mean, std: of R, G and B from 0 to 1, with which frames are normalised.
+        token_width: D, of tokens before projection.
+        projected_width: P, of tokens after projection.
+        checkpointing: whether activations are worked out again in the backward pass, where the family can.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    token_width: int
+    projected_width: int
+    checkpointing = False
+
+    @abstractmethod
+    def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, D) and projected tokens (B, N, P), the global one first: CLS, or a CNN's pooled map.
+
+        Args:
+            x: normalised frames, (B, 3, H, W).
+            shift: what a camera adds to the global token, (B, D); None adds nothing.
+        """
+
+    def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
+        """What the encoder was made to be ranked by, (B, E), of its two global tokens (B, D) and (B, P).
+
+        Both side by side, as CLIP-ReID does, unless a family knows better; the caller makes it of unit length.
+        """
+        return torch.cat([cls, projected], dim=1)
+
+
+def through(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
+    """Tokens after all blocks; with checkpointing, only what enters a block is kept for the backward pass."""
+    saving = checkpointing and torch.is_grad_enabled()
+    for block in blocks:
+        tokens = checkpoint(block, tokens, use_reentrant=False) if saving else block(tokens)
+    return tokens
+
+
+def shifted(tokens: Tensor, shift: Tensor | None) -> Tensor:
+    """Tokens (B, N, D) of which the first has something added, (B, D)."""
+    if shift is None:
+        return tokens
+    return torch.cat([tokens[:, :1] + shift[:, None], tokens[:, 1:]], dim=1)
