@@ -19,7 +19,7 @@ from flows.stages import STAGES
 from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
 from storage.store.artifacts import Artifact
-from training.settings import weight_files as encoder_files
+from training.weights import weight_files as encoder_files
 
 
 def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:
@@ -68,7 +68,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     # the visual encoder: pretrained weights, or a small one trained on the training identities
     encoder_weights = partial(encoder_files, config.encoder)
     encoder = None
-    if config.encoder.arch == "small":
+    if not config.encoder.is_pretrained:
         encoder = build.one(
             step(
                 "visual",
@@ -147,7 +147,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
 def used(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sections of the configuration that a run with images uses, and stages that it has no use for."""
     poses = "existing" if config.data.skeletons else "extraction"
-    visual = ("visual",) if config.encoder.arch == "small" else ()
+    visual = ("visual",) if not config.encoder.is_pretrained else ()
     sections = ("data", poses, "quality", "encoder", "trainer", *visual, "features", "pretrain", "finetune", "embed")
     return (*sections, "evaluation", "report"), () if visual else ("visual",)
 

@@ -18,7 +18,7 @@ SETTINGS: dict[str, Any] = {
         },
     },
     "encoder": {
-        "arch": "small",
+        "model": "small",
         "image_height": 32,
         "image_width": 16,
         "width": 16,

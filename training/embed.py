@@ -27,7 +27,7 @@ LABELS = ("tracklet_id", "split", "pid", "camid", "clothes")
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data root, a shard of the index, the model's folder or None (CLIP alone), and which encoder that is."""
+    """The data root, a shard of the index, the model's folder or None (pretrained weights), and which encoder it is."""
 
     data_root: DataRoot
     index: Path
@@ -45,7 +45,7 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     """
     embed, model = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device, "embed.device"))
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
-    rows = embed_tracklets(inputs.data_root, tracklets, embed, model.encoder, settings, progress)
+    rows = embed_tracklets(inputs.data_root, tracklets, embed, model.size, settings, progress)
     table = embeddings_table(tracklets, rows, model.width, {SAMPLING_KEY: settings.sampling})
     write_table(table, out_dir / "embeddings.parquet")
     notes = {"sampling": settings.sampling, "without_readable_frame": without_readable_frame(tracklets, rows)}
@@ -56,7 +56,7 @@ def embed_tracklets(
     root: DataRoot,
     tracklets: Sequence[Tracklet],
     embed: Embed,
-    shape: EncoderSettings,
+    size: tuple[int, int],
     settings: EmbedSettings,
     progress: Progress = silent,
 ) -> list[NDArray[np.float32] | None]:
@@ -66,11 +66,11 @@ def embed_tracklets(
         root: of the frames.
         tracklets: whose cameras the model may look at.
         embed: the model.
-        shape: its encoder; frames are resized to its size.
+        size: (H, W) that it wants frames resized to.
         settings: which frames make clips.
         progress: told after each tracklet.
     """
-    source = FrameSource(root, shape.size, settings.decode_workers, cache_megabytes=0)
+    source = FrameSource(root, size, settings.decode_workers, cache_megabytes=0)
     rows: list[NDArray[np.float32] | None] = []
     for number, tracklet in enumerate(source.ahead(tracklets), start=1):
         length = len(tracklet.frames)

@@ -32,7 +32,7 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
     """
     device = chosen_device(settings.device, "features.device")
     encoder = load_encoder(inputs.encoder, inputs.encoder_settings).eval().to(device)
-    source = FrameSource(inputs.data_root, inputs.encoder_settings.size, settings.decode_workers, cache_megabytes=0)
+    source = FrameSource(inputs.data_root, encoder.trunk.size, settings.decode_workers, cache_megabytes=0)
     tracklets = read_index(inputs.index)
     features = []
     for number, tracklet in enumerate(source.ahead(tracklets), start=1):

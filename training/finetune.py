@@ -38,7 +38,7 @@ from training.model.reid_model import ReidModel
 from training.settings import EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
 
 FRAMES_AT_ONCE = 64
-NECKS = ("heads.temporal.neck.weight", "frame_neck.weight")
+NECKS = ("heads.temporal.neck.weight", "heads.frame.weight")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         for part in (model.visual, model.skeleton, model.sgtm, model.pfu):
             if part is not None:
                 part.compile()
-    source = FrameSource(inputs.data_root, shape.size, 1, settings.cache_megabytes)
+    source = FrameSource(inputs.data_root, model.visual.trunk.size, 1, settings.cache_megabytes)
     source.fetch(data.tracklets, progress)
 
     def refresh(epoch: int) -> None:

@@ -17,9 +17,9 @@ from storage.errors import StoreError, WeightsError
 from storage.settings import Settings
 from storage.store.manifests import file_digest
 from training.files import load_tensors, load_weights, read_description
+from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.start import load_encoder
-from training.model.encoders.vit import CLIP_MEAN, CLIP_STD, VisualEncoder
-from training.model.reid_model import Features, embedding, embedding_width
+from training.model.reid_model import Features, embedding, fusion_heads
 from training.model.temporal import TemporalModelling
 from training.settings import MODEL, SETTINGS, EncoderSettings
 
@@ -42,11 +42,16 @@ class About(Settings):
     image_width: int = Field(description="W of clips, pixels.")
     cameras: tuple[int, ...] = Field((), description="Cameras with a learned vector; another one adds nothing.")
     embedding_width: int = Field(description="C, the width of embeddings.")
-    mean: tuple[float, ...] = Field(CLIP_MEAN, description="Of R, G, B from 0 to 1; subtracted inside the graph.")
-    std: tuple[float, ...] = Field(CLIP_STD, description="Of R, G, B from 0 to 1; divided by inside the graph.")
+    mean: tuple[float, ...] = Field(description="Of R, G, B from 0 to 1; subtracted inside the graph.")
+    std: tuple[float, ...] = Field(description="Of R, G, B from 0 to 1; divided by inside the graph.")
     use_sgtm: bool = Field(False, description="Whether the embedding ends in SGTM's clip feature.")
     encoder: EncoderSettings = Field(description="The visual encoder's settings.")
     weights_sha256: str = Field(description="Of the model.safetensors that was exported.")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of clips, pixels."""
+        return self.image_height, self.image_width
 
     def as_json(self) -> str:
         """One line, the same for the same model; nothing of the machine that it was made on."""
@@ -78,16 +83,21 @@ class InferenceModel(nn.Module):
     Args:
         visual: the visual encoder.
         sgtm: what the embedding ends in the clip feature of, if anything; loses the parts that only training needs.
+        finetuned: the embedding is that of the method's model, and not what the encoder alone was made to be ranked by.
     """
 
     mean: Tensor
     std: Tensor
     cameras: Tensor
 
-    def __init__(self, visual: VisualEncoder, sgtm: TemporalModelling | None = None) -> None:
+    def __init__(
+        self, visual: VisualEncoder, sgtm: TemporalModelling | None = None, *, finetuned: bool = False
+    ) -> None:
         super().__init__()
-        self.encoder, self.width = visual.settings, embedding_width(visual.settings, sgtm is not None)
         self.trunk, self.camera_vectors, self.sgtm = visual.trunk, visual.camera_vectors, sgtm
+        self.finetuned, self.size = finetuned, self.trunk.size
+        cls, projected = torch.zeros(1, self.trunk.token_width), torch.zeros(1, self.trunk.projected_width)
+        self.width = self._embedding(Features(cls, projected, cls if sgtm is not None else None)).shape[1]
         for name in TRAINING_ONLY if sgtm is not None else ():
             delattr(sgtm, name)
         for name, buffer in visual.named_buffers(recurse=False):
@@ -101,7 +111,10 @@ class InferenceModel(nn.Module):
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
         tokens, projected = tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
         temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
-        return embedding(Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal))
+        return self._embedding(Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal))
+
+    def _embedding(self, features: Features) -> Tensor:
+        return embedding(features) if self.finetuned else self.trunk.embedding(features.cls, features.projected)
 
     def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
         if self.camera_vectors is None:
@@ -127,7 +140,8 @@ def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model, or its tensors do not fit.
     """
-    return _trained(folder), described(folder)
+    model = _trained(folder)
+    return model, _about(folder, model)
 
 
 def _trained(folder: Path) -> InferenceModel:
@@ -141,9 +155,10 @@ def _trained(folder: Path) -> InferenceModel:
 
 
 def _untrained(about: About | _Visual) -> InferenceModel:
-    shape = about.encoder
-    sgtm = TemporalModelling(shape.token_width, shape.projected_width, shape.fusion_heads) if about.use_sgtm else None
-    return InferenceModel(VisualEncoder(shape, about.cameras), sgtm)
+    visual = VisualEncoder(about.encoder, about.cameras)
+    d, p = visual.trunk.token_width, visual.trunk.projected_width
+    sgtm = TemporalModelling(d, p, fusion_heads(d)) if about.use_sgtm else None
+    return InferenceModel(visual, sgtm, finetuned=about.kind == "finetuned")
 
 
 def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
@@ -198,15 +213,22 @@ def described(folder: Path) -> About:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model.
     """
-    model = _description(folder)
+    with torch.device("meta"):
+        return _about(folder, _untrained(_description(folder)))
+
+
+def _about(folder: Path, model: InferenceModel) -> About:
+    said = _description(folder)
     return About(
-        kind=model.kind,
-        image_height=model.encoder.image_height,
-        image_width=model.encoder.image_width,
-        cameras=model.cameras,
-        embedding_width=embedding_width(model.encoder, model.use_sgtm),
-        use_sgtm=model.use_sgtm,
-        encoder=model.encoder,
+        kind=said.kind,
+        image_height=model.size[0],
+        image_width=model.size[1],
+        cameras=said.cameras,
+        embedding_width=model.width,
+        mean=model.trunk.mean,
+        std=model.trunk.std,
+        use_sgtm=said.use_sgtm,
+        encoder=said.encoder,
         weights_sha256=file_digest(folder / MODEL),
     )
 

@@ -5,11 +5,10 @@ gigabyte: a plan of a run, or a run that finds nothing to do, needs only the set
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from storage.errors import WeightsError
 from storage.settings import Settings, neutral
 from storage.skeleton import NUM_JOINTS
 
@@ -39,73 +38,51 @@ class EmbedSettings(Settings):
 
 
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
-PATCH = 16
 
 
 class EncoderSettings(Settings):
-    """Which visual encoder; the sizes below `arch` and `weights` are those of the small one."""
+    """Which visual encoder. Normalisation and widths come from the model; the last four are those of the small one."""
 
-    arch: Literal["clip_vit_b16", "small"] = Field(
-        "clip_vit_b16", description="CLIP's ViT-B/16, or a small ViT that is first trained on the training identities."
+    model: str = Field(
+        CLIP,
+        description="A name of timm's (CLIP's ViT-B/16 by default), of OSNet's (osnet_x1_0 to osnet_x0_25), or small: "
+        "a small ViT that is first trained on the training identities.",
     )
     weights: Path | None = neutral(
-        None, "File of CLIP weights in timm's naming (.safetensors); by default fetched from the hub by name."
+        None, "File of pretrained weights, in any layout that people have; by default fetched from the hub by name."
     )
-    image_height: int = Field(256, multiple_of=PATCH, description="Height that frames are resized to, pixels.")
-    image_width: int = Field(128, multiple_of=PATCH, description="Width that frames are resized to, pixels.")
-    width: int = Field(192, description="Token width D of the small encoder; 768 for CLIP.")
-    depth: int = Field(4, description="Blocks of the small encoder; 12 for CLIP.")
-    heads: int = Field(4, description="Attention heads of the small encoder; 12 for CLIP.")
-    projection: int = Field(128, description="Projected width P of the small encoder; 512 for CLIP.")
+    image_height: int | None = Field(None, ge=16, description="Height of resized frames, pixels; by default 256.")
+    image_width: int | None = Field(None, ge=16, description="Width of resized frames, pixels; by default 128.")
+    positions: Literal["bicubic", "bilinear"] = Field(
+        "bicubic", description="How a position embedding is laid over another grid; bilinear is the published way."
+    )
+    width: int = Field(192, description="Token width D of the small encoder.")
+    depth: int = Field(4, description="Blocks of the small encoder.")
+    heads: int = Field(4, description="Attention heads of the small encoder.")
+    projection: int = Field(128, description="Projected width P of the small encoder.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_today(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "arch" in values:
+            raise ValueError(f"arch is now called model: small, or {CLIP} for clip_vit_b16")
+        return values
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> Self:
+        if (self.image_height is None) != (self.image_width is None):
+            raise ValueError("image_height and image_width go together: set both, or none")
+        return self
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) that frames are resized to, pixels."""
-        return self.image_height, self.image_width
+    def frame_size(self) -> tuple[int, int] | None:
+        """(H, W) that frames are to be resized to, pixels; None: what fits the model."""
+        return (self.image_height, self.image_width) if self.image_height and self.image_width else None
 
     @property
-    def fusion_heads(self) -> int:
-        """Attention heads of PFU and SGTM."""
-        return 8 if self.token_width % 8 == 0 and self.projected_width % 8 == 0 else 4
-
-    @property
-    def token_width(self) -> int:
-        """D, the width of tokens before projection."""
-        return 768 if self.arch == "clip_vit_b16" else self.width
-
-    @property
-    def projected_width(self) -> int:
-        """P, the width of tokens after projection."""
-        return 512 if self.arch == "clip_vit_b16" else self.projection
-
-
-def weight_files(settings: EncoderSettings) -> dict[str, Path]:
-    """Files of pretrained weights whose bytes decide results: CLIP's, fetched from the hub if no file is named.
-
-    Raises:
-        WeightsError: they are not there and cannot be fetched; says which file to put where.
-    """
-    if settings.arch == "small":
-        return {}
-    if settings.weights is not None:
-        if not settings.weights.is_file():
-            raise WeightsError(
-                "the file of CLIP weights does not exist",
-                where=f"encoder.weights={settings.weights}",
-                fix=f"put model.safetensors of the hub's timm/{CLIP} there",
-            )
-        return {"clip": settings.weights}
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return {"clip": Path(hf_hub_download(f"timm/{CLIP}", "model.safetensors"))}
-    except Exception as error:  # the hub's client raises many kinds for one cause: it cannot be reached
-        raise WeightsError(
-            f"CLIP weights are not in the cache and cannot be fetched: {type(error).__name__}",
-            where="encoder.weights",
-            fix=f"download model.safetensors of timm/{CLIP} from the Hugging Face hub and set encoder.weights to the "
-            "file; or set encoder.arch=small to train a small encoder instead",
-        ) from error
+    def is_pretrained(self) -> bool:
+        """Whether it starts from weights that somebody else trained."""
+        return self.model != "small"
 
 
 class FeatureSettings(Settings):

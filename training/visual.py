@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from training.batches.sampling import identity_batches
 from training.files import save_model
 from training.looping.loop import Task, train
 from training.looping.schedules import warmup_cosine
-from training.model.encoders.vit import VisualEncoder, fold_necks
+from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.small import SmallTrunk, fold_necks
 from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.reid_model import Head
 from training.settings import EncoderSettings, TrainerSettings, VisualSettings
@@ -41,8 +43,8 @@ class _Classifier(nn.Module):
     def __init__(self, settings: EncoderSettings, identities: int) -> None:
         super().__init__()
         self.encoder = VisualEncoder(settings)
-        self.cls = Head(settings.token_width, identities)
-        self.projected = Head(settings.projected_width, identities)
+        self.cls = Head(self.encoder.trunk.token_width, identities)
+        self.projected = Head(self.encoder.trunk.projected_width, identities)
 
 
 def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progress) -> None:
@@ -56,14 +58,14 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
         CsipError: the loss became NaN.
     """
     encoder = inputs.encoder_settings
-    if encoder.arch != "small":
+    if encoder.is_pretrained:
         raise SettingsError(
-            "only the small encoder is trained by this stage", where="encoder.arch", fix="set it to small"
+            "only the small encoder is trained by this stage", where="encoder.model", fix="set it to small"
         )
     data = read_training_set(inputs.indexes)
     torch.manual_seed(settings.seed)
     model = _Classifier(encoder, len(data.pids))
-    source = FrameSource(inputs.data_root, encoder.size, 1, settings.cache_megabytes)
+    source = FrameSource(inputs.data_root, model.encoder.trunk.size, 1, settings.cache_megabytes)
     source.fetch(data.tracklets, progress)
 
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
@@ -94,5 +96,5 @@ def run(inputs: Inputs, settings: VisualSettings, out_dir: Path, progress: Progr
     )
     train(task, settings, inputs.trainer, out_dir, progress)
     described = {"kind": "visual", "encoder": encoder.model_dump(mode="json"), "cameras": []}
-    fold_necks(model.encoder, model.cls.neck, model.projected.neck)
+    fold_necks(cast(SmallTrunk, model.encoder.trunk), model.cls.neck, model.projected.neck)
     save_model(model.encoder, described, out_dir)

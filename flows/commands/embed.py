@@ -72,7 +72,7 @@ def embed(
             tracklets = seen_by(found, about, camid)
         note(*camera_notes(tracklets, about))
         with bar("embeddings") as progress:
-            rows = embed_tracklets(root, tracklets, ready.embed, about.encoder, ready.settings, progress)
+            rows = embed_tracklets(root, tracklets, ready.embed, about.size, ready.settings, progress)
     made_with = {SAMPLING_KEY: ready.settings.sampling, MODEL_KEY: about.weights_sha256}
     with whole(out) as fresh:
         write_table(embeddings_table(tracklets, rows, about.embedding_width, made_with), fresh, ROWS_PER_GROUP)

@@ -145,7 +145,7 @@ def _nearest(
     """The nearest gallery tracklets of each query tracklet, an `ANSWERS` table; none by the camera `not_by`."""
     from training.embed import embed_tracklets, without_readable_frame
 
-    rows = embed_tracklets(root, queries, model.embed, model.about.encoder, model.settings)
+    rows = embed_tracklets(root, queries, model.embed, model.about.size, model.settings)
     blank = without_readable_frame(queries, rows)
     if len(blank) == len(queries):
         raise DataError("no query has a readable frame", where=root, fix="check that the files are whole images")

@@ -95,7 +95,9 @@ def fetch(
     cache: Cache = None,
     hub: Annotated[
         bool,
-        typer.Option("--hub", help="CLIP as well, by the Hugging Face hub's client into its own folder (HF_HOME)."),
+        typer.Option(
+            "--hub", help="Visual encoders as well, by the Hugging Face hub's client into its own folder (HF_HOME)."
+        ),
     ] = False,
 ) -> None:
     """Fetch every file of weights that is missing, and check all; an interrupted one is continued."""
@@ -107,7 +109,7 @@ def fetch(
         try:
             if model.by_hub and not there and not hub:
                 raise WeightsError(
-                    "CLIP's weights come through the Hugging Face hub's client, into a folder of its own",
+                    "the visual encoder's weights come through the Hugging Face hub's client, into a folder of its own",
                     where=f"encoder.weights in {model.config}",
                     fix="add --hub to let it, or set encoder.weights to a file of them",
                 )
@@ -155,26 +157,26 @@ def _needed_by(path: Path, cache: Path | None) -> Iterator[Needed]:
             lies = None
         bring = partial(locate, pose, folder)
         yield Needed(path, part, pose.config, pose.weights, lies, expected_digest(pose), bring)
-    if config.encoder.arch != "small":
-        yield _clip(path, config.encoder)
+    if config.encoder.is_pretrained:
+        yield _encoder(path, config.encoder)
 
 
-def _clip(config: Path, settings: "EncoderSettings") -> Needed:
+def _encoder(config: Path, settings: "EncoderSettings") -> Needed:
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.file_download import repo_folder_name
 
-    from training.settings import CLIP, weight_files
+    from training.weights import on_hub, weight_files
 
     def bring(_: Progress) -> Path:  # the hub's client shows a bar of its own
-        return weight_files(settings)["clip"]
+        return weight_files(settings)["encoder"]
 
-    if settings.weights is not None:
-        return Needed(config, "visual encoder", CLIP, str(settings.weights), settings.weights, "", bring)
-    repository = f"timm/{CLIP}"
-    cached = try_to_load_from_cache(repository, "model.safetensors")
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
-    lies = Path(cached) if isinstance(cached, str) else folder / "model.safetensors"
-    return Needed(config, "visual encoder", CLIP, f"hub: {repository}", lies, "", bring, by_hub=True)
+    part, where = "visual encoder", None if settings.weights else on_hub(settings.model)
+    if where is None:
+        return Needed(config, part, settings.model, str(settings.weights), settings.weights, "", bring)
+    cached = (try_to_load_from_cache(where.repository, file) for file in where.files)
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=where.repository, repo_type="model")
+    lies = next((Path(found) for found in cached if isinstance(found, str)), folder / where.files[0])
+    return Needed(config, part, settings.model, f"hub: {where.repository}", lies, "", bring, by_hub=True)
 
 
 def _lines(found: Iterable[tuple[Needed, "Found"]]) -> Iterator[str]:

@@ -28,7 +28,8 @@ from storage.tables.tracklets import Tracklet, index_table
 from training.batches.clips import FrameSource
 from training.embed import embed_tracklets, embeddings_table
 from training.inference_model import InferenceModel
-from training.model.encoders.vit import VisualEncoder
+from training.model.encoders.encoder import VisualEncoder
+from training.model.reid_model import fusion_heads
 from training.model.temporal import TemporalModelling
 from training.settings import EmbedSettings, EncoderSettings
 
@@ -66,16 +67,17 @@ def write_gallery(tracklets: list[Tracklet], count: int, width: int, folder: Pat
     return paths
 
 
-def model_of(encoder: EncoderSettings, device: str) -> Callable[..., torch.Tensor]:
+def model_of(encoder: EncoderSettings, device: str) -> tuple[Callable[..., torch.Tensor], InferenceModel]:
     """An untrained finetuned model, as `training.inference_model.load_embedder` gives it."""
-    shape = encoder.token_width, encoder.projected_width, encoder.fusion_heads
-    model = InferenceModel(VisualEncoder(encoder), TemporalModelling(*shape)).to(device)
+    visual = VisualEncoder(encoder)
+    d, p = visual.trunk.token_width, visual.trunk.projected_width
+    model = InferenceModel(visual, TemporalModelling(d, p, fusion_heads(d)), finetuned=True).to(device)
 
     @torch.inference_mode()
     def embed(clips: torch.Tensor, camid: torch.Tensor) -> torch.Tensor:
         return model(clips.to(device), camid.expand(len(clips)).to(device)).cpu()
 
-    return embed
+    return embed, model
 
 
 def measure(encoder: EncoderSettings, settings: EmbedSettings, root: Path, count: int, frames: int) -> list[float]:
@@ -83,17 +85,17 @@ def measure(encoder: EncoderSettings, settings: EmbedSettings, root: Path, count
     tracklets = folder_tracklets(root)
     query = max(tracklets, key=lambda tracklet: len(tracklet.frames))
     query = Tracklet("query", "gallery", 0, -1, tuple(np.resize(query.frames, frames).tolist()))
-    embed = model_of(encoder, chosen_device(settings.device))
-    (vector,) = embed_tracklets(root, [query], embed, encoder, settings)
+    embed, model = model_of(encoder, chosen_device(settings.device))
+    (vector,) = embed_tracklets(root, [query], embed, model.size, settings)
     if vector is None:
         raise SystemExit("the query's frames cannot be read")
-    source = FrameSource(root, encoder.size, settings.decode_workers, 0)
+    source = FrameSource(root, model.size, settings.decode_workers, 0)
     with tempfile.TemporaryDirectory() as folder:
         file, index = write_gallery(tracklets, count, len(vector), Path(folder))
         answers = search_files(["query"], vector[None], [file], TOP)
         gallery = Gallery((file,), (index,), root)
         decoding = best(lambda: source.read(query.frames if settings.sampling == "dense" else query.frames[:8]))
-        whole = best(lambda: embed_tracklets(root, [query], embed, encoder, settings))
+        whole = best(lambda: embed_tracklets(root, [query], embed, model.size, settings))
         ranking = best(lambda: search_files(["query"], vector[None], [file], TOP))
         drawing = best(lambda: draw_answers(root, query, answers, gallery, None, Path(folder) / "found.jpg"))
     return [decoding, max(whole - decoding, 0.0), ranking, drawing]
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     encoders = {
-        "small, 128 x 64": EncoderSettings(arch="small", image_height=128, image_width=64),
+        "small, 128 x 64": EncoderSettings(model="small", image_height=128, image_width=64),
         "ViT-B/16, 256 x 128": EncoderSettings(),
     }
     table = Table("model", "sampling", *("decode, ms", "embed, ms", "rank, ms", "picture, ms", "all, ms"))

@@ -63,7 +63,7 @@ FEWEST = 0.0
 EMPTY_STEPS = 100
 SMALLEST: dict[str, Any] = {
     "encoder": {
-        "arch": "small", "image_height": 32, "image_width": 16, "width": 16, "depth": 1, "heads": 2, "projection": 8
+        "model": "small", "image_height": 32, "image_width": 16, "width": 16, "depth": 1, "heads": 2, "projection": 8
     },
     "visual": {"epochs": 1, "clip_length": 2, "identities": 2, "instances": 2},
     "pretrain": {"epochs": 1, "clip_length": 2, "skeleton": {"width": 16, "depth": 1, "heads": 2, "hidden": 16}},

@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
 @pytest.mark.slow
 def test_both_ways_of_stage_1_are_measured_in_one_run(tmp_path: Path) -> None:
-    encoder = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+    encoder = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
     skeleton = SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
     settings = PretrainSettings(epochs=2, batch=8, clip_length=2, skeleton=skeleton)
     table = Table(*"abcdef")

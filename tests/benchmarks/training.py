@@ -32,7 +32,7 @@ from storage.progress import silent
 from storage.settings import Settings
 from training.files import save_model
 from training.looping.launch import write_job
-from training.model.encoders.vit import VisualEncoder
+from training.model.encoders.encoder import VisualEncoder
 from training.settings import EncoderSettings, FeatureSettings, PretrainSettings, TrainerSettings
 
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"

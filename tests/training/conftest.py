@@ -56,7 +56,7 @@ def small(make_mars: Callable[..., Path], tmp_path: Path) -> Small:
         "filled": [np.zeros(t, np.bool_) for t in lengths],
     }
     write_table(ragged_table([t.tracklet_id for t in rows], columns, SKELETONS), tmp_path / "skeletons.parquet")
-    encoder = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+    encoder = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
     return Small(root, index / "train-000.parquet", index / "test-000.parquet", tmp_path / "skeletons.parquet", encoder)
 
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from training.files import load_model, read_description, save_model
+from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.start import load_encoder
-from training.model.encoders.vit import VisualEncoder
 from training.model.reid_model import Features, ReidModel, embedding
 from training.settings import EncoderSettings, SkeletonSettings
 
-ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+ENCODER = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16)
 
 

@@ -11,7 +11,7 @@ from tests.training.model_folders import ENCODER, finetuned_folder, reference_em
 from tests.training.stages import Stages
 from training.export import export
 from training.inference_model import ABOUT, load_exported, load_inference_model
-from training.model.encoders.vit import CLIP_MEAN, CLIP_STD
+from training.model.encoders.small import CLIP_MEAN, CLIP_STD
 from training.settings import MODEL, SETTINGS
 
 
@@ -103,7 +103,7 @@ def test_a_file_of_tensors_embeds_as_the_model_that_it_was_made_from(folder, exp
     ("damage", "problem"),
     [
         ({}, "settings are missing or wrong: encoder"),
-        ({"encoder": {"arch": "huge"}}, "encoder.arch"),
+        ({"encoder": {"width": "huge"}}, "encoder.width"),
         ({"encoder": ENCODER.key_fields(), "use_sgtm": "perhaps"}, "use_sgtm"),
     ],
 )

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
-from training.model.encoders import vit as visual_encoder
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.reid_model import ReidModel
 from training.settings import (
@@ -49,14 +48,15 @@ def test_stage_2_has_the_published_defaults() -> None:
 
 def test_the_models_have_the_published_sizes() -> None:
     encoder = EncoderSettings()
-    assert (encoder.image_height, encoder.image_width) == (256, 128)
-    assert (encoder.token_width, encoder.projected_width) == (768, 512)
-    assert [round(x, 4) for x in visual_encoder.CLIP_MEAN] == [0.4815, 0.4578, 0.4082]
-    assert [round(x, 4) for x in visual_encoder.CLIP_STD] == [0.2686, 0.2613, 0.2758]
     with torch.device("meta"):
         model = ReidModel(encoder, SkeletonSettings(), 625, (1, 2, 3, 4, 5, 6))
         tokens, projected = model.visual(torch.zeros(2, 3, 256, 128))
         pfu = PrototypeFusionUpdater(512)
+    trunk = model.visual.trunk
+    assert trunk.size == (256, 128)
+    assert (trunk.token_width, trunk.projected_width) == (768, 512)
+    assert [round(x, 4) for x in trunk.mean] == [0.4815, 0.4578, 0.4082]
+    assert [round(x, 4) for x in trunk.std] == [0.2686, 0.2613, 0.2758]
     assert (tokens.shape, projected.shape) == ((2, 129, 768), (2, 129, 512))
     assert len(pfu.layers) == 2
     assert {(layer.among.heads, layer.drop.p, layer.mlp[0].out_features) for layer in pfu.layers} == {(8, 0.1, 2048)}

@@ -29,7 +29,7 @@ from training.batches.augment import augmented, draw, mirror_skeletons
 from training.batches.clips import read_skeletons, read_training_set
 from training.files import load_tensors, load_weights
 from training.inference_model import InferenceModel
-from training.model.encoders.vit import VisualEncoder
+from training.model.encoders.encoder import VisualEncoder
 from training.model.losses import supcon
 from training.model.prototypes import skeleton_prototypes
 from training.model.reid_model import ReidModel
@@ -38,7 +38,7 @@ from training.model.temporal import TemporalModelling
 from training.settings import MODEL, PROTOTYPES, AugmentSettings, EncoderSettings, LossSettings, SkeletonSettings
 
 TINY = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.5)
-ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+ENCODER = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 
 
 def test_random_eigenvector_signs_at_evaluation(stages: Stages, small: Small, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_frozen_features_recomputed_every_epoch(stages: Stages, monkeypatch: pyt
         raise AssertionError("the visual encoder was loaded")
 
     monkeypatch.setattr("training.model.encoders.start.VisualEncoder", loaded)
-    monkeypatch.setattr("training.model.encoders.vit.VisualEncoder.__init__", loaded)
+    monkeypatch.setattr("training.model.encoders.encoder.VisualEncoder.__init__", loaded)
     shutil.rmtree(stages.small.root)  # nor is any frame needed
     assert (stages.run("pretrain") / MODEL).is_file()
 

@@ -1,13 +1,13 @@
 """The model of stage 2: visual encoder, skeleton encoder, PFU and SGTM with their heads, loss, and embedding."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from training.looping.distributed import gather
-from training.model.encoders.vit import VisualEncoder
+from training.model.encoders.encoder import VisualEncoder
 from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.skeleton_encoder import SkeletonEncoder
@@ -49,9 +49,9 @@ def embedding(features: Features) -> Tensor:
     return torch.cat([part for part in features if part is not None], dim=1)
 
 
-def embedding_width(encoder: EncoderSettings, use_sgtm: bool) -> int:
-    """C, the width of `embedding`."""
-    return encoder.token_width * (2 if use_sgtm else 1) + encoder.projected_width
+def fusion_heads(width: int) -> int:
+    """Attention heads of PFU and SGTM."""
+    return 8 if width % 8 == 0 else 4
 
 
 class ReidModel(nn.Module):
@@ -82,27 +82,27 @@ class ReidModel(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        d, p, heads = encoder.token_width, encoder.projected_width, encoder.fusion_heads
         self.visual = VisualEncoder(encoder, cameras)
-        self.sgtm = TemporalModelling(d, p, heads) if use_sgtm else None
+        d, p = self.visual.trunk.token_width, self.visual.trunk.projected_width
+        self.sgtm = TemporalModelling(d, p, fusion_heads(d)) if use_sgtm else None
         self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
-        self.pfu = PrototypeFusionUpdater(p, heads, dropout=dropout) if use_pfu else None
+        self.pfu = PrototypeFusionUpdater(p, fusion_heads(p), dropout=dropout) if use_pfu else None
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
             self.heads["temporal"] = Head(d, identities)
-            self.frame_neck = _neck(d)
+            self.heads["frame"] = _neck(d)  # of frames, which then share the clip feature's classifier
         self.register_buffer("prototypes_visual", torch.zeros(identities, p))
         self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
 
     def train(self, mode: bool = True) -> "ReidModel":
         """Training mode, but not for what must not change.
 
-        These are a frozen skeleton encoder, whose dropout would be noise, and the small encoder's batch norms, which
+        These are a frozen skeleton encoder, whose dropout would be noise, and the visual encoder's batch norms, which
         the few identities of a batch would spoil.
         """
         super().train(mode)
         for part in self.visual.modules():
-            if isinstance(part, nn.BatchNorm2d):
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
                 part.eval()
         if self.skeleton is not None and not any(p.requires_grad for p in self.skeleton.parameters()):
             self.skeleton.eval()
@@ -144,8 +144,8 @@ class ReidModel(nn.Module):
             logits = gather(self.prototype_logits(self.pfu, own.projected, projected, joints, batch["seen"]).float())
             terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
         if guided is not None:
-            frames = self.frame_neck(gather(guided.frames.float()).flatten(0, 1))
-            logits = self.heads["temporal"].classifier(frames)  # that of the clip feature
+            frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
+            logits = cast(Head, self.heads["temporal"]).classifier(frames)
             each = labels.repeat_interleave(guided.frames.shape[1])
             terms["frame"] = settings.frame * smoothed_cross_entropy(logits, each, settings.smoothing)
         return terms

@@ -14,10 +14,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-import training.settings
+import training.weights
 from flows.commands import weights as weights_command
 from flows.commands.app import app
 from flows.config import load_config
+from training.settings import CLIP
 
 ROOT = Path(__file__).parents[3]
 POSE, LIFT = b"pose weights", b"lift weights"
@@ -73,7 +74,7 @@ def model(address: str, data: bytes = b"") -> dict[str, str]:
 
 def write(tmp_path: Path, name: str = "mine", encoder: dict[str, Any] | None = None, **extraction: Any) -> Path:
     """A configuration whose cache is `cache` beside it."""
-    values = {"name": name, "encoder": encoder or {"arch": "small"}}
+    values = {"name": name, "encoder": encoder or {"model": "small"}}
     path = tmp_path / f"{name}.yaml"
     path.write_text(yaml.safe_dump(values | {"extraction": {"weights_cache": str(tmp_path / "cache")} | extraction}))
     return path
@@ -169,7 +170,7 @@ def test_a_wrong_configuration_is_one_plain_message(tmp_path, command):
 
 def test_a_visual_encoder_that_names_a_file_is_listed_with_it_and_a_small_one_is_not(tmp_path):
     file = tmp_path / "clip.safetensors"
-    config = write(tmp_path, encoder={"arch": "clip_vit_b16", "weights": str(file)})
+    config = write(tmp_path, encoder={"model": CLIP, "weights": str(file)})
     assert [row["part"] for row in listed(write(tmp_path, "small"))] == ["estimator", "lifter"]
     assert [(row["part"], row["state"]) for row in listed(config)][2] == ("visual encoder", "missing")
     assert f"encoder.weights={file}" in weights("fetch", config, status=1)
@@ -178,9 +179,9 @@ def test_a_visual_encoder_that_names_a_file_is_listed_with_it_and_a_small_one_is
 
 
 def test_a_visual_encoder_that_names_no_file_is_looked_for_in_the_hubs_folder(tmp_path, monkeypatch):
-    config = write(tmp_path, encoder={"arch": "clip_vit_b16"})
+    config = write(tmp_path, encoder={"model": CLIP})
     row = listed(config)[2]
-    assert (row["weights"], row["state"]) == (f"hub: timm/{training.settings.CLIP}", "missing")
+    assert (row["weights"], row["state"]) == ("hub: timm/vit_base_patch16_clip_224.openai", "missing")
     cached = tmp_path / "model.safetensors"
     cached.write_bytes(b"clip")
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(cached))
@@ -192,15 +193,15 @@ def test_the_hubs_folder_is_written_only_when_asked_for(tmp_path, monkeypatch):
     asked = []
 
     def weight_files(settings):
-        asked.append(settings.arch)
-        return {"clip": tmp_path / "model.safetensors"}
+        asked.append(settings.model)
+        return {"encoder": tmp_path / "model.safetensors"}
 
-    monkeypatch.setattr(training.settings, "weight_files", weight_files)
-    config = write(tmp_path, encoder={"arch": "clip_vit_b16"})
+    monkeypatch.setattr(training.weights, "weight_files", weight_files)
+    config = write(tmp_path, encoder={"model": CLIP})
     assert "to do: add --hub" in weights("fetch", config, status=1)
     assert asked == []
     weights("fetch", config, "--hub")
-    assert asked == ["clip_vit_b16"]
+    assert asked == [CLIP]
 
 
 def test_fetching_brings_what_is_missing_into_the_cache_and_a_second_time_asks_for_nothing(zoo, tmp_path):

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("settled_files")
 @pytest.fixture
 def config(make_mars: Make, tmp_path: Path) -> Config:
     data = {"root": str(make_mars()), "train_shards": 2, "test_shards": 1, "max_missing_fraction": 1}
-    values = {"name": "small", "store": str(tmp_path / "store"), "data": data, "encoder": {"arch": "small"}}
+    values = {"name": "small", "store": str(tmp_path / "store"), "data": data, "encoder": {"model": "small"}}
     return make_config(values)
 
 

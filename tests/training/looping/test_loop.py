@@ -17,7 +17,7 @@ from training.batches.loader import Batch
 from training.files import load_tensors
 from training.looping import loop
 from training.looping.loop import SPEED, Task, train
-from training.model.encoders.vit import VisualEncoder
+from training.model.encoders.encoder import VisualEncoder
 from training.settings import HISTORY, MODEL, EncoderSettings, LoopSettings, TrainerSettings
 
 LONGER = FINETUNE.model_copy(update={"epochs": 5, "refresh_every": 0, "milestones": (2, 4)})
@@ -94,7 +94,7 @@ def bytes_kept(module: nn.Module, x: Tensor) -> int:
 
 
 def test_recomputed_activations_are_not_kept() -> None:
-    shape = EncoderSettings(arch="small", image_height=64, image_width=32, width=32, depth=6, heads=2, projection=8)
+    shape = EncoderSettings(model="small", image_height=64, image_width=32, width=32, depth=6, heads=2, projection=8)
     kept = []
     for checkpointing in (False, True):
         torch.manual_seed(0)

@@ -8,7 +8,7 @@ from training.finetune import parameter_groups
 from training.model.reid_model import Features, ReidModel, embedding
 from training.settings import EncoderSettings, FinetuneSettings, LossSettings, SkeletonSettings
 
-ENCODER = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+ENCODER = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 SKELETON = SkeletonSettings(width=16, depth=1, heads=2, hidden=16, dropout=0.0)
 
 
@@ -54,7 +54,7 @@ def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
         for head in (model.heads["cls"], model.heads["projected"], model.heads["temporal"]):
             head.neck.weight.uniform_(0.5, 1.5)
             head.classifier.weight.normal_()
-        model.frame_neck.weight.uniform_(0.5, 1.5)
+        model.heads["frame"].weight.uniform_(0.5, 1.5)
     given = batch()
     given["seen"] = torch.tensor([[True, True], [True, False], [False, False], [True, True]])
     pids = given["labels"].tolist()
@@ -70,7 +70,7 @@ def test_every_term_is_its_definition(model: ReidModel, training: bool) -> None:
         logits = linear(head.classifier, batch_norm(head.neck, feature, of_the_batch=training))
         expected[f"identity_{name}"] = 0.25 * smoothed_cross_entropy(logits, pids, 0.1)
         expected[f"triplet_{name}"] = batch_hard_triplet(feature, pids, 0.3)
-    frames = batch_norm(model.frame_neck, array(guided.frames).reshape(8, -1), of_the_batch=training)
+    frames = batch_norm(model.heads["frame"], array(guided.frames).reshape(8, -1), of_the_batch=training)
     logits = linear(model.heads["temporal"].classifier, frames)  # of the clip feature, too
     expected["frame"] = 1.3 / 8 * smoothed_cross_entropy(logits, [pid for pid in pids for _ in range(2)], 0.1)
     v = torch.from_numpy(means["projected"]).float()
@@ -146,7 +146,7 @@ def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> Non
         expected = 1e-3
         if name.startswith(("heads.cls", "heads.projected")) or name in (
             "heads.temporal.neck.weight",
-            "frame_neck.weight",
+            "heads.frame.weight",
         ):
             expected *= 3
         elif not name.startswith(("visual.", "skeleton.")):

@@ -8,19 +8,21 @@ import torch
 from numpy.typing import NDArray
 
 from training.files import load_model, read_description
-from training.model.encoders.vit import VisualEncoder, load_clip
-from training.settings import EncoderSettings, weight_files
+from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.pretrained import load_pretrained
+from training.settings import EncoderSettings
+from training.weights import weight_files
 
 
 def load_encoder(folder: Path | None, settings: EncoderSettings) -> VisualEncoder:
-    """The encoder of a `visual` folder, or CLIP's weights where there is none.
+    """The encoder of a `visual` folder, or with pretrained weights where there is none.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit.
     """
     if folder is None:
         encoder = VisualEncoder(settings)
-        load_clip(encoder, weight_files(settings)["clip"])
+        load_pretrained(encoder.trunk, weight_files(settings)["encoder"], settings.positions)
     else:
         encoder = VisualEncoder(EncoderSettings(**read_description(folder)["encoder"]))
         load_model(encoder, folder)
@@ -36,7 +38,7 @@ def frame_features(
     camid: int | None = None,
 ) -> NDArray[np.float16]:
     """Projected CLS of one camera's frames (3, H, W), (N, P) float16; NaN for a frame that could not be read."""
-    out = np.full((len(frames), encoder.settings.projected_width), np.nan, np.float16)
+    out = np.full((len(frames), encoder.trunk.projected_width), np.nan, np.float16)
     good = [(row, frame) for row, frame in enumerate(frames) if frame is not None]
     for start in range(0, len(good), batch_size):
         rows, some = zip(*good[start : start + batch_size], strict=True)

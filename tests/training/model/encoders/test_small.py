@@ -1,10 +1,11 @@
 import torch
 
-from training.model.encoders.vit import PROJECTED_NORM, VisualEncoder, fold_necks
+from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.small import PROJECTED_NORM, fold_necks
 from training.model.reid_model import Head
 from training.settings import EncoderSettings
 
-SMALL = EncoderSettings(arch="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
+SMALL = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
 
 
 def test_a_folded_encoder_gives_what_its_necks_gave() -> None:
@@ -18,7 +19,7 @@ def test_a_folded_encoder_gives_what_its_necks_gave() -> None:
         neck.eval()
     with torch.no_grad():
         before = encoder(images)
-        fold_necks(encoder, *necks)
+        fold_necks(encoder.trunk, *necks)
         after = encoder(images)
         torch.testing.assert_close(after[0][:, 0], necks[0](before[0][:, 0]), rtol=1e-4, atol=1e-4)
         expected = necks[1](before[1][:, 0]) * PROJECTED_NORM / 8**0.5
@@ -34,7 +35,7 @@ def test_features_that_share_a_large_offset_are_told_apart_once_folded() -> None
         for neck, part in zip(necks, encoder.eval()(images), strict=True):
             neck.momentum = 1.0
             neck(part[:, 0])
-        fold_necks(encoder, *necks)
+        fold_necks(encoder.trunk, *necks)
         for part, norm in zip(encoder(images), (16**0.5, PROJECTED_NORM), strict=True):
             cls = part[:, 0]
             unit = cls / cls.norm(dim=1, keepdim=True)

@@ -1,0 +1,62 @@
+"""The visual encoder: a trunk of any family behind the normalisation of pixels, with a vector for each camera."""
+
+import torch
+from torch import Tensor, nn
+
+from training.model.encoders.small import SmallTrunk
+from training.model.encoders.timm_models import TimmTrunk
+from training.model.encoders.trunk import Trunk
+from training.settings import EncoderSettings
+
+
+def make_trunk(settings: EncoderSettings) -> Trunk:
+    """The trunk that settings name, with initial weights.
+
+    Raises:
+        SettingsError: there is no such model, or it cannot take frames of the size that is set.
+    """
+    if settings.model == "small":
+        return SmallTrunk(settings)
+    return TimmTrunk(settings.model, settings.frame_size)
+
+
+class VisualEncoder(nn.Module):
+    """Images to tokens before projection (B, N, D) and after it (B, N, P), the global one first.
+
+    Args:
+        settings: which encoder.
+        cameras: camera ids that get a learned vector added to the global token; none by default.
+    """
+
+    mean: Tensor
+    std: Tensor
+    cameras: Tensor
+
+    def __init__(self, settings: EncoderSettings, cameras: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.settings = settings
+        self.trunk = make_trunk(settings)
+        self.camera_vectors = None
+        if cameras:
+            start = nn.init.trunc_normal_(torch.empty(len(cameras), self.trunk.token_width), std=0.02)
+            self.camera_vectors = nn.Parameter(start)
+        # buffers, so that a graph that was traced on one device moves to another with all it holds
+        self.register_buffer("mean", torch.tensor(self.trunk.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(self.trunk.std).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("cameras", torch.tensor(cameras, dtype=torch.int64), persistent=False)
+
+    def forward(self, images: Tensor, camids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens of images, before projection and after it.
+
+        Args:
+            images: (B, 3, H, W) RGB, 0 to 255, any float or uint8 dtype; normalised here as the trunk wants.
+            camids: (B,) camera ids; a camera not among `cameras`, or None, adds nothing.
+        """
+        x = (images.float() - self.mean) / self.std
+        tokens, projected = self.trunk(x, self._camera_shift(camids))
+        return tokens, projected
+
+    def _camera_shift(self, camids: Tensor | None) -> Tensor | None:
+        if camids is None or self.camera_vectors is None:
+            return None
+        return (camids[:, None] == self.cameras).float() @ self.camera_vectors  # (B, D); zero for an unseen camera

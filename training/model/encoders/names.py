@@ -1,0 +1,34 @@
+"""Names of visual encoders: which family a name is of, and the nearest ones to a name that nobody knows."""
+
+import difflib
+
+from storage.errors import SettingsError
+
+SMALL = "small"
+
+
+def check_name(model: str) -> None:
+    """Make sure that a name is one of timm's; its tag, behind a dot, one of the model's.
+
+    Raises:
+        SettingsError: it is not; names the nearest ones.
+    """
+    import timm
+
+    if timm.is_model(model):
+        architecture, _, tag = model.partition(".")
+        tags = [name.partition(".")[2] for name in timm.list_models(f"{architecture}.*", pretrained=True)]
+        if not tag or tag in tags:
+            return
+        raise SettingsError(
+            f"{architecture} has no weights called {tag!r}",
+            where="encoder.model",
+            fix=f"its weights are: {', '.join(tags) or 'none'}",
+        )
+    known = [SMALL, *timm.list_models(), *timm.list_models(pretrained=True)]
+    near = difflib.get_close_matches(model, known, n=5, cutoff=0.4)
+    raise SettingsError(
+        f"there is no visual encoder {model!r}",
+        where="encoder.model",
+        fix=f"did you mean {', '.join(near)}?" if near else "timm's names, or small",
+    )

@@ -1,0 +1,96 @@
+"""Any vision model of timm: ViTs with their CLS token, CNNs and others with what they pool their map into."""
+
+from typing import Any, cast
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from storage.errors import SettingsError
+from training.model.encoders.trunk import Trunk, shifted, through
+
+PERSON = (256, 128)  # (H, W) of frames where neither the model nor a setting says another
+
+
+class TimmTrunk(Trunk):
+    """A model by its timm name, its position embedding laid over the grid of our frames.
+
+    Projected tokens are those behind the projection of a model trained with texts (CLIP); of others, the tokens again.
+
+    Args:
+        name: a timm name, with its tag or without.
+        size: (H, W) of frames, pixels; None: 256 x 128, or the multiples of the patch that are next to it.
+
+    Raises:
+        SettingsError: timm has no such model, or it cannot take frames of this size.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.projects = projects(name)
+        settings: dict[str, Any] = {"pretrained": False} | ({} if self.projects else {"num_classes": 0})
+        with torch.device("meta"):
+            about: Any = timm.create_model(name, **settings)
+        # how a model says that its positions are those of one size
+        if about.pretrained_cfg.get("fixed_input_size"):
+            size = settings["img_size"] = size or _near(PERSON, about.patch_embed.patch_size)
+        try:
+            model: Any = timm.create_model(name, **settings)
+        except (AssertionError, ValueError) as error:
+            raise SettingsError(
+                f"{name} cannot take frames of {size}: {error}",
+                where="encoder.image_height, encoder.image_width",
+                fix="leave them out, for the size that fits the model best",
+            ) from error
+        self.size = size or PERSON
+        self.mean, self.std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
+        self.token_width = self.projected_width = model.num_features
+        if self.projects:
+            self.projected_width = model.head.out_features
+            # published models have no bias here; timm adds one of zeros, which would learn
+            model.head = nn.Linear(self.token_width, self.projected_width, bias=False)
+        self.model = model
+
+    def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Trunk.forward`; a ViT's camera is added to CLS before the blocks, another one's to what is pooled."""
+        tokens = self._of_vit(x, shift) if self._has_cls() else self._pooled(x, shift)
+        return tokens, cast(nn.Linear, self.model.head)(tokens) if self.projects else tokens
+
+    def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
+        """CLS, with projected CLS behind it where the model has a projection."""
+        return super().embedding(cls, projected) if self.projects else cls
+
+    def _has_cls(self) -> bool:
+        return isinstance(self.model, VisionTransformer) and self.model.has_class_token
+
+    def _of_vit(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        vit = cast(VisionTransformer, self.model)
+        tokens = vit.norm_pre(shifted(vit._pos_embed(vit.patch_embed(x)), shift))
+        tokens = vit.norm(through(vit.blocks, tokens, self.checkpointing))
+        registers = vit.num_prefix_tokens - 1
+        return torch.cat([tokens[:, :1], tokens[:, 1 + registers :]], dim=1) if registers else tokens
+
+    def _pooled(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        model: Any = self.model
+        if self.checkpointing:
+            model.set_grad_checkpointing(torch.is_grad_enabled())
+        features = model.forward_features(x)
+        pooled = model.forward_head(features, pre_logits=True)
+        if features.ndim == 4:
+            channels_last = features.shape[-1] == self.token_width
+            features = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
+        else:
+            features = features[:, getattr(model, "num_prefix_tokens", 0) :]
+        return shifted(torch.cat([pooled[:, None], features], dim=1), shift)
+
+
+def projects(name: str) -> bool:
+    """Whether a model by its timm name ends in the projection that it shares with texts, and not in a classifier."""
+    architecture, _, tag = name.partition(".")
+    return "clip" in architecture and "_ft_" not in tag and architecture.startswith(("vit_", "eva"))
+
+
+def _near(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
+    """The multiples of a patch that are nearest to a size."""
+    return round(size[0] / patch[0]) * patch[0], round(size[1] / patch[1]) * patch[1]
