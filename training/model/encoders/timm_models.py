@@ -23,7 +23,7 @@ class TimmTrunk(Trunk):
         size: (H, W) of frames, pixels; None: 256 x 128, or the multiples of the patch that are next to it.
 
     Raises:
-        SettingsError: timm has no such model, or it cannot take frames of this size.
+        SettingsError: its patches do not fill frames of this size.
     """
 
     def __init__(self, name: str, size: tuple[int, int] | None = None) -> None:
@@ -32,17 +32,17 @@ class TimmTrunk(Trunk):
         settings: dict[str, Any] = {"pretrained": False} | ({} if self.projects else {"num_classes": 0})
         with torch.device("meta"):
             about: Any = timm.create_model(name, **settings)
-        # how a model says that its positions are those of one size
-        if about.pretrained_cfg.get("fixed_input_size"):
-            size = settings["img_size"] = size or _near(PERSON, about.patch_embed.patch_size)
-        try:
-            model: Any = timm.create_model(name, **settings)
-        except (AssertionError, ValueError) as error:
-            raise SettingsError(
-                f"{name} cannot take frames of {size}: {error}",
-                where="encoder.image_height, encoder.image_width",
-                fix="leave them out, for the size that fits the model best",
-            ) from error
+        if about.pretrained_cfg.get("fixed_input_size"):  # its positions are those of one size
+            patch = about.patch_embed.patch_size if hasattr(about, "patch_embed") else (1, 1)
+            fitting = tuple(round(side / step) * step for side, step in zip(size or PERSON, patch, strict=True))
+            if size not in (None, fitting):
+                raise SettingsError(
+                    f"patches of {patch[0]} x {patch[1]}, which {name} sees, do not fill frames of {size[0]} x {size[1]}",
+                    where="encoder.image_height, encoder.image_width",
+                    fix=f"set {fitting[0]} and {fitting[1]}, or leave both out",
+                )
+            size = settings["img_size"] = fitting
+        model: Any = timm.create_model(name, **settings)
         self.size = size or PERSON
         self.mean, self.std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
         self.token_width = self.projected_width = model.num_features
@@ -82,6 +82,8 @@ class TimmTrunk(Trunk):
             features = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
         else:
             features = features[:, getattr(model, "num_prefix_tokens", 0) :]
+        if pooled.shape[-1] != features.shape[-1]:  # some CNNs widen what they have pooled
+            pooled = features.mean(dim=1)
         return shifted(torch.cat([pooled[:, None], features], dim=1), shift)
 
 
@@ -89,8 +91,3 @@ def projects(name: str) -> bool:
     """Whether a model by its timm name ends in the projection that it shares with texts, and not in a classifier."""
     architecture, _, tag = name.partition(".")
     return "clip" in architecture and "_ft_" not in tag and architecture.startswith(("vit_", "eva"))
-
-
-def _near(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
-    """The multiples of a patch that are nearest to a size."""
-    return round(size[0] / patch[0]) * patch[0], round(size[1] / patch[1]) * patch[1]
