@@ -11,12 +11,50 @@ WORKSPACE = Path("~/.cache/csip/stores")
 """The setting `workspace`, where none is given."""
 
 
+EXTENDS = "extends"
+
+
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that a YAML file holds.
+    """The settings that a YAML file holds, over those of the file that it extends.
+
+    `extends: mars` names mars.yaml beside it, or another path from there; sections are merged, setting by setting.
 
     Raises:
-        SettingsError: the file is missing or holds no settings.
+        SettingsError: a file is missing or holds no settings, or files extend each other.
     """
+    settings: dict[str, Any] = {}
+    seen: list[Path] = []
+    where: Path | None = path
+    while where is not None:
+        if where.resolve() in seen:
+            raise SettingsError(
+                "configurations extend each other", where=path, fix=f"take `{EXTENDS}` out of one of them"
+            )
+        seen.append(where.resolve())
+        own = _read(where)
+        base = own.pop(EXTENDS, None)
+        settings = _over(own, settings)
+        where = None if base is None else _named(base, where)
+    return settings
+
+
+def _named(base: Any, by: Path) -> Path:
+    if not isinstance(base, str):
+        raise SettingsError(f"{EXTENDS}: {base!r} names no file", where=by, fix=f"write one, such as `{EXTENDS}: mars`")
+    path = by.parent / base
+    return path if path.suffix else path.with_suffix(".yaml")
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Settings of which those of `above` win; mappings on both sides are merged."""
+    merged = dict(below)
+    for name, value in above.items():
+        lower = below.get(name)
+        merged[name] = _over(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
