@@ -37,7 +37,7 @@ class TimmTrunk(Trunk):
             fitting = tuple(round(side / step) * step for side, step in zip(size or PERSON, patch, strict=True))
             if size not in (None, fitting):
                 raise SettingsError(
-                    f"patches of {patch[0]} x {patch[1]}, which {name} sees, do not fill frames of {size[0]} x {size[1]}",
+                    f"patches of {patch[0]} x {patch[1]} pixels ({name}) do not fill frames of {size[0]} x {size[1]}",
                     where="encoder.image_height, encoder.image_width",
                     fix=f"set {fitting[0]} and {fitting[1]}, or leave both out",
                 )
