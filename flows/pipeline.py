@@ -19,7 +19,7 @@ from flows.stages import STAGES
 from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
 from storage.store.artifacts import Artifact
-from training.weights import weight_files as encoder_files
+from training.model.encoders.weights import weight_files as encoder_files
 
 
 def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:

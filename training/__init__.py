@@ -5,9 +5,8 @@ Door:
     export: export, TOLERANCE
     export_formats: export_file
     inference_model: About, described, Embed, load_embedder
-    settings: CLIP, EmbedSettings, EncoderSettings, FeatureSettings, FinetuneSettings, MODEL, PretrainSettings,
+    settings: EmbedSettings, EncoderSettings, FeatureSettings, FinetuneSettings, MODEL, PretrainSettings,
         SETTINGS, SkeletonOnlySettings, TrainerSettings, VisualSettings
-    weights: on_hub, weight_files
 
 Not here: metrics, and what a step is kept by.
 """

@@ -96,8 +96,8 @@ class InferenceModel(nn.Module):
         super().__init__()
         self.trunk, self.camera_vectors, self.sgtm = visual.trunk, visual.camera_vectors, sgtm
         self.finetuned, self.size = finetuned, self.trunk.size
-        cls, projected = torch.zeros(1, self.trunk.token_width), torch.zeros(1, self.trunk.projected_width)
-        self.width = self._embedding(Features(cls, projected, cls if sgtm is not None else None)).shape[1]
+        cls, projected = torch.zeros(1, 1, self.trunk.token_width), torch.zeros(1, 1, self.trunk.projected_width)
+        self.width = self._embedding(cls, projected, cls[0] if sgtm is not None else None).shape[1]
         for name in TRAINING_ONLY if sgtm is not None else ():
             delattr(sgtm, name)
         for name, buffer in visual.named_buffers(recurse=False):
@@ -111,10 +111,12 @@ class InferenceModel(nn.Module):
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
         tokens, projected = tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
         temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
-        return self._embedding(Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal))
+        return self._embedding(tokens[:, :, 0], projected[:, :, 0], temporal)
 
-    def _embedding(self, features: Features) -> Tensor:
-        return embedding(features) if self.finetuned else self.trunk.embedding(features.cls, features.projected)
+    def _embedding(self, cls: Tensor, projected: Tensor, temporal: Tensor | None) -> Tensor:
+        if not self.finetuned:
+            return self.trunk.embedding(cls, projected)
+        return embedding(Features(cls.mean(1), projected.mean(1), temporal))
 
     def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
         if self.camera_vectors is None:

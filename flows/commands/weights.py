@@ -165,7 +165,7 @@ def _encoder(config: Path, settings: "EncoderSettings") -> Needed:
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.file_download import repo_folder_name
 
-    from training.weights import on_hub, weight_files
+    from training.model.encoders.weights import on_hub, weight_files
 
     def bring(_: Progress) -> Path:  # the hub's client shows a bar of its own
         return weight_files(settings)["encoder"]

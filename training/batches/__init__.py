@@ -5,7 +5,7 @@ Door:
     clips: draw_clips, FrameSource, PerFrame, read_clips, read_features, read_skeletons, read_training_set,
         sample_frames, TrainingSet
     loader: Batch, Make, Plan, Steps
-    sampling: dense_clips, identity_batches, segment_frames, uniform_batches, whole_clips
+    sampling: dense_clips, identity_batches, random_identity_batches, segment_frames, uniform_batches, whole_clips
     sequences: read_recordings, Recordings
 
 Not here: models.

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-import training.weights
+import training.model.encoders.weights
 from flows.commands import weights as weights_command
 from flows.commands.app import app
 from flows.config import load_config
@@ -196,7 +196,7 @@ def test_the_hubs_folder_is_written_only_when_asked_for(tmp_path, monkeypatch):
         asked.append(settings.model)
         return {"encoder": tmp_path / "model.safetensors"}
 
-    monkeypatch.setattr(training.weights, "weight_files", weight_files)
+    monkeypatch.setattr(training.model.encoders.weights, "weight_files", weight_files)
     config = write(tmp_path, encoder={"model": CLIP})
     assert "to do: add --hub" in weights("fetch", config, status=1)
     assert asked == []

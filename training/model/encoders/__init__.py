@@ -2,9 +2,9 @@
 
 Door:
     encoder: VisualEncoder
-    names: check_name
     small: fold_necks, SmallTrunk
     start: frame_features, load_encoder
+    weights: on_hub, weight_files
 
 Not here: what is learnt on top of them.
 """

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from training.model.encoders import osnet
+from training.model.encoders.names import SMALL, check_name
 from training.model.encoders.small import SmallTrunk
 from training.model.encoders.timm_models import TimmTrunk
 from training.model.encoders.trunk import Trunk
@@ -15,8 +17,11 @@ def make_trunk(settings: EncoderSettings) -> Trunk:
     Raises:
         SettingsError: there is no such model, or it cannot take frames of the size that is set.
     """
-    if settings.model == "small":
+    check_name(settings.model)
+    if settings.model == SMALL:
         return SmallTrunk(settings)
+    if settings.model in osnet.NAMES:
+        return osnet.OSNet(settings.model, settings.frame_size or osnet.SIZE)
     return TimmTrunk(settings.model, settings.frame_size)
 
 

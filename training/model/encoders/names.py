@@ -5,14 +5,17 @@ import difflib
 from storage.errors import SettingsError
 
 SMALL = "small"
+OSNET = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0", "osnet_ain_x1_0")
 
 
 def check_name(model: str) -> None:
-    """Make sure that a name is one of timm's; its tag, behind a dot, one of the model's.
+    """Make sure that a name is that of a model; of timm's, that the tag behind the dot is one of the model's.
 
     Raises:
         SettingsError: it is not; names the nearest ones.
     """
+    if model == SMALL or model in OSNET:
+        return
     import timm
 
     if timm.is_model(model):
@@ -25,10 +28,10 @@ def check_name(model: str) -> None:
             where="encoder.model",
             fix=f"its weights are: {', '.join(tags) or 'none'}",
         )
-    known = [SMALL, *timm.list_models(), *timm.list_models(pretrained=True)]
+    known = [SMALL, *OSNET, *timm.list_models(), *timm.list_models(pretrained=True)]
     near = difflib.get_close_matches(model, known, n=5, cutoff=0.4)
     raise SettingsError(
         f"there is no visual encoder {model!r}",
         where="encoder.model",
-        fix=f"did you mean {', '.join(near)}?" if near else "timm's names, or small",
+        fix=f"did you mean {', '.join(near)}?" if near else "timm's names, OSNet's, or small",
     )

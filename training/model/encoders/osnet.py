@@ -25,6 +25,7 @@ STREAMS = (1, 2, 3, 4)  # 3x3 convolutions of each
 CHANNELS = (64, 256, 384, 512)  # of the stem and of three stages of two blocks, at width x1.0
 BOTTLENECK, GATE = 4, 16  # by how much the streams, and the gate's hidden layer, are narrower
 PROJECTED = 512
+SIZE = (256, 128)  # (H, W) of frames that published weights were trained with
 
 _NONE: tuple[Instance, Instance] = ("none", "none")
 # share of the channels, and instance norms of the two blocks of each stage; with any, the stem's norm is one, too
@@ -48,13 +49,13 @@ class OSNet(Trunk):
 
     Args:
         name: one of `NAMES`; torchreid's models of these names have the same keys and shapes, plus a classifier.
-        size: (H, W) of frames, multiples of 16; published weights are for 256 x 128.
+        size: (H, W) of frames, multiples of 16; 16 x 8 cells by default.
     """
 
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
-    def __init__(self, name: str, size: tuple[int, int] = (256, 128)) -> None:
+    def __init__(self, name: str, size: tuple[int, int] = SIZE) -> None:
         super().__init__()
         share, instances = _FAMILY[name]
         widths = [int(share * channels) for channels in CHANNELS]
@@ -89,8 +90,8 @@ class OSNet(Trunk):
         return tokens, self.fc(tokens.flatten(0, 1)).unflatten(0, (-1, tokens.shape[1]))
 
     def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """The projected token alone, (B, 512): what its authors rank by."""
-        return projected
+        """The projected token alone, each frame's of unit length before the mean, (B, 512), as its authors rank."""
+        return F.normalize(projected, dim=-1).mean(dim=1)
 
 
 class _Block(nn.Module):

@@ -3,21 +3,38 @@
 import logging
 from pathlib import Path
 
+from storage.errors import WeightsError
+from training.files import misfits
 from training.model.encoders import checkpoint
+from training.model.encoders.osnet import osnet_state
 from training.model.encoders.timm_models import TimmTrunk
 from training.model.encoders.trunk import Trunk
 
 log = logging.getLogger("csip.training")
 
 
-def load_pretrained(trunk: Trunk, path: Path, positions: str) -> None:
+def load_pretrained(trunk: Trunk, path: Path, model: str, positions: str) -> None:
     """Load a file of pretrained weights, strictly.
+
+    Args:
+        trunk: of a family that has pretrained weights.
+        path: the file, as `checkpoint.read_checkpoint` reads it.
+        model: name of the trunk, for messages.
+        positions: how a position embedding is laid over another grid, `bicubic` or `bilinear`.
 
     Raises:
         WeightsError: the file is none, is damaged, or holds the weights of another model.
     """
-    dropped: list[str] = []
     if isinstance(trunk, TimmTrunk):
         dropped = checkpoint.load_pretrained(trunk.model, path, positions)
+    else:
+        state, dropped = osnet_state(checkpoint.read_checkpoint(path))
+        if wrong := misfits(trunk, state):
+            raise WeightsError(
+                f"these weights are not {model}: {len(wrong)} tensors do not fit, such as {', '.join(wrong[:4])}",
+                where=path,
+                fix="name the model that they are of, or give weights of this one",
+            )
+        trunk.load_state_dict(state)
     if dropped:
         log.info("%s: not of the visual encoder, and left out: %s", path.name, "; ".join(dropped))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from training.files import load_model, read_description
 from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.pretrained import load_pretrained
+from training.model.encoders.weights import weight_files
 from training.settings import EncoderSettings
-from training.weights import weight_files
 
 
 def load_encoder(folder: Path | None, settings: EncoderSettings) -> VisualEncoder:
@@ -22,7 +22,7 @@ def load_encoder(folder: Path | None, settings: EncoderSettings) -> VisualEncode
     """
     if folder is None:
         encoder = VisualEncoder(settings)
-        load_pretrained(encoder.trunk, weight_files(settings)["encoder"], settings.positions)
+        load_pretrained(encoder.trunk, weight_files(settings)["encoder"], settings.model, settings.positions)
     else:
         encoder = VisualEncoder(EncoderSettings(**read_description(folder)["encoder"]))
         load_model(encoder, folder)

@@ -59,7 +59,7 @@ class TimmTrunk(Trunk):
 
     def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
         """CLS, with projected CLS behind it where the model has a projection."""
-        return super().embedding(cls, projected) if self.projects else cls
+        return super().embedding(cls, projected) if self.projects else cls.mean(dim=1)
 
     def _has_cls(self) -> bool:
         return isinstance(self.model, VisionTransformer) and self.model.has_class_token

@@ -35,11 +35,11 @@ class Trunk(nn.Module, ABC):
         """
 
     def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """What the encoder was made to be ranked by, (B, E), of its two global tokens (B, D) and (B, P).
+        """What the encoder was made to be ranked by, (B, E), of the global tokens (B, T, D) and (B, T, P) of clips.
 
-        Both side by side, as CLIP-ReID does, unless a family knows better; the caller makes it of unit length.
+        The means of both side by side, as CLIP-ReID does, unless a family knows better.
         """
-        return torch.cat([cls, projected], dim=1)
+        return torch.cat([cls.mean(dim=1), projected.mean(dim=1)], dim=1)
 
 
 def through(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:

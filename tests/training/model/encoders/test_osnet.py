@@ -156,9 +156,10 @@ def test_a_shift_moves_the_first_token_before_it_is_projected() -> None:
     torch.testing.assert_close(moved_projected[:, 1:], projected[:, 1:])
 
 
-def test_the_embedding_is_the_projected_token_alone() -> None:
-    cls, projected = torch.randn(2, 128), torch.randn(2, 512)
-    assert torch.equal(OSNet("osnet_x0_25").embedding(cls, projected), projected)
+def test_the_embedding_is_the_mean_of_projected_tokens_of_unit_length() -> None:
+    cls, projected = torch.randn(2, 3, 128), torch.randn(2, 3, 512)
+    expected = sum(projected[:, t] / projected[:, t].norm(dim=1, keepdim=True) for t in range(3)) / 3
+    torch.testing.assert_close(OSNet("osnet_x0_25").embedding(cls, projected), expected)
 
 
 @pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ain_x1_0"])

@@ -46,11 +46,13 @@ def on_hub(model: str) -> OnHub | None:
     Raises:
         SettingsError: there is no such model.
     """
-    import timm
-
-    from training.model.encoders.names import check_name
+    from training.model.encoders.names import OSNET, check_name
 
     check_name(model)
+    if model in OSNET:
+        return None
+    import timm
+
     about = timm.get_pretrained_cfg(model)
     if about is None or not about.hf_hub_id:
         return None
@@ -61,9 +63,9 @@ def _fetched(model: str) -> Path:
     where = on_hub(model)
     if where is None:
         raise WeightsError(
-            f"weights of {model} are on no hub that csip knows",
+            f"no file of weights is named, and those of {model} are on no hub that csip knows",
             where="encoder.weights",
-            fix=f"download weights of {model} and set encoder.weights to the file",
+            fix=f"download weights of {model} (of OSNet: torchreid's model zoo) and set encoder.weights to the file",
         )
     failures = []
     from huggingface_hub import hf_hub_download
