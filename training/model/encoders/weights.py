@@ -67,9 +67,13 @@ def _fetched(model: str) -> Path:
             where="encoder.weights",
             fix=f"download weights of {model} (of OSNet: torchreid's model zoo) and set encoder.weights to the file",
         )
-    failures = []
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    for file in where.files:  # what is here is taken without a question
+        kept = try_to_load_from_cache(where.repository, file)
+        if isinstance(kept, str):
+            return Path(kept)
+    failures = []
     for file in where.files:
         try:
             return Path(hf_hub_download(where.repository, file))
