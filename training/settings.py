@@ -221,7 +221,7 @@ class FinetuneSettings(LoopSettings):
     use_sgtm: bool = Field(True, description="Skeleton-guided temporal modelling; off for the ablation.")
     use_pfu: bool = Field(True, description="Prototype fusion updater; off for the ablation.")
     use_skeletons: bool = Field(True, description="Skeletons in SGTM and PFU; off for the ablation.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in PFU.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in PFU and SGTM.")
     losses: LossSettings = Field(default_factory=LossSettings, description="Weights of the losses.")
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="Augmentation of training clips.")
 

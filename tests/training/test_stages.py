@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from storage.errors import WeightsError
 from storage.progress import silent
 from storage.tables.parquet import read_ragged, read_table, write_table
 from storage.tables.schema import EMBEDDINGS, FEATURES
@@ -17,7 +16,10 @@ from storage.tables.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
-from training.settings import HISTORY, EncoderSettings, weight_files
+from training.batches.clips import FrameSource
+from training.batches.sampling import dense_clips
+from training.inference_model import load_embedder
+from training.settings import HISTORY
 
 
 class Interrupted(Exception):
@@ -98,7 +100,22 @@ def test_embeddings_carry_the_clothes_of_the_index(stages: Stages, small: Small,
     assert {row["tracklet_id"]: row["clothes"] for row in rows} == clothes
 
 
-def test_missing_clip_weights_are_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="does not exist") as caught:
-        weight_files(EncoderSettings(weights=tmp_path / "clip.safetensors"))
-    assert "clip.safetensors" in str(caught.value)
+def test_dense_embeddings_are_the_mean_of_raw_clip_features_normalised(
+    stages: Stages, small: Small, tmp_path: Path
+) -> None:
+    folder, settings = stages.ready("finetune"), embed.EmbedSettings(clip_length=2)
+    embed.run(embed.Inputs(small.root, small.test, folder, small.encoder), settings, tmp_path, silent)
+    kept = {
+        row["tracklet_id"]: row["embedding"]
+        for row in read_table([tmp_path / "embeddings.parquet"], EMBEDDINGS).to_pylist()
+    }
+    raw, _ = load_embedder(folder, small.encoder, "cpu")
+    source = FrameSource(small.root, (32, 16), 1, cache_megabytes=0)
+    tracklet = next(t for t in read_index(small.test) if len(t.frames) > 2)
+    chosen = dense_clips(len(tracklet.frames), 2)
+    clips = source.clips([[tracklet.frames[f] for f in clip] for clip in chosen])
+    each = [raw(torch.from_numpy(clip)[None], torch.tensor([tracklet.camid]))[0].numpy() for clip in clips]
+    assert len(each) > 1
+    assert len({round(float(np.linalg.norm(one)), 3) for one in each}) > 1, "clips weigh as long as they are"
+    mean = sum(each) / len(each)
+    np.testing.assert_allclose(kept[tracklet.tracklet_id], mean / np.linalg.norm(mean), atol=1e-6)

@@ -63,7 +63,7 @@ class ReidModel(nn.Module):
         identities: K.
         cameras: camera ids with side information.
         use_sgtm, use_pfu, use_skeletons: False leaves out, for an ablation, SGTM; PFU and its loss; skeletons in both.
-        dropout: in PFU.
+        dropout: in PFU and SGTM.
     """
 
     prototypes_visual: Tensor
@@ -84,7 +84,7 @@ class ReidModel(nn.Module):
         super().__init__()
         self.visual = VisualEncoder(encoder, cameras)
         d, p = self.visual.trunk.token_width, self.visual.trunk.projected_width
-        self.sgtm = TemporalModelling(d, p, fusion_heads(d)) if use_sgtm else None
+        self.sgtm = TemporalModelling(d, p, fusion_heads(d), dropout) if use_sgtm else None
         self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
         self.pfu = PrototypeFusionUpdater(p, fusion_heads(p), dropout=dropout) if use_pfu else None
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})

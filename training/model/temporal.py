@@ -15,16 +15,13 @@ class Guided(NamedTuple):
     clip: Tensor
 
 
-DROPOUT = 0.1  # of attention weights, and of the MLP
-
-
 class MessageAttention(nn.Module):
     """Pre-norm residual attention over the messages of a clip's frames."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = _attention(width, heads)
+        self.attention = _attention(width, heads, dropout)
 
     def forward(self, messages: Tensor, seen: Tensor | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D); `seen` (B, T) is False for messages that say nothing."""
@@ -40,20 +37,21 @@ class TemporalModelling(nn.Module):
         width: D, of visual tokens before projection.
         joint_width: P, of joint tokens; mapped to D.
         heads: attention heads.
+        dropout: of the weights of the four attentions, and twice in the MLP.
     """
 
-    def __init__(self, width: int, joint_width: int, heads: int = 8) -> None:
+    def __init__(self, width: int, joint_width: int, heads: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
         self.visual_message, self.from_joints = nn.Linear(width, width), nn.Linear(joint_width, width)
-        self.visual_talk, self.skeleton_talk = MessageAttention(width, heads), MessageAttention(width, heads)
+        self.visual_talk, self.skeleton_talk = (MessageAttention(width, heads, dropout) for _ in range(2))
         self.guided_norm, self.guide_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.guide = _attention(width, heads)
+        self.guide = _attention(width, heads, dropout)
         self.token_types = nn.Parameter(torch.randn(4, width))
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = _attention(width, heads)
+        self.attention = _attention(width, heads, dropout)
         self.mlp = nn.Sequential(
-            *(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(DROPOUT)),
-            *(nn.Linear(4 * width, width), nn.Dropout(DROPOUT)),
+            *(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout)),
+            *(nn.Linear(4 * width, width), nn.Dropout(dropout)),
         )
         self.weight = nn.Linear(width, 1)
 
@@ -99,9 +97,9 @@ class TemporalModelling(nn.Module):
         return Guided(frames, frames.mean(dim=1))
 
 
-def _attention(width: int, heads: int) -> CrossAttention:
+def _attention(width: int, heads: int, dropout: float) -> CrossAttention:
     """Attention that starts as torch's MultiheadAttention does: one Xavier-uniform matrix for q, k and v, no biases."""
-    attention = CrossAttention(width, heads, dropout=DROPOUT)
+    attention = CrossAttention(width, heads, dropout=dropout)
     for part in (attention.query, attention.key, attention.value):
         nn.init.uniform_(part.weight, -((6 / (4 * width)) ** 0.5), (6 / (4 * width)) ** 0.5)
         nn.init.zeros_(part.bias)

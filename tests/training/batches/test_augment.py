@@ -59,6 +59,26 @@ def test_erasing_takes_one_rectangle_anywhere_in_half_of_the_frames() -> None:
     assert where[8:].mean() > 0.02, "not always in one corner"
 
 
+def test_what_is_erased_has_one_random_colour_and_2_to_20_percent_of_the_area_in_aspects_of_3_to_a_third() -> None:
+    images = torch.zeros(300, 2, 3, 160, 80, dtype=torch.uint8)
+    erased, _ = augment(images, None, OFF.model_copy(update={"erase": 1.0}), seeded())
+    shares, aspects, colours = [], [], []
+    for frame in erased.flatten(0, 1):
+        mask = frame.amax(0) > 0
+        rows, columns = mask.any(1).nonzero().ravel(), mask.any(0).nonzero().ravel()
+        found = frame[:, mask].unique(dim=1)
+        assert found.shape == (3, 1), "one colour"
+        colours.append(found[:, 0])
+        shares.append(float(mask.float().mean()))
+        aspects.append(len(rows) / len(columns))
+    assert 0.015 < min(shares) < 0.03
+    assert 0.17 < max(shares) < 0.21
+    assert 0.27 < min(aspects) < 0.4
+    assert 2.6 < max(aspects) < 3.6
+    spread = torch.stack(colours)
+    assert (spread.std(0) > 60).all(), "of each channel, all over 0 to 255"
+
+
 def test_the_same_seed_gives_the_same_clips() -> None:
     images, skeletons = clips()
     settings = AugmentSettings(shift=2, colour=0.3)

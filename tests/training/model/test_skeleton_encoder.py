@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from storage.skeleton import EDGES, NUM_JOINTS
 from tests.training.reference import Array, array, attention, each, layer_norm, linear, relu
 from training.batches.augment import draw_signs
-from training.model.skeleton_encoder import Attention, Block, SkeletonEncoder, laplacian_positions, sequence_features
+from training.model.skeleton_encoder import (
+    SPREAD,
+    Attention,
+    Block,
+    SkeletonEncoder,
+    laplacian_positions,
+    sequence_features,
+)
 from training.settings import SkeletonSettings
 
 SMALL = SkeletonSettings(width=16, depth=2, heads=4, hidden=24, dropout=0.5)
@@ -215,3 +222,27 @@ def test_the_published_size_has_about_22_million_parameters() -> None:
     assert {block.attention.heads for block in encoder.blocks} == {8}
     assert {(block.feed[0].out_features, block.dropout.p) for block in encoder.blocks} == {(1024, 0.3)}
     assert tuple(encoder.project.weight.shape) == (512, 512)
+
+
+def test_dropout_is_in_its_three_places() -> None:
+    block = Block(SkeletonSettings(width=16, heads=2, hidden=32, dropout=0.3))
+    seen: list[tuple[str, int]] = []
+    for name, part in block.named_modules():
+        if isinstance(part, torch.nn.Dropout):
+            assert part.p == 0.3
+            part.register_forward_hook(lambda part, given, out, name=name: seen.append((name, given[0].shape[-1])))
+    block(torch.randn(2, 17, 16))
+    assert seen == [("dropout", 16), ("feed.2", 32), ("dropout", 16)], "behind attention, within and behind the FFN"
+
+
+def test_the_projection_starts_as_published() -> None:
+    encoder = SkeletonEncoder(SkeletonSettings(width=256, depth=1), 128)
+    assert encoder.project.bias is None
+    assert encoder.project.weight.std().item() == pytest.approx(256**-0.5, rel=0.05)
+
+
+def test_the_first_layer_starts_as_published_or_fit_for_joints_in_metres() -> None:
+    settings = SkeletonSettings(width=256, depth=1)
+    published = SkeletonEncoder(settings.model_copy(update={"metric_start": False}), 8).embed[0].weight
+    assert published.abs().max().item() == pytest.approx(3**-0.5, rel=0.02), "torch's own: uniform up to 1 / sqrt(3)"
+    assert SkeletonEncoder(settings, 8).embed[0].weight.std().item() == pytest.approx(1 / SPREAD / 3**0.5, rel=0.1)
