@@ -18,6 +18,7 @@ from storage.settings import Settings
 from storage.store.manifests import file_digest
 from training.files import load_tensors, load_weights, read_description
 from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.names import is_own, own_class
 from training.model.encoders.start import load_encoder
 from training.model.reid_model import Features, embedding, fusion_heads
 from training.model.temporal import TemporalModelling
@@ -235,6 +236,10 @@ def _about(folder: Path, model: InferenceModel) -> About:
     )
 
 
+def _below_here(file: Path) -> bool:
+    return not file.is_absolute() and ".." not in file.parts
+
+
 def _description(folder: Path) -> _Visual:
     found = read_description(folder)
     kind = str(found.get("kind"))
@@ -253,6 +258,12 @@ def _description(folder: Path) -> _Visual:
             where=folder / SETTINGS,
             fix="delete the artifact and run again",
         ) from error
+    if is_own(model.encoder.model) and not _below_here(own_class(model.encoder.model)[0]):
+        raise WeightsError(
+            f"this model wants the code of {model.encoder.model}, and only files below the working directory are run",
+            where=folder / SETTINGS,
+            fix="put the file there, and name it so in the configuration that trains the model",
+        )
     if not (folder / MODEL).is_file():
         raise StoreError("the model's weights are missing", where=folder / MODEL, fix="delete the folder and run again")
     return model

@@ -45,8 +45,8 @@ class EncoderSettings(Settings):
 
     model: str = Field(
         CLIP,
-        description="A name of timm's (CLIP's ViT-B/16 by default), of OSNet's (osnet_x1_0 to osnet_x0_25), or small: "
-        "a small ViT that is first trained on the training identities.",
+        description="A name of timm's (CLIP's ViT-B/16 by default), of OSNet's (osnet_x1_0 to osnet_x0_25), a class of "
+        "your own (my_encoder.py:MyEncoder), or small: a small ViT that is first trained on the training identities.",
     )
     weights: Path | None = neutral(
         None, "File of pretrained weights, in any layout that people have; by default fetched from the hub by name."

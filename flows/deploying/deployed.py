@@ -13,13 +13,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 from pydantic import Field
 
-from flows.config import load_config
+from flows.config import Config, load_config
 from flows.deploying.deployments import WHAT_CHANGED
 from flows.rebuild import bring_up_to_date
 from flows.running.limits import slot, store_limit
 from flows.running.tasks import can_pass
 from flows.stages import STAGES
-from storage.errors import CsipError
+from storage.errors import CsipError, SettingsError
 from storage.secrets import without_secrets
 
 log = logging.getLogger("csip")
@@ -35,6 +35,16 @@ UNFORCED = Begin(WHAT_CHANGED)
 def titled(title: str) -> Any:
     """What the form calls a parameter; Prefect takes the description from the docstring, and would take the name."""
     return Field(json_schema_extra={"title": title})
+
+
+def _with_overrides(config: str, overrides: tuple[str, ...]) -> Config:
+    """The configuration; the code of an encoder is named by its file, which an operator keeps, and by no parameter."""
+    chosen = load_config(config, overrides)
+    if ".py:" in chosen.encoder.model and chosen.encoder.model != load_config(config).encoder.model:
+        raise SettingsError(
+            "the parameters of a run may not name code", where="encoder.model", fix="name it in the configuration file"
+        )
+    return chosen
 
 
 @flow(name="rebuild", flow_run_name="{config}", persist_result=False)
@@ -59,7 +69,7 @@ def rebuild(
     """
     log.setLevel(logging.INFO)
     try:
-        settings = load_config(config, overrides)
+        settings = _with_overrides(config, overrides)
         with slot(store_limit(settings.store, str(Path.cwd()))):
             result = bring_up_to_date(
                 settings, until.value, [str(stage) for stage in force], None if begin == WHAT_CHANGED else begin.value

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from training.model.encoders import osnet
-from training.model.encoders.names import SMALL, check_name
+from training.model.encoders.names import SMALL, check_name, is_own
+from training.model.encoders.own import OwnTrunk
 from training.model.encoders.small import SmallTrunk
 from training.model.encoders.timm_models import TimmTrunk
 from training.model.encoders.trunk import Trunk
@@ -22,6 +23,8 @@ def make_trunk(settings: EncoderSettings) -> Trunk:
         return SmallTrunk(settings)
     if settings.model in osnet.NAMES:
         return osnet.OSNet(settings.model, settings.frame_size or osnet.SIZE)
+    if is_own(settings.model):
+        return OwnTrunk(settings.model, settings.frame_size)
     return TimmTrunk(settings.model, settings.frame_size)
 
 

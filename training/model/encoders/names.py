@@ -1,11 +1,23 @@
 """Names of visual encoders: which family a name is of, and the nearest ones to a name that nobody knows."""
 
 import difflib
+from pathlib import Path
 
 from storage.errors import SettingsError
 
 SMALL = "small"
 OSNET = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0", "osnet_ain_x1_0")
+
+
+def is_own(model: str) -> bool:
+    """Whether a name is that of a class in a file of the user's: `path/to/file.py:Class`."""
+    return ".py:" in model
+
+
+def own_class(model: str) -> tuple[Path, str]:
+    """File and name of a class of the user's."""
+    file, _, name = model.rpartition(":")
+    return Path(file), name
 
 
 def check_name(model: str) -> None:
@@ -14,7 +26,7 @@ def check_name(model: str) -> None:
     Raises:
         SettingsError: it is not; names the nearest ones.
     """
-    if model == SMALL or model in OSNET:
+    if model == SMALL or model in OSNET or is_own(model):
         return
     import timm
 

@@ -3,10 +3,13 @@
 import logging
 from pathlib import Path
 
+from torch import nn
+
 from storage.errors import WeightsError
 from training.files import misfits
 from training.model.encoders import checkpoint
-from training.model.encoders.osnet import osnet_state
+from training.model.encoders.osnet import OSNet, osnet_state
+from training.model.encoders.own import OwnTrunk
 from training.model.encoders.timm_models import TimmTrunk
 from training.model.encoders.trunk import Trunk
 
@@ -28,13 +31,16 @@ def load_pretrained(trunk: Trunk, path: Path, model: str, positions: str) -> Non
     if isinstance(trunk, TimmTrunk):
         dropped = checkpoint.load_pretrained(trunk.model, path, positions)
     else:
-        state, dropped = osnet_state(checkpoint.read_checkpoint(path))
-        if wrong := misfits(trunk, state):
+        target: nn.Module = trunk.module if isinstance(trunk, OwnTrunk) else trunk
+        state, dropped = checkpoint.read_checkpoint(path), []
+        if isinstance(trunk, OSNet):
+            state, dropped = osnet_state(state)
+        if wrong := misfits(target, state):
             raise WeightsError(
                 f"these weights are not {model}: {len(wrong)} tensors do not fit, such as {', '.join(wrong[:4])}",
                 where=path,
                 fix="name the model that they are of, or give weights of this one",
             )
-        trunk.load_state_dict(state)
+        target.load_state_dict(state)
     if dropped:
         log.info("%s: not of the visual encoder, and left out: %s", path.name, "; ".join(dropped))

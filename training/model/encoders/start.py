@@ -22,7 +22,9 @@ def load_encoder(folder: Path | None, settings: EncoderSettings) -> VisualEncode
     """
     if folder is None:
         encoder = VisualEncoder(settings)
-        load_pretrained(encoder.trunk, weight_files(settings)["encoder"], settings.model, settings.positions)
+        files = weight_files(settings)
+        if "encoder" in files:
+            load_pretrained(encoder.trunk, files["encoder"], settings.model, settings.positions)
     else:
         encoder = VisualEncoder(EncoderSettings(**read_description(folder)["encoder"]))
         load_model(encoder, folder)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.errors import WeightsError
+from training.model.encoders.names import OSNET, check_name, is_own, own_class
 from training.settings import EncoderSettings
 
 HUB_FILES = (
@@ -21,7 +22,7 @@ class OnHub(NamedTuple):
 
 
 def weight_files(settings: EncoderSettings) -> dict[str, Path]:
-    """Files of pretrained weights whose bytes decide results; fetched from the hub if no file is named.
+    """Files whose bytes decide what an encoder gives: its weights, from the hub if no file is named; a user's code.
 
     Raises:
         WeightsError: they are not there and cannot be fetched; says which file to put where.
@@ -29,6 +30,7 @@ def weight_files(settings: EncoderSettings) -> dict[str, Path]:
     """
     if not settings.is_pretrained:
         return {}
+    code = {"code": own_class(settings.model)[0]} if is_own(settings.model) else {}
     if settings.weights is not None:
         if not settings.weights.is_file():
             raise WeightsError(
@@ -36,8 +38,8 @@ def weight_files(settings: EncoderSettings) -> dict[str, Path]:
                 where=f"encoder.weights={settings.weights}",
                 fix=f"put weights of {settings.model} there",
             )
-        return {"encoder": settings.weights}
-    return {"encoder": _fetched(settings.model)}
+        return {"encoder": settings.weights} | code
+    return code or {"encoder": _fetched(settings.model)}
 
 
 def on_hub(model: str) -> OnHub | None:
@@ -46,10 +48,8 @@ def on_hub(model: str) -> OnHub | None:
     Raises:
         SettingsError: there is no such model.
     """
-    from training.model.encoders.names import OSNET, check_name
-
     check_name(model)
-    if model in OSNET:
+    if model in OSNET or is_own(model):
         return None
     import timm
 
