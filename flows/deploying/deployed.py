@@ -37,8 +37,12 @@ def titled(title: str) -> Any:
     return Field(json_schema_extra={"title": title})
 
 
-def _with_overrides(config: str, overrides: tuple[str, ...]) -> Config:
-    """The configuration; the code of an encoder is named by its file, which an operator keeps, and by no parameter."""
+def with_overrides(config: str, overrides: tuple[str, ...]) -> Config:
+    """The configuration; the code of an encoder is named by its file, which an operator keeps, and by no parameter.
+
+    Raises:
+        SettingsError: a setting is wrong, or a parameter names code.
+    """
     chosen = load_config(config, overrides)
     if ".py:" in chosen.encoder.model and chosen.encoder.model != load_config(config).encoder.model:
         raise SettingsError(
@@ -69,7 +73,7 @@ def rebuild(
     """
     log.setLevel(logging.INFO)
     try:
-        settings = _with_overrides(config, overrides)
+        settings = with_overrides(config, overrides)
         with slot(store_limit(settings.store, str(Path.cwd()))):
             result = bring_up_to_date(
                 settings, until.value, [str(stage) for stage in force], None if begin == WHAT_CHANGED else begin.value
