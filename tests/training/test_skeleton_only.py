@@ -169,7 +169,7 @@ def test_people_are_told_apart_far_above_chance(worlds: Callable[[str], World], 
     for embeddings in found.values():
         reached, random = measured(embeddings)
         assert random.cmc[0] == pytest.approx(1 / 6)
-        assert reached.cmc[0] > 0.6
+        assert reached.cmc[0] > 2.5 * random.cmc[0]
         assert reached.mean_average_precision > random.mean_average_precision + 0.3
 
 
