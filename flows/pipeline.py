@@ -3,8 +3,11 @@
 `pipeline` only describes: a `Builder` decides what a step becomes (a Prefect task, a line of a plan).
 """
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import evaluation.page.html
@@ -175,7 +178,8 @@ def check_weights(config: Config, until: str) -> None:
     """Make sure of every model's weights before anything is computed.
 
     Raises:
-        WeightsError: some cannot be had; says which file to put where.
+        WeightsError: some cannot be had, or are not the visual encoder's; says which file to put where.
+        SettingsError: there is no such visual encoder, or it is not as it must be.
     """
     reached = STAGES[: STAGES.index(until) + 1]
     if config.data.without_images:
@@ -185,4 +189,22 @@ def check_weights(config: Config, until: str) -> None:
     if "skeletons" in reached and not config.data.skeletons:
         extraction.extract.weight_files(config.extraction)
     if "visual" in reached:
-        encoder_files(config.encoder)
+        _check_encoder(config)
+
+
+def _check_encoder(config: Config) -> None:
+    """Load the visual encoder once, and once more when its file has changed: it takes seconds, and torch."""
+    files = encoder_files(config.encoder)
+    if not config.encoder.is_pretrained:
+        return
+    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files.values()]
+    known = sha256(json.dumps([config.encoder.key_fields(), stamps]).encode()).hexdigest()
+    mark = config.extraction.weights_cache.expanduser() / "checked" / known
+    if mark.exists():
+        return
+    from training.model.encoders.start import load_encoder
+
+    load_encoder(None, config.encoder)
+    with suppress(OSError):  # it only saves time
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()

@@ -18,7 +18,7 @@ from storage.settings import Settings
 from storage.store.manifests import file_digest
 from training.files import load_tensors, load_weights, read_description
 from training.model.encoders.encoder import VisualEncoder
-from training.model.encoders.names import is_own, own_class
+from training.model.encoders.names import is_own
 from training.model.encoders.start import load_encoder
 from training.model.reid_model import Features, embedding, fusion_heads
 from training.model.temporal import TemporalModelling
@@ -258,7 +258,7 @@ def _description(folder: Path) -> _Visual:
             where=folder / SETTINGS,
             fix="delete the artifact and run again",
         ) from error
-    if is_own(model.encoder.model) and not _below_here(own_class(model.encoder.model)[0]):
+    if is_own(model.encoder.model) and not _below_here(Path(model.encoder.model)):
         raise WeightsError(
             f"this model wants the code of {model.encoder.model}, and only files below the working directory are run",
             where=folder / SETTINGS,

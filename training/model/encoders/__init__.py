@@ -2,7 +2,7 @@
 
 Door:
     encoder: VisualEncoder
-    names: is_own, own_class
+    names: is_own
     small: fold_necks, SmallTrunk
     start: frame_features, load_encoder
     weights: on_hub, weight_files

@@ -15,8 +15,16 @@ def is_own(model: str) -> bool:
 
 
 def own_class(model: str) -> tuple[Path, str]:
-    """File and name of a class of the user's."""
+    """File and name of a class of the user's.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
     file, _, name = model.rpartition(":")
+    if not Path(file).is_file():
+        raise SettingsError(
+            "there is no such file", where=f"encoder.model={model}", fix="name one, from where csip runs"
+        )
     return Path(file), name
 
 

@@ -47,15 +47,12 @@ class OwnTrunk(Trunk):
 
 def _class_of(model: str) -> type[nn.Module]:
     file, name = own_class(model)
-    where = f"encoder.model={model}"
-    if not file.is_file():
-        raise SettingsError("there is no such file", where=where, fix="name one, from where csip runs")
     defined = runpy.run_path(str(file))
     classes = {key: value for key, value in defined.items() if isinstance(value, type) and issubclass(value, nn.Module)}
     if name not in classes:
         near = difflib.get_close_matches(name, classes, n=3, cutoff=0)
         fix = f"its modules are: {', '.join(near)}" if near else "define one"
-        raise SettingsError(f"{file} has no torch.nn.Module {name!r}", where=where, fix=fix)
+        raise SettingsError(f"{file} has no torch.nn.Module {name!r}", where=f"encoder.model={model}", fix=fix)
     return classes[name]
 
 
