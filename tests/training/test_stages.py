@@ -1,6 +1,8 @@
 """The training stages one after another on a small data set: same bytes twice, and after an interruption."""
 
 import json
+import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,3 +121,20 @@ def test_dense_embeddings_are_the_mean_of_raw_clip_features_normalised(
     assert len({round(float(np.linalg.norm(one)), 3) for one in each}) > 1, "clips weigh as long as they are"
     mean = sum(each) / len(each)
     np.testing.assert_allclose(kept[tracklet.tracklet_id], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+@pytest.mark.parametrize("stage", ["visual", "finetune"])
+def test_a_frame_is_decoded_once_in_a_training(stages: Stages, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages.ready("pretrain")
+    decoded: Counter[str] = Counter()
+    original = FrameSource._decode
+
+    def counted(self: FrameSource, name: str) -> object:
+        decoded[name] += 1
+        time.sleep(0.005)  # so that others ask for it meanwhile
+        return original(self, name)
+
+    monkeypatch.setattr(FrameSource, "_decode", counted)
+    stages.run(stage, "counted")
+    assert decoded
+    assert set(decoded.values()) == {1}

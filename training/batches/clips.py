@@ -1,10 +1,11 @@
 """Training data as arrays: tracklets with labels, frames as uint8 tensors kept in memory where they fit."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from training.batches.sampling import segment_frames
 from training.settings import AugmentSettings
 
 OK = FRAME_STATUS.index("ok")
+Image = NDArray[np.uint8] | None
+"""(3, H, W) RGB; None where a frame cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def _rows_of(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[
 
 
 class FrameSource:
-    """Frames as uint8 arrays, kept in memory once decoded while they fit.
+    """Frames as uint8 arrays, kept in memory once decoded while they fit; threads that share it decode no frame twice.
 
     Args:
         root: data root.
@@ -144,7 +147,9 @@ class FrameSource:
     def __init__(self, root: DataRoot, size: tuple[int, int], workers: int, cache_megabytes: int) -> None:
         self.files, self.size, self.workers = DataFiles(root), size, workers
         self.room = cache_megabytes * 1_000_000 // (3 * size[0] * size[1])
-        self.kept: dict[str, NDArray[np.uint8] | None] = {}
+        self.kept: dict[str, Image] = {}
+        self._coming: dict[str, Future[Image]] = {}
+        self._lock = Lock()
 
     def fetch(self, tracklets: Iterable[Tracklet], progress: Progress) -> None:
         """Bring all frames of tracklets to this machine at once, where the data set lies elsewhere.
@@ -158,19 +163,38 @@ class FrameSource:
         """The tracklets; while one is used, the frames of the next are brought to this machine."""
         return self.files.ahead(tracklets, lambda tracklet: tracklet.frames)
 
-    def read(self, names: Sequence[str]) -> list[NDArray[np.uint8] | None]:
+    def read(self, names: Sequence[str]) -> list[Image]:
         """Each frame as (3, H, W) RGB uint8; None where it cannot be read."""
-        missing = [name for name in dict.fromkeys(names) if name not in self.kept]
-        if self.workers == 1 or not missing:
-            fresh = {name: self._decode(name) for name in missing}
-        else:
-            with ThreadPoolExecutor(self.workers) as pool:
-                fresh = dict(zip(missing, pool.map(self._decode, missing), strict=True))
-        if len(self.kept) + len(fresh) <= self.room:
-            self.kept |= fresh
-        return [self.kept[name] if name in self.kept else fresh[name] for name in names]
+        with self._lock:
+            found = {name: self.kept[name] for name in names if name in self.kept}
+            coming = {name: self._coming[name] for name in names if name in self._coming}
+            mine = [name for name in dict.fromkeys(names) if name not in found and name not in coming]
+            self._coming |= {name: Future() for name in mine}
+        found |= dict(zip(mine, self._decoded(mine), strict=True))
+        found |= {name: future.result() for name, future in coming.items()}
+        return [found[name] for name in names]
 
-    def _decode(self, name: str) -> NDArray[np.uint8] | None:
+    def _decoded(self, names: Sequence[str]) -> list[Image]:
+        """Frames that nobody else decodes, for all that wait for them, too."""
+        try:
+            if self.workers == 1 or not names:
+                images = [self._decode(name) for name in names]
+            else:
+                with ThreadPoolExecutor(self.workers) as pool:
+                    images = list(pool.map(self._decode, names))
+        except BaseException as error:
+            with self._lock:
+                for name in names:
+                    self._coming.pop(name).set_exception(error)
+            raise
+        with self._lock:
+            if len(self.kept) + len(names) <= self.room:
+                self.kept |= dict(zip(names, images, strict=True))
+            for name, image in zip(names, images, strict=True):
+                self._coming.pop(name).set_result(image)
+        return images
+
+    def _decode(self, name: str) -> Image:
         frame = read_frame(self.files, name)
         if frame is None:
             return None
