@@ -43,7 +43,7 @@ test-quick: $(READY)
 	@$(PYTEST) -m "not slow"
 
 test-slow: $(READY)  ## whole runs, kills, real servers, processes (40 minutes on 2 cores)
-	@$(PYTEST) -m slow --no-loadscope-reorder
+	@$(PYTEST) -m slow --no-loadscope-reorder $(TESTS)
 
 test-all: test test-slow  ## every test
 
