@@ -142,10 +142,12 @@ def test_a_task_run_whose_process_died_is_crashed_in_the_ui(api: str, dying_stag
     with get_client(sync_client=True) as client:
         last = last_started(client)
         of_it = FlowRunFilter(id=FlowRunFilterId(any_=[last.id]))
-        while len(names) < 5 and time.monotonic() < until:  # the server hears of task runs some time after the run
+        # the server hears of task runs some time after the run; who shared the pool with the dead one may crash, too
+        while not ("Crashed" in names and names.count("Completed") == 4) and time.monotonic() < until:
             names = [run.state_name for run in client.read_task_runs(flow_run_filter=of_it)]
             time.sleep(0.2)
-    assert sorted(map(str, names)) == ["Completed"] * 4 + ["Crashed"]
+    assert names.count("Completed") == 4
+    assert set(names) == {"Completed", "Crashed"}
 
 
 @pytest.mark.slow(minutes=2)
