@@ -42,8 +42,8 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     visual = load_encoder(inputs.encoder, inputs.encoder_settings).eval()
     torch.manual_seed(settings.seed)
-    encoder = SkeletonEncoder(settings.skeleton, inputs.encoder_settings.projected_width)
-    source = FrameSource(inputs.data_root, inputs.encoder_settings.size, 1, settings.cache_megabytes)
+    encoder = SkeletonEncoder(settings.skeleton, visual.trunk.projected_width)
+    source = FrameSource(inputs.data_root, visual.trunk.size, 1, settings.cache_megabytes)
 
     def plan(epoch: int) -> list[list[int]]:
         identities = settings.batch // settings.instances

@@ -1,3 +1,4 @@
+import importlib
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,13 @@ W8 = {f"model.backbone.extra.stage{n}.num_channels": tuple(8 * 2**i for i in ran
 """HRNet with a quarter of its channels, a kind that nobody trained: seconds where the published ones take minutes."""
 REAL = ("tinypose 128x96", "tinypose 256x192")
 LARGE = ("RTMPose-s", "RTMPose-m", "RTMPose-s, Halpe-26", "RTMPose-m, Halpe-26", "HRNet-w32", "HRNet-w32, UDP", REAL[1])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mmpose() -> None:
+    """Imported once, which takes seconds."""
+    import_mmpose()
+    importlib.import_module("mmpose.apis")
 
 
 def sizes(*names: str) -> list[object]:
@@ -86,7 +94,6 @@ def crops() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", sizes(*RANDOM, *REAL))
 def test_a_batch_gives_what_mmpose_gives_frame_by_frame_with_its_flip_test_and_without(name, monkeypatch):
-    import_mmpose()
     from mmpose.apis import inference_topdown
 
     model, frames = model_named(name), crops()
