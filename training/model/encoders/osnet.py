@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.encoders.trunk import Trunk, shifted, through
+from training.model.encoders.trunk import PROJECTED_NORM, Trunk, shifted, through
 
 Instance = Literal["none", "branch", "sum"]
 """Where a block has an instance norm: nowhere; on the branch, in place of its batch norm; on branch plus shortcut."""
@@ -43,9 +43,10 @@ NAMES = tuple(_FAMILY)
 class OSNet(Trunk):
     """One network of the family: cells of its last map as tokens, its `fc` as projection.
 
-    The global token is the mean of the H/16 x W/16 cells. The first projected token, where no camera shifts it, is the
-    feature that torchreid's model gives in evaluation. `checkpointing` works the activations of each block out again,
-    which moves the running statistics of batch norms in training mode twice.
+    The global token is the mean of the H/16 x W/16 cells. Tokens as they are would be a hundred times smaller than
+    CLIP's, to which the size of camera vectors and token types is made: they are given behind a LayerNorm without
+    weights, and projected ones at a length of `PROJECTED_NORM`. `checkpointing` works the activations of each block
+    out again, which moves the running statistics of batch norms in training mode twice.
 
     Args:
         name: one of `NAMES`; torchreid's models of these names have the same keys and shapes, plus a classifier.
@@ -80,18 +81,31 @@ class OSNet(Trunk):
         self.fc = nn.Sequential(nn.Linear(widths[-1], PROJECTED), nn.BatchNorm1d(PROJECTED), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Trunk.forward`; the camera is added to the global token, and not to the projected one."""
+        raw = self.raw_tokens(x)
+        projected: Tensor = PROJECTED_NORM * F.normalize(self.project(raw), dim=-1)
+        tokens: Tensor = F.layer_norm(raw, raw.shape[-1:])
+        return shifted(tokens, shift), projected
+
+    def raw_tokens(self, x: Tensor) -> Tensor:
+        """The mean of the last map, then its cells, (B, N, D), as they are."""
         if self.channels_last and x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.conv1(x))
         for stage in (self.conv2, self.pool2, self.conv3, self.pool3, self.conv4):
             x = through(stage, x, self.checkpointing)
         cells = self.conv5(x).flatten(2).transpose(1, 2)  # (B, N - 1, D)
-        tokens = shifted(torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1), shift)
-        return tokens, self.fc(tokens.flatten(0, 1)).unflatten(0, (-1, tokens.shape[1]))
+        tokens: Tensor = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1)
+        return tokens
+
+    def project(self, raw: Tensor) -> Tensor:
+        """`fc` of each raw token, (B, N, 512); of the first, the feature that torchreid's model gives in evaluation."""
+        projected: Tensor = self.fc(raw.flatten(0, 1)).unflatten(0, (-1, raw.shape[1]))
+        return projected
 
     def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """The projected token alone, each frame's of unit length before the mean, (B, 512), as its authors rank."""
-        return F.normalize(projected, dim=-1).mean(dim=1)
+        """The projected token alone, which is equally long in all frames, (B, 512): what its authors rank by."""
+        return projected.mean(dim=1)
 
 
 class _Block(nn.Module):

@@ -6,12 +6,11 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from training.model.encoders.trunk import Trunk, shifted, through
+from training.model.encoders.trunk import PROJECTED_NORM, Trunk, shifted, through
 from training.settings import EncoderSettings
 
 STRIDE = 16
 CLIP_MEAN, CLIP_STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)
-PROJECTED_NORM = 3.0  # similarities to prototypes, the raw logits of stage 2, then span about -9 to 9
 
 
 class SmallTrunk(Trunk):

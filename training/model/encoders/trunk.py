@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+PROJECTED_NORM = 3.0
+"""Length of projected tokens of families that have none of their own: similarities to prototypes, the raw logits of
+stage 2, then span about -9 to 9."""
+
 
 class Trunk(nn.Module, ABC):
     """A visual encoder without normalisation of pixels and without what is learnt on top of it.

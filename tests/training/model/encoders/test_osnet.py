@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.model.encoders.osnet import NAMES, OSNet, osnet_state
+from training.model.encoders.trunk import PROJECTED_NORM
 
 SMALL = (64, 32)  # H, W of frames; 4 x 2 cells
 State = Mapping[str, Tensor]
@@ -121,7 +122,8 @@ def test_instance_norms_are_only_where_ibn_and_ain_have_them(name: str) -> None:
 def test_tokens_are_those_that_the_weights_alone_say(name: str) -> None:
     model = random_osnet(name)
     with torch.no_grad():
-        tokens, projected = model(frames(2), None)
+        tokens = model.raw_tokens(frames(2))
+        projected = model.project(tokens)
     expected = slow_tokens(model.state_dict(), frames(2))
     assert tokens.shape == (2, 1 + 4 * 2, model.token_width)
     assert projected.shape == (2, 1 + 4 * 2, model.projected_width)
@@ -133,7 +135,8 @@ def test_published_weights_give_the_tokens_that_they_alone_say(published: State)
     model, state = OSNet("osnet_x0_25").eval(), osnet_state(published)[0]
     model.load_state_dict(state, strict=True)
     with torch.no_grad():
-        tokens, projected = model(frames(2, model.size), None)
+        tokens = model.raw_tokens(frames(2, model.size))
+        projected = model.project(tokens)
     expected = slow_tokens(state, frames(2, model.size))
     assert tokens.shape == (2, 1 + 16 * 8, 128)
     assert_near(tokens, expected)
@@ -141,25 +144,40 @@ def test_published_weights_give_the_tokens_that_they_alone_say(published: State)
 
 
 def test_the_first_token_is_the_mean_of_the_others() -> None:
-    tokens = random_osnet("osnet_x0_25")(frames(2), None)[0]
+    tokens = random_osnet("osnet_x0_25").raw_tokens(frames(2))
     torch.testing.assert_close(tokens[:, 0], tokens[:, 1:].mean(dim=1))
 
 
-def test_a_shift_moves_the_first_token_before_it_is_projected() -> None:
+def test_tokens_are_given_at_a_size_as_clips_and_stay_as_near_to_each_other() -> None:
+    model = random_osnet("osnet_x0_25")
+    with torch.no_grad():
+        tokens, projected = model(frames(2), None)
+        raw = model.raw_tokens(frames(2))
+    centred = raw - raw.mean(dim=-1, keepdim=True)
+    torch.testing.assert_close(F.cosine_similarity(tokens, centred, dim=-1), torch.ones(2, 9))
+    torch.testing.assert_close(tokens.square().mean(dim=-1), torch.ones(2, 9), rtol=0.05, atol=0)
+    torch.testing.assert_close(F.cosine_similarity(projected, model.project(raw), dim=-1), torch.ones(2, 9))
+    torch.testing.assert_close(projected.norm(dim=-1), torch.full((2, 9), PROJECTED_NORM))
+
+
+def test_a_camera_moves_the_global_token_alone() -> None:
     model, shift = random_osnet("osnet_x0_25"), torch.randn(2, 128)
     with torch.no_grad():
         tokens, projected = model(frames(2), None)
         moved, moved_projected = model(frames(2), shift)
-        torch.testing.assert_close(moved[:, 0], tokens[:, 0] + shift)
-        torch.testing.assert_close(moved_projected[:, 0], model.fc(tokens[:, 0] + shift))
+    torch.testing.assert_close(moved[:, 0], tokens[:, 0] + shift)
     assert torch.equal(moved[:, 1:], tokens[:, 1:])
-    torch.testing.assert_close(moved_projected[:, 1:], projected[:, 1:])
+    assert torch.equal(moved_projected, projected)
 
 
-def test_the_embedding_is_the_mean_of_projected_tokens_of_unit_length() -> None:
-    cls, projected = torch.randn(2, 3, 128), torch.randn(2, 3, 512)
-    expected = sum(projected[:, t] / projected[:, t].norm(dim=1, keepdim=True) for t in range(3)) / 3
-    torch.testing.assert_close(OSNet("osnet_x0_25").embedding(cls, projected), expected)
+def test_the_embedding_is_the_mean_of_the_features_of_frames_each_of_unit_length() -> None:
+    model = random_osnet("osnet_x0_25")
+    with torch.no_grad():
+        _, projected = model(frames(3), None)
+        features = model.project(model.raw_tokens(frames(3)))[:, 0]
+    expected = sum(feature / feature.norm() for feature in features) / 3
+    found = model.embedding(torch.zeros(1, 3, 128), projected[None, :, 0])[0]
+    torch.testing.assert_close(found / PROJECTED_NORM, expected)
 
 
 @pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ain_x1_0"])

@@ -1,7 +1,8 @@
 import torch
 
 from training.model.encoders.encoder import VisualEncoder
-from training.model.encoders.small import PROJECTED_NORM, fold_necks
+from training.model.encoders.small import fold_necks
+from training.model.encoders.trunk import PROJECTED_NORM
 from training.model.reid_model import Head
 from training.settings import EncoderSettings
 
