@@ -24,11 +24,16 @@ def visual_folder(out: Path, encoder: EncoderSettings = ENCODER) -> Path:
 
 
 def finetuned_folder(
-    out: Path, encoder: EncoderSettings = ENCODER, cameras: tuple[int, ...] = (1, 2, 6), **parts: bool
+    out: Path,
+    encoder: EncoderSettings = ENCODER,
+    cameras: tuple[int, ...] = (1, 2, 6),
+    stirred: float = 0.1,
+    **parts: bool,
 ) -> Path:
     """As the `finetuned` stage writes it; `parts` may leave some out: use_sgtm, use_pfu, use_skeletons."""
     parts = {"use_sgtm": True, "use_pfu": True, "use_skeletons": True} | parts
-    model = _stirred(ReidModel(encoder, SKELETON, 3, cameras, **parts))
+    torch.manual_seed(0)
+    model = _stirred(ReidModel(encoder, SKELETON, 3, cameras, **parts), stirred)
     described = {"encoder": encoder.key_fields(), "skeleton": SKELETON.key_fields(), "cameras": list(cameras)}
     out.mkdir(parents=True)
     save_model(model, {"kind": "finetuned", "identities": 3, **described, **parts}, out)
@@ -58,12 +63,12 @@ def reference_features(model: ReidModel, images: Tensor, camids: Tensor | None =
     return Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
 
 
-def _stirred(model: nn.Module) -> nn.Module:
+def _stirred(model: nn.Module, by: float = 0.1) -> nn.Module:
     """With values everywhere that a mistake would show: no zero camera vector, no identity for a batch norm."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in sorted(model.state_dict().items()):
             if tensor.is_floating_point():
-                noise = torch.randn(tensor.shape, generator=generator) * 0.1
+                noise = torch.randn(tensor.shape, generator=generator) * by
                 tensor.copy_(noise.abs() + 0.5 if name.endswith("running_var") else tensor + noise)
     return model

@@ -193,10 +193,11 @@ def test_processes_of_two_checkouts_write_the_same_bytes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_clips_vit_is_exported_as_the_small_encoder_is(tmp_path, name):
-    folder = finetuned_folder(tmp_path / "model", EncoderSettings(image_height=32, image_width=16))
+    # twelve blocks of weights that are mostly noise would make chaos of rounding
+    folder = finetuned_folder(tmp_path / "model", EncoderSettings(image_height=32, image_width=16), stirred=0.01)
     about, difference = export(folder, name, tmp_path / f"model{FORMATS[name].suffix}")
     assert about.embedding_width == 768 + 512 + 768
-    assert difference < 1e-4
+    assert difference < 1e-5
 
 
 @pytest.mark.parametrize(
