@@ -21,6 +21,7 @@ from flows.running.tasks import can_pass
 from flows.stages import STAGES
 from storage.errors import CsipError, SettingsError
 from storage.secrets import without_secrets
+from training.model.encoders.names import is_own
 
 log = logging.getLogger("csip")
 ENTRYPOINT = "flows.deploying.deployed.rebuild"
@@ -44,7 +45,7 @@ def with_overrides(config: str, overrides: tuple[str, ...]) -> Config:
         SettingsError: a setting is wrong, or a parameter names code.
     """
     chosen = load_config(config, overrides)
-    if ".py:" in chosen.encoder.model and chosen.encoder.model != load_config(config).encoder.model:
+    if is_own(chosen.encoder.model) and chosen.encoder.model != load_config(config).encoder.model:
         raise SettingsError(
             "the parameters of a run may not name code", where="encoder.model", fix="name it in the configuration file"
         )

@@ -8,7 +8,7 @@ from training.model.encoders.names import SMALL, check_name, is_own
 from training.model.encoders.own import OwnTrunk
 from training.model.encoders.small import SmallTrunk
 from training.model.encoders.timm_models import TimmTrunk
-from training.model.encoders.trunk import Trunk
+from training.model.encoders.trunk import PERSON, Trunk
 from training.settings import EncoderSettings
 
 
@@ -22,7 +22,7 @@ def make_trunk(settings: EncoderSettings) -> Trunk:
     if settings.model == SMALL:
         return SmallTrunk(settings)
     if settings.model in osnet.NAMES:
-        return osnet.OSNet(settings.model, settings.frame_size or osnet.SIZE)
+        return osnet.OSNet(settings.model, settings.frame_size or PERSON)
     if is_own(settings.model):
         return OwnTrunk(settings.model, settings.frame_size)
     return TimmTrunk(settings.model, settings.frame_size)

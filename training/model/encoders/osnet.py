@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.encoders.trunk import PROJECTED_NORM, Trunk, shifted, through
+from training.model.encoders.trunk import IMAGENET_MEAN, IMAGENET_STD, PERSON, PROJECTED_NORM, Trunk, shifted, through
 
 Instance = Literal["none", "branch", "sum"]
 """Where a block has an instance norm: nowhere; on the branch, in place of its batch norm; on branch plus shortcut."""
@@ -25,7 +25,6 @@ STREAMS = (1, 2, 3, 4)  # 3x3 convolutions of each
 CHANNELS = (64, 256, 384, 512)  # of the stem and of three stages of two blocks, at width x1.0
 BOTTLENECK, GATE = 4, 16  # by how much the streams, and the gate's hidden layer, are narrower
 PROJECTED = 512
-SIZE = (256, 128)  # (H, W) of frames that published weights were trained with
 
 _NONE: tuple[Instance, Instance] = ("none", "none")
 # share of the channels, and instance norms of the two blocks of each stage; with any, the stem's norm is one, too
@@ -53,10 +52,9 @@ class OSNet(Trunk):
         size: (H, W) of frames, multiples of 16; 16 x 8 cells by default.
     """
 
-    mean = (0.485, 0.456, 0.406)
-    std = (0.229, 0.224, 0.225)
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
 
-    def __init__(self, name: str, size: tuple[int, int] = SIZE) -> None:
+    def __init__(self, name: str, size: tuple[int, int] = PERSON) -> None:
         super().__init__()
         share, instances = _FAMILY[name]
         widths = [int(share * channels) for channels in CHANNELS]

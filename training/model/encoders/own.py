@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from storage.errors import SettingsError
 from training.model.encoders.names import own_class
-from training.model.encoders.trunk import Trunk, shifted
+from training.model.encoders.trunk import IMAGENET_MEAN, IMAGENET_STD, PERSON, Trunk, shifted
 
-SIZE = (256, 128)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 WANTED = "tokens (B, N, D) and projected tokens (B, N, P), the global one first"
 
 
@@ -32,8 +30,9 @@ class OwnTrunk(Trunk):
     def __init__(self, model: str, size: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.module = _class_of(model)()
-        self.size = size or tuple(getattr(self.module, "size", SIZE))
-        self.mean, self.std = tuple(getattr(self.module, "mean", MEAN)), tuple(getattr(self.module, "std", STD))
+        self.size = size or tuple(getattr(self.module, "size", PERSON))
+        self.mean = tuple(getattr(self.module, "mean", IMAGENET_MEAN))
+        self.std = tuple(getattr(self.module, "std", IMAGENET_STD))
         with torch.no_grad():
             found = self.module.eval()(torch.zeros(2, 3, *self.size))
         tokens, projected = _looked_at(found, model)

@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from training.model.encoders.trunk import PROJECTED_NORM, Trunk, shifted, through
+from training.model.encoders.trunk import PERSON, PROJECTED_NORM, Trunk, shifted, through
 from training.settings import EncoderSettings
 
 STRIDE = 16
@@ -20,7 +20,7 @@ class SmallTrunk(Trunk):
 
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()
-        self.size = settings.image_height or 256, settings.image_width or 128
+        self.size = settings.frame_size or PERSON
         self.token_width, self.projected_width = width, _ = settings.width, settings.projection
         steps = [3, width // 8, width // 4, width // 2, width]
         layers: list[nn.Module] = []

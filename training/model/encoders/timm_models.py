@@ -8,9 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from storage.errors import SettingsError
-from training.model.encoders.trunk import Trunk, shifted, through
-
-PERSON = (256, 128)  # (H, W) of frames where neither the model nor a setting says another
+from training.model.encoders.trunk import PERSON, Trunk, shifted, through
 
 
 class TimmTrunk(Trunk):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+PERSON = (256, 128)  # (H, W) of frames, pixels, where neither the model nor a setting says another size
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PROJECTED_NORM = 3.0
 """Length of projected tokens of families that have none of their own: similarities to prototypes, the raw logits of
 stage 2, then span about -9 to 9."""
