@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from storage.addresses import FETCHED, DataAddress, DataRoot, checked, data_root, is_address
 from storage.datasets.check.counts import data_check
 from storage.datasets.check.findings import Finding, Item, finding, of_digests, of_empty, of_lists, of_missing
+from storage.datasets.folds import fold_of
 from storage.datasets.published import PUBLISHED
 from storage.datasets.readers import READERS, Reader
 from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceReader, SequenceSettings
@@ -62,6 +63,12 @@ class DataSettings(Settings):
         description="Which of the layout's splits into training and test people, where it has several (from 0); all: "
         "a model for each, and their mean.",
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        description="Cross-validation, for choosing settings: the training people are cut into this many parts, and "
+        "data.split says which of them stands in for the test people, who are not looked at; 0: no.",
+    )
     train_shards: int = Field(
         8, ge=1, description="Shards of the training tracklets; of all tracklets where a layout has several splits."
     )
@@ -82,10 +89,14 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _has_the_split(self) -> Self:
+        if self.folds == 1 or (self.folds and self.without_images):
+            why = f"the layout {self.layout} has no images" if self.without_images else "one part is all of them"
+            raise ValueError(f"data.folds={self.folds}: {why}; set it to 0, or to 2 or more where there are frames")
         splits = split_count(self)
         if self.split != "all" and not 0 <= self.split < splits:
             there = f"{splits} splits, 0 to {splits - 1}" if splits > 1 else "one split, 0"
-            raise ValueError(f"data.split={self.split}: the layout {self.layout} has {there}")
+            has = f"data.folds={self.folds} makes" if self.folds else f"the layout {self.layout} has"
+            raise ValueError(f"data.split={self.split}: {has} {there}")
         return self
 
     @model_validator(mode="after")
@@ -114,7 +125,9 @@ def reader_of(layout: str) -> Reader | SequenceReader:
 
 
 def split_count(settings: DataSettings) -> int:
-    """How many splits the layout has."""
+    """How many splits the layout has, or cross-validation makes of its first."""
+    if settings.folds:
+        return settings.folds
     return 1 if settings.without_images else READERS[settings.layout].splits
 
 
@@ -144,6 +157,8 @@ def scan(settings: DataSettings, cache: Path, progress: Progress = silent) -> Sc
         )
     if settings.without_images:
         tracklets = SEQUENCE_READERS[settings.layout].read(files, settings.sequences)
+    elif settings.folds:
+        tracklets = fold_of(READERS[settings.layout].read(files, 0), settings.folds, one_split(settings))
     else:
         tracklets = READERS[settings.layout].read(files, one_split(settings))
     if split_count(settings) > 1:  # what is remembered of the frames then serves all splits
@@ -250,7 +265,8 @@ def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
         *of_lists(tracklets, SHOWN),
         *(_of_skeletons(found.skeletons) if found.skeletons else ()),
     ]
-    check = data_check(settings.layout, tracklets, seen, PUBLISHED.get(settings.layout))
+    published = None if settings.folds else PUBLISHED.get(settings.layout)  # of the test people, too
+    check = data_check(settings.layout, tracklets, seen, published)
     if settings.without_images:  # its frames are files, which may hold a whole recording
         check = replace(check, lengths=(), findings=tuple(found for found in check.findings if found.kind != "short"))
     own = {name: _listed(getattr(found.skeletons, name)) for name in ("missing", "extra")} if found.skeletons else {}
@@ -258,6 +274,7 @@ def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
         **check.as_json(),
         "split": settings.split,
         "split_count": split_count(settings),
+        "cross_validation": settings.folds > 0,
         "missing_frames": _listed(missing),
         **({"skeletons": own} if own else {}),
         "problems": [one.says for one in check.problems],

@@ -67,7 +67,10 @@ def _statistics(
     check: Mapping[str, Any], metrics: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     lines = []
-    if (splits := check.get("split_count", 1)) > 1:
+    splits = check.get("split_count", 1)
+    if check.get("cross_validation"):
+        lines.append(f"Training people, one part of {splits}, stood in for the test people, who were not looked at.")
+    elif splits > 1:
         lines.append(f"This is one split of {splits}; published results on such data sets are means over all of them.")
     if seeds := {setting(settings, f"{name}.seed") for name in TRAININGS} - {None}:
         named = " and ".join(f"{seed}" for seed in sorted(seeds))

@@ -158,8 +158,14 @@ def _remembered(store: Store, config: Config) -> tuple[dict[str, str], Artifact 
 
 def _memory_path(store: Store, config: Config) -> Path:
     split = f"-{config.data.split}" if config.data.split else ""
-    return store.root / "cache" / f"index-{config.name}{split}.json"
+    return store.root / "cache" / f"index-{config.name}{_folds(config)}{split}.json"
 
 
 def _cache(store: Store, config: Config) -> Path:
-    return store.root / "cache" / f"fingerprints-{config.name}.parquet"
+    return store.root / "cache" / f"fingerprints-{config.name}{_folds(config)}.parquet"
+
+
+def _folds(config: Config) -> str:
+    return (
+        f"-{config.data.folds}-folds" if config.data.folds else ""
+    )  # the test people are in the one, and not in the other

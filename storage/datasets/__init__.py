@@ -2,6 +2,7 @@
 
 Door:
     crops: folder_tracklets, NOBODY
+    folds: fold_of
     published: PUBLISHED
     readers: Reader, READERS
     skeleton_files: files_table, find, read_files, SkeletonFiles

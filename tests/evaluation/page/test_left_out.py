@@ -64,6 +64,12 @@ def test_each_thing_that_was_left_out_is_a_line() -> None:
         assert sum(words in line for line in said) == 1, words
 
 
+def test_a_fold_of_training_people_is_told_as_what_it_is() -> None:
+    said = lines(CHECK | {"split_count": 4, "cross_validation": True})
+    assert "Training people, one part of 4, stood in for the test people, who were not looked at." in said
+    assert not any("one split of" in line for line in said)
+
+
 def test_tracklets_that_the_map_has_no_room_for_are_counted() -> None:
     assert "The map leaves out 7 tracklets of the identities that it shows." in lines(
         shown=Map(None, np.zeros((0, 2)), 3, 3, 7)
