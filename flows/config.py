@@ -93,6 +93,12 @@ class Config(Settings):
         return versions
 
     @model_validator(mode="after")
+    def _has_the_parts(self) -> Self:
+        if "temporal" in (self.embed.parts or ()) and not self.finetune.use_sgtm:
+            raise ValueError("embed.parts names temporal, which is SGTM's, and finetune.use_sgtm=false leaves that out")
+        return self
+
+    @model_validator(mode="after")
     def _clothes_can_be_known(self) -> Self:
         layouts = [name for name, reader in READERS.items() if reader.clothes]
         if self.evaluation.protocol == "clothes_changing" and self.data.layout not in layouts:

@@ -42,13 +42,21 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
 
     Raises:
         WeightsError: the model cannot be had or does not fit.
+        SettingsError: it has not the parts that the settings name.
     """
-    embed, model = load_embedder(inputs.model, inputs.encoder_settings, chosen_device(settings.device, "embed.device"))
+    embed, model = load_embedder(
+        inputs.model, inputs.encoder_settings, settings, chosen_device(settings.device, "embed.device")
+    )
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
     rows = embed_tracklets(inputs.data_root, tracklets, embed, model.size, settings, progress)
     table = embeddings_table(tracklets, rows, model.width, {SAMPLING_KEY: settings.sampling})
     write_table(table, out_dir / "embeddings.parquet")
-    notes = {"sampling": settings.sampling, "without_readable_frame": without_readable_frame(tracklets, rows)}
+    made_of = {"parts": model.made_of.parts, "scale": model.made_of.scale}
+    notes = {
+        "sampling": settings.sampling,
+        **made_of,
+        "without_readable_frame": without_readable_frame(tracklets, rows),
+    }
     (out_dir / "notes.json").write_text(json.dumps(notes, indent=2) + "\n")
 
 

@@ -30,6 +30,7 @@ from training.inference_model import (
     load_exported,
     load_inference_model,
 )
+from training.settings import EmbedSettings
 
 TOLERANCE = 1e-3
 TRACED = (2, 3)  # B and T of the clips that a graph is recorded with; 1 would be taken for a constant
@@ -48,11 +49,12 @@ class Format(NamedTuple):
     read: Callable[[Path], Embed]
 
 
-def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
+def export(folder: Path, settings: EmbedSettings, format_name: str, out: Path) -> tuple[About, float]:
     """Export the model of a folder to a file, checked against PyTorch.
 
     Args:
         folder: a model folder of kind `visual` or `finetuned`.
+        settings: what the embedding of a finetuned model is made of.
         format_name: one of `FORMATS`.
         out: the file; replaced if it exists.
 
@@ -60,15 +62,16 @@ def export(folder: Path, format_name: str, out: Path) -> tuple[About, float]:
         What was exported, and the largest difference found.
 
     Raises:
-        SettingsError: there is no such format, or the file's name does not end as the format's do.
+        SettingsError: there is no such format, the file's name does not end as the format's do, or the model has not
+            the parts that the settings name.
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model, or its tensors do not fit.
         EnvironmentProblem: the file cannot be written.
         CsipError: the exported model does not give what PyTorch gives.
     """
     out, way = export_file(format_name, out), FORMATS[format_name]
-    model, about = load_inference_model(folder)
-    embed, _ = load_embedder(folder, about.encoder, "cpu")
+    model, about = load_inference_model(folder, settings)
+    embed, _ = load_embedder(folder, about.encoder, settings, "cpu")
 
     def expected(clips: Tensor, camids: Tensor) -> Tensor:
         """Of `training.embed`, clip by clip, so that neighbours in a batch cannot help."""

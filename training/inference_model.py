@@ -4,6 +4,7 @@ Here it is taken from a model folder, and read back from a file of tensors; `tra
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,16 +14,17 @@ from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from storage.errors import StoreError, WeightsError
+from storage.errors import SettingsError, StoreError, WeightsError
 from storage.settings import Settings
 from storage.store.manifests import file_digest
 from training.files import load_tensors, load_weights, read_description
 from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.names import is_own
 from training.model.encoders.start import load_encoder
-from training.model.reid_model import Features, embedding, fusion_heads
+from training.model.encoders.trunk import Composition, Trunk
+from training.model.reid_model import Features, embedding, fusion_heads, neck_of
 from training.model.temporal import TemporalModelling
-from training.settings import MODEL, SETTINGS, EncoderSettings
+from training.settings import MODEL, SETTINGS, EmbedSettings, EncoderSettings, Part, Scale
 
 ABOUT = "csip"  # the one key of a file's metadata: several would be written in no fixed order
 TRAINING_ONLY = ("from_joints", "skeleton_talk", "guided_norm", "guide_norm", "guide")  # of SGTM: skeletons
@@ -45,7 +47,8 @@ class About(Settings):
     embedding_width: int = Field(description="C, the width of embeddings.")
     mean: tuple[float, ...] = Field(description="Of R, G, B from 0 to 1; subtracted inside the graph.")
     std: tuple[float, ...] = Field(description="Of R, G, B from 0 to 1; divided by inside the graph.")
-    use_sgtm: bool = Field(False, description="Whether the embedding ends in SGTM's clip feature.")
+    parts: tuple[Part, ...] = Field(description="Clip features that the embedding is made of, side by side.")
+    scale: Scale = Field(description="How each of them is scaled before.")
     encoder: EncoderSettings = Field(description="The visual encoder's settings.")
     weights_sha256: str = Field(description="Of the model.safetensors that was exported.")
 
@@ -53,6 +56,16 @@ class About(Settings):
     def size(self) -> tuple[int, int]:
         """(H, W) of clips, pixels."""
         return self.image_height, self.image_width
+
+    @property
+    def made_of(self) -> Composition:
+        """What the embedding is made of."""
+        return Composition(self.parts, self.scale)
+
+    @property
+    def embeds_as(self) -> str:
+        """The same of two models that give the same embeddings: weights, parts and scale."""
+        return f"{self.weights_sha256} {'+'.join(self.parts)} {self.scale}"
 
     def as_json(self) -> str:
         """One line, the same for the same model; nothing of the machine that it was made on."""
@@ -83,24 +96,26 @@ class InferenceModel(nn.Module):
 
     Args:
         visual: the visual encoder.
-        sgtm: what the embedding ends in the clip feature of, if anything; loses the parts that only training needs.
-        finetuned: the embedding is that of the method's model, and not what the encoder alone was made to be ranked by.
+        made_of: the embedding; SGTM and necks are there if it needs them.
     """
 
     mean: Tensor
     std: Tensor
     cameras: Tensor
 
-    def __init__(
-        self, visual: VisualEncoder, sgtm: TemporalModelling | None = None, *, finetuned: bool = False
-    ) -> None:
+    def __init__(self, visual: VisualEncoder, made_of: Composition) -> None:
         super().__init__()
-        self.trunk, self.camera_vectors, self.sgtm = visual.trunk, visual.camera_vectors, sgtm
-        self.finetuned, self.size = finetuned, self.trunk.size
-        cls, projected = torch.zeros(1, 1, self.trunk.token_width), torch.zeros(1, 1, self.trunk.projected_width)
-        self.width = self._embedding(cls, projected, cls[0] if sgtm is not None else None).shape[1]
-        for name in TRAINING_ONLY if sgtm is not None else ():
-            delattr(sgtm, name)
+        self.trunk, self.camera_vectors = visual.trunk, visual.camera_vectors
+        self.made_of, self.size = made_of, self.trunk.size
+        d, p = self.trunk.token_width, self.trunk.projected_width
+        widths = {part: p if part == "projected" else d for part in made_of.parts}
+        self.width = sum(widths.values())
+        self.sgtm = TemporalModelling(d, p, fusion_heads(d)) if "temporal" in widths else None
+        if self.sgtm is not None:
+            for name in TRAINING_ONLY:
+                delattr(self.sgtm, name)
+        necked = widths if made_of.scale == "neck" else {}
+        self.necks = nn.ModuleDict({part: neck_of(width) for part, width in necked.items()})
         for name, buffer in visual.named_buffers(recurse=False):
             self.register_buffer(name, buffer, persistent=False)
         self.eval().requires_grad_(False)
@@ -112,12 +127,8 @@ class InferenceModel(nn.Module):
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
         tokens, projected = tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
         temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
-        return self._embedding(tokens[:, :, 0], projected[:, :, 0], temporal)
-
-    def _embedding(self, cls: Tensor, projected: Tensor, temporal: Tensor | None) -> Tensor:
-        if not self.finetuned:
-            return self.trunk.embedding(cls, projected)
-        return embedding(Features(cls.mean(1), projected.mean(1), temporal))
+        features = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
+        return embedding(features, self.made_of, dict(self.necks.items()))
 
     def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
         if self.camera_vectors is None:
@@ -126,42 +137,65 @@ class InferenceModel(nn.Module):
         return shift[:, None].expand(-1, frames, -1).flatten(0, 1)
 
 
-def load_embedder(folder: Path | None, encoder: EncoderSettings, device: str) -> tuple[Embed, InferenceModel]:
+def load_embedder(
+    folder: Path | None, encoder: EncoderSettings, settings: EmbedSettings, device: str
+) -> tuple[Embed, InferenceModel]:
     """The model of a folder (`visual` or `finetuned`) on a device, or of the encoder's pretrained weights (None).
 
     Raises:
-        StoreError, WeightsError: as `load_inference_model`; the pretrained weights cannot be had or do not fit.
+        StoreError, WeightsError, SettingsError: as `load_inference_model`; the pretrained weights cannot be had or do
+            not fit.
     """
-    model = InferenceModel(load_encoder(None, encoder)) if folder is None else _trained(folder)
+    if folder is not None:
+        model, _ = load_inference_model(folder, settings)
+    else:
+        visual = load_encoder(None, encoder)
+        model = InferenceModel(visual, visual.trunk.ranked_by)
     return _embed(model, device), model
 
 
-def load_inference_model(folder: Path) -> tuple[InferenceModel, About]:
+def load_inference_model(folder: Path, settings: EmbedSettings) -> tuple[InferenceModel, About]:
     """The inference model of a model folder (`visual` or `finetuned`), on the CPU, for evaluation, without gradients.
+
+    Args:
+        folder: of the model.
+        settings: what the embedding of a finetuned model is made of.
 
     Raises:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model, or its tensors do not fit.
+        SettingsError: the settings name a part that the model does not have.
     """
-    model = _trained(folder)
+    said = _description(folder)
+    state = load_tensors(folder / MODEL)
+    if said.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
+        state = {_name_here(name): value for name, value in state.items()}
+    model = _untrained(said, settings)
+    load_weights(model, {name: state[name] for name in model.state_dict() if name in state}, folder / MODEL)
     return model, _about(folder, model)
 
 
-def _trained(folder: Path) -> InferenceModel:
-    about = _description(folder)
-    state = load_tensors(folder / MODEL)
-    if about.kind == "finetuned":  # there, trunk and camera vectors are the visual encoder's, beside SGTM and heads
-        state = {name.removeprefix("visual."): value for name, value in state.items()}
-    model = _untrained(about)
-    load_weights(model, {name: state[name] for name in model.state_dict() if name in state}, folder / MODEL)
-    return model
+def _name_here(name: str) -> str:
+    return re.sub(r"^heads\.(\w+)\.neck\.", r"necks.\1.", name).removeprefix("visual.")
 
 
-def _untrained(about: About | _Visual) -> InferenceModel:
-    visual = VisualEncoder(about.encoder, about.cameras)
-    d, p = visual.trunk.token_width, visual.trunk.projected_width
-    sgtm = TemporalModelling(d, p, fusion_heads(d)) if about.use_sgtm else None
-    return InferenceModel(visual, sgtm, finetuned=about.kind == "finetuned")
+def _untrained(said: _Visual, settings: EmbedSettings) -> InferenceModel:
+    visual = VisualEncoder(said.encoder, said.cameras)
+    return InferenceModel(visual, _made_of(said, visual.trunk, settings))
+
+
+def _made_of(said: _Visual, trunk: Trunk, settings: EmbedSettings) -> Composition:
+    if said.kind == "visual":
+        return trunk.ranked_by
+    usual = trunk.finetuned
+    if "temporal" in (settings.parts or ()) and not said.use_sgtm:
+        raise SettingsError(
+            "this model was trained without SGTM, and so has no temporal part",
+            where=f"embed.parts={','.join(settings.parts or ())}",
+            fix="leave it out, or train with finetune.use_sgtm=true",
+        )
+    parts = settings.parts or tuple(part for part in usual.parts if part != "temporal" or said.use_sgtm)
+    return Composition(parts, settings.scale or usual.scale)
 
 
 def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
@@ -188,7 +222,7 @@ def load_exported(path: Path, device: str | torch.device = "cpu") -> tuple[Embed
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"cannot read an exported model: {error}", where=path, fix="export it again") from error
     about = read_about(metadata, path)
-    model = _untrained(about)
+    model = InferenceModel(VisualEncoder(about.encoder, about.cameras), about.made_of)
     load_weights(model, state, path)
     return _embed(model, device), about
 
@@ -209,15 +243,16 @@ def read_about(metadata: Mapping[str, str], where: Path) -> About:
         ) from error
 
 
-def described(folder: Path) -> About:
+def described(folder: Path, settings: EmbedSettings) -> About:
     """What model a folder (`visual` or `finetuned`) holds.
 
     Raises:
         StoreError: the folder's files are missing or damaged.
         WeightsError: it is no ReID model.
+        SettingsError: the settings name a part that it does not have.
     """
     with torch.device("meta"):
-        return _about(folder, _untrained(_description(folder)))
+        return _about(folder, _untrained(_description(folder), settings))
 
 
 def _about(folder: Path, model: InferenceModel) -> About:
@@ -230,7 +265,8 @@ def _about(folder: Path, model: InferenceModel) -> About:
         embedding_width=model.width,
         mean=model.trunk.mean,
         std=model.trunk.std,
-        use_sgtm=said.use_sgtm,
+        parts=model.made_of.parts,
+        scale=model.made_of.scale,
         encoder=said.encoder,
         weights_sha256=file_digest(folder / MODEL),
     )

@@ -7,7 +7,7 @@ gigabyte: a plan of a run, or a run that finds nothing to do, needs only the set
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from storage.settings import Settings, neutral
 from storage.skeleton import NUM_JOINTS
@@ -25,6 +25,12 @@ class AugmentSettings(Settings):
     erase: float = Field(0.5, ge=0, le=1, description="Probability that a rectangle of a frame gets one random colour.")
 
 
+Part = Literal["cls", "projected", "temporal"]
+"""A clip feature: CLS, projected CLS, SGTM's F."""
+Scale = Literal["raw", "unit", "neck"]
+"""How clip features are made equal before they stand side by side: as they are, of length 1, behind their BNNeck."""
+
+
 class EmbedSettings(Settings):
     """How a tracklet becomes one embedding."""
 
@@ -32,9 +38,27 @@ class EmbedSettings(Settings):
         "dense", description="rrs: one clip, the first frame of each segment; dense: all frames as clips, averaged."
     )
     clip_length: int = Field(8, ge=1, description="T, frames of a clip.")
+    parts: tuple[Part, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Clip features of the finetuned model that stand side by side, of cls, projected, temporal (SGTM's "
+        "F); null: what is best for the encoder's family (docs/encoders.md).",
+    )
+    scale: Scale | None = Field(
+        None,
+        description="How they are scaled before: raw, unit (each of length 1), neck (behind its BNNeck); null: what is "
+        "best for the encoder's family.",
+    )
     device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
     batch_size: int = neutral(8, "Clips at once.", ge=1)
     decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
+
+    @field_validator("parts")
+    @classmethod
+    def _each_once(cls, parts: tuple[Part, ...] | None) -> tuple[Part, ...] | None:
+        if parts and len(set(parts)) < len(parts):
+            raise ValueError(f"each part once, not {', '.join(parts)}")
+        return parts
 
 
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"

@@ -73,7 +73,7 @@ def embed(
         note(*camera_notes(tracklets, about))
         with bar("embeddings") as progress:
             rows = embed_tracklets(root, tracklets, ready.embed, about.size, ready.settings, progress)
-    made_with = {SAMPLING_KEY: ready.settings.sampling, MODEL_KEY: about.weights_sha256}
+    made_with = {SAMPLING_KEY: ready.settings.sampling, MODEL_KEY: about.embeds_as}
     with whole(out) as fresh:
         write_table(embeddings_table(tracklets, rows, about.embedding_width, made_with), fresh, ROWS_PER_GROUP)
     write_table(index_table(tracklets), frames_file(out))

@@ -17,6 +17,7 @@ from training.export_formats import export_file
     "csip export --config configs/demo.yaml --format onnx",
     "csip export store/artifacts/finetuned/7c7eb9d3e62f6d4e10fe0981 --format onnx --out person.onnx",
     "csip export store/artifacts/visual/2a2cd984b59ea9d7adbd2756 --format torchscript",
+    "csip export --config configs/demo.yaml --set embed.parts='[cls]'",
 )
 def export(
     checkpoint: Annotated[
@@ -40,18 +41,19 @@ def export(
             where="CHECKPOINT, --config",
             fix="give one of the two: csip export FOLDER, or csip export --config configs/demo.yaml",
         )
-    folder = checkpoint or newest_model(load(config, overrides)).path
+    settings = load(config, overrides)
+    folder = checkpoint or newest_model(settings).path
     target = export_file(format_name, out)
     sound_folder(folder)
     with console.status(f"exporting, and comparing with PyTorch: {format_name}"):
         from training.export import TOLERANCE
         from training.export import export as export_model
 
-        about, difference = export_model(folder, format_name, target)
+        about, difference = export_model(folder, settings.embed, format_name, target)
     cameras = f"cameras {', '.join(map(str, about.cameras))}" if about.cameras else "no cameras"
     say(
         f"model:   {about.kind}, clips of {about.image_height} x {about.image_width} pixels, {cameras}, "
-        f"embeddings of {about.embedding_width}",
+        f"embeddings of {about.embedding_width} ({', '.join(about.parts)}; {about.scale})",
         f"checked: differs from PyTorch by {difference:.1g} at most (allowed: {TOLERANCE:g})",
         f"wrote:   {escape(str(target))} ({target.stat().st_size / 1e6:.1f} MB)",
     )

@@ -29,8 +29,6 @@ from training.batches.clips import FrameSource
 from training.embed import embed_tracklets, embeddings_table
 from training.inference_model import InferenceModel
 from training.model.encoders.encoder import VisualEncoder
-from training.model.reid_model import fusion_heads
-from training.model.temporal import TemporalModelling
 from training.settings import EmbedSettings, EncoderSettings
 
 TURNS = 5
@@ -70,8 +68,7 @@ def write_gallery(tracklets: list[Tracklet], count: int, width: int, folder: Pat
 def model_of(encoder: EncoderSettings, device: str) -> tuple[Callable[..., torch.Tensor], InferenceModel]:
     """An untrained finetuned model, as `training.inference_model.load_embedder` gives it."""
     visual = VisualEncoder(encoder)
-    d, p = visual.trunk.token_width, visual.trunk.projected_width
-    model = InferenceModel(visual, TemporalModelling(d, p, fusion_heads(d)), finetuned=True).to(device)
+    model = InferenceModel(visual, visual.trunk.finetuned).to(device)
 
     @torch.inference_mode()
     def embed(clips: torch.Tensor, camid: torch.Tensor) -> torch.Tensor:

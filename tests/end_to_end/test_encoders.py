@@ -17,6 +17,7 @@ from storage.tables.schema import EMBEDDINGS
 from tests.small_run import small_settings
 from training.export import export
 from training.model.encoders.osnet import NAMES, OSNet
+from training.settings import EmbedSettings
 
 WIDTHS = {"test_vit": (64, 64), "test_resnet": (96, 96), "osnet_x0_25": (128, 512)}
 
@@ -51,7 +52,7 @@ def test_a_run_from_pretrained_weights(model: str, api: str, tmp_path: Path) -> 
     }
     assert widths == {2 * d + p}
     for name, file in (("safetensors", "model.safetensors"), ("onnx", "model.onnx")):
-        about, difference = export(finetuned.path, name, tmp_path / file)
+        about, difference = export(finetuned.path, EmbedSettings(), name, tmp_path / file)
         assert about.embedding_width == 2 * d + p
         assert difference < 1e-5
     assert np.isfinite(about.mean).all()

@@ -1,5 +1,6 @@
 """Model folders as the stages write them, of untrained models, in no time; and the embeddings of the models in them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from training.files import load_model, read_description, save_model
 from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.start import load_encoder
-from training.model.reid_model import Features, ReidModel, embedding
+from training.model.reid_model import Features, ReidModel
 from training.settings import EncoderSettings, SkeletonSettings
 
 ENCODER = EncoderSettings(model="small", image_height=32, image_width=16, width=16, depth=1, heads=2, projection=8)
@@ -41,19 +42,26 @@ def finetuned_folder(
 
 
 @torch.no_grad()
-def reference_embeddings(folder: Path, clips: Tensor, camids: Tensor) -> Tensor:
+def reference_embeddings(
+    folder: Path,
+    clips: Tensor,
+    camids: Tensor,
+    parts: Sequence[str] = ("cls", "projected", "temporal"),
+    scale: Callable[[ReidModel, str, Tensor], Tensor] = lambda model, part, feature: feature,
+) -> Tensor:
     """Embeddings by the parts of the model that is trained, without what is made for inference."""
     described = read_description(folder)
     encoder = EncoderSettings(**described["encoder"])
     if described["kind"] == "visual":
         parts = load_encoder(folder, encoder).eval()(clips.flatten(0, 1))
         means = [part[:, 0].unflatten(0, clips.shape[:2]).mean(1) for part in parts]
-        return embedding(Features(means[0], means[1], None))
+        return torch.cat(means, 1)
     switches = {name: described[name] for name in ("use_sgtm", "use_pfu", "use_skeletons")}
     skeleton, cameras = SkeletonSettings(**described["skeleton"]), tuple(described["cameras"])
     model = ReidModel(encoder, skeleton, described["identities"], cameras, **switches)
     load_model(model, folder)
-    return embedding(reference_features(model.eval(), clips, camids))
+    found = reference_features(model.eval(), clips, camids)._asdict()
+    return torch.cat([scale(model, part, found[part]) for part in parts if found[part] is not None], 1)
 
 
 def reference_features(model: ReidModel, images: Tensor, camids: Tensor | None = None) -> Features:

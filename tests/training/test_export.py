@@ -62,7 +62,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     name, model = request.param
     way, folder = FORMATS[name], MODELS[model](tmp_path_factory.mktemp("models") / "model")
     file = folder.parent / f"model{way.suffix}"
-    export(folder, name, file)
+    export(folder, EmbedSettings(), name, file)
     return Exported(folder, file, way.read(file))
 
 
@@ -97,7 +97,7 @@ def test_every_format_gives_embeddings_that_can_be_averaged_as_they_are(exported
 
 
 def test_every_format_says_what_it_holds(exported: Exported):
-    _, about = load_inference_model(exported.folder)
+    _, about = load_inference_model(exported.folder, EmbedSettings())
     assert About(**json.loads(metadata(exported.file))) == about
 
 
@@ -134,7 +134,7 @@ def test_the_onnx_model_names_its_inputs_its_output_and_their_free_axes(exported
 
 def test_a_torchscript_model_runs_without_csip_and_without_asking_for_inference_mode(tmp_path):
     folder = finetuned_folder(tmp_path / "model")
-    export(folder, "torchscript", tmp_path / "model.pt")
+    export(folder, EmbedSettings(), "torchscript", tmp_path / "model.pt")
     program = "import sys, torch; given = torch.load(sys.argv[2]); print(torch.jit.load(sys.argv[1])(*given).numpy())"
     given = clips(2, 5), torch.tensor([1, 9])
     torch.save(given, tmp_path / "given")
@@ -162,7 +162,7 @@ def test_what_a_stage_trained_embeds_as_the_embeddings_stage_does(stages: Stages
     clip = FrameSource(small.root, (32, 16), 1, cache_megabytes=0).clips([chosen])[0]
     for name in formats:
         file = tmp_path / f"model{FORMATS[name].suffix}"
-        _, difference = export(trained, name, file)
+        _, difference = export(trained, EmbedSettings(), name, file)
         assert difference < 1e-5
         found = FORMATS[name].read(file)(torch.from_numpy(clip)[None], torch.tensor([tracklet.camid]))[0]
         np.testing.assert_allclose(F.normalize(found, dim=0).numpy(), kept[0], atol=TOLERANCE)
@@ -172,7 +172,7 @@ def test_what_a_stage_trained_embeds_as_the_embeddings_stage_does(stages: Stages
 def test_the_same_model_gives_the_same_bytes(tmp_path, name):
     folder, suffix = finetuned_folder(tmp_path / "model"), FORMATS[name].suffix
     for file in ("one", "two"):
-        export(folder, name, tmp_path / f"{file}{suffix}")
+        export(folder, EmbedSettings(), name, tmp_path / f"{file}{suffix}")
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
 
 
@@ -180,7 +180,8 @@ def test_the_same_model_gives_the_same_bytes(tmp_path, name):
 def test_processes_of_two_checkouts_write_the_same_bytes(tmp_path):
     folder = finetuned_folder(tmp_path / "model")
     program = "import sys; from pathlib import Path; from training.export import *\n"
-    program += "for n, f in FORMATS.items(): export(Path(sys.argv[1]), n, Path(sys.argv[2]) / f'model{f.suffix}')"
+    program += "here, there = map(Path, sys.argv[1:])\n"
+    program += "for n, f in FORMATS.items(): export(here, EmbedSettings(), n, there / f'model{f.suffix}')"
     for part in ("training", "storage"):
         shutil.copytree(ROOT / part, tmp_path / "elsewhere" / part)
     for checkout, seed in ((ROOT, "1"), (tmp_path / "elsewhere", "2")):
@@ -195,7 +196,7 @@ def test_processes_of_two_checkouts_write_the_same_bytes(tmp_path):
 def test_clips_vit_is_exported_as_the_small_encoder_is(tmp_path, name):
     # twelve blocks of weights that are mostly noise would make chaos of rounding
     folder = finetuned_folder(tmp_path / "model", EncoderSettings(image_height=32, image_width=16), stirred=0.01)
-    about, difference = export(folder, name, tmp_path / f"model{FORMATS[name].suffix}")
+    about, difference = export(folder, EmbedSettings(), name, tmp_path / f"model{FORMATS[name].suffix}")
     assert about.embedding_width == 768 + 512 + 768
     assert difference < 1e-5
 
@@ -205,7 +206,7 @@ def test_clips_vit_is_exported_as_the_small_encoder_is(tmp_path, name):
 )
 def test_a_model_that_differs_is_refused_and_leaves_what_was_there(tmp_path, name, wrong):
     folder, way = finetuned_folder(tmp_path / "model"), FORMATS[name]
-    model, about = load_inference_model(folder)
+    model, about = load_inference_model(folder, EmbedSettings())
     model.camera_vectors *= wrong
     out = tmp_path / f"out/model{way.suffix}"
     out.parent.mkdir()
@@ -218,7 +219,7 @@ def test_a_model_that_differs_is_refused_and_leaves_what_was_there(tmp_path, nam
 
 @pytest.fixture
 def about(tmp_path: Path) -> About:
-    return load_inference_model(finetuned_folder(tmp_path / "described"))[1]
+    return load_inference_model(finetuned_folder(tmp_path / "described"), EmbedSettings())[1]
 
 
 def counting(seen: list[tuple[tuple[int, ...], list[int]]]) -> Embed:
@@ -252,14 +253,14 @@ def test_the_check_refuses_embeddings_of_another_shape(about):
 
 def test_no_format_but_the_three_is_known_and_all_are_named(tmp_path):
     with pytest.raises(SettingsError, match=r"'tflite'(.|\n)*onnx, torchscript, safetensors"):
-        export(finetuned_folder(tmp_path / "model"), "tflite", tmp_path / "model.tflite")
+        export(finetuned_folder(tmp_path / "model"), EmbedSettings(), "tflite", tmp_path / "model.tflite")
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("out", ["model", "model.bin", ".", "model.ONNX"])
 def test_a_file_must_end_as_its_format_does(tmp_path, name, out):
     with pytest.raises(SettingsError, match=f"ends in {FORMATS[name].suffix}"):
-        export(finetuned_folder(tmp_path / "model"), name, tmp_path / out)
+        export(finetuned_folder(tmp_path / "model"), EmbedSettings(), name, tmp_path / out)
 
 
 def test_an_absent_or_a_damaged_folder_leaves_no_file(tmp_path):
@@ -267,22 +268,24 @@ def test_an_absent_or_a_damaged_folder_leaves_no_file(tmp_path):
     (folder / MODEL).write_bytes(b"damaged")
     for source in (folder, tmp_path / "absent"):
         with pytest.raises(StoreError, match=source.name):
-            export(source, "safetensors", tmp_path / "out/model.safetensors")
+            export(source, EmbedSettings(), "safetensors", tmp_path / "out/model.safetensors")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_no_reid_model_is_refused(stages: Stages, tmp_path):
     with pytest.raises(WeightsError, match="no ReID model"):
-        export(stages.ready("pretrain"), "safetensors", tmp_path / "model.safetensors")
+        export(stages.ready("pretrain"), EmbedSettings(), "safetensors", tmp_path / "model.safetensors")
 
 
 def test_a_file_that_cannot_be_written_is_told_plainly(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentProblem, match="cannot write the exported model"):
-        export(finetuned_folder(tmp_path / "model"), "safetensors", tmp_path / "file/model.safetensors")
+        export(
+            finetuned_folder(tmp_path / "model"), EmbedSettings(), "safetensors", tmp_path / "file/model.safetensors"
+        )
 
 
 def test_the_folder_of_the_file_is_made(tmp_path):
     out = tmp_path / "new/deep/model.safetensors"
-    export(finetuned_folder(tmp_path / "model"), "safetensors", out)
+    export(finetuned_folder(tmp_path / "model"), EmbedSettings(), "safetensors", out)
     assert [path.name for path in out.parent.iterdir()] == [out.name]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from tests.training.model_folders import finetuned_folder, reference_embeddings
 from training.export import FORMATS, TOLERANCE, export
 from training.inference_model import About
+from training.settings import EmbedSettings
 
 GUIDE = Path(__file__).parents[2] / "docs/export.md"
 EXAMPLES = re.findall(r"## (\w+)\n[^#]*?```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
@@ -30,7 +31,7 @@ def test_the_example_embeds_as_csip_does(tmp_path, monkeypatch, heading, example
     for number, picture in enumerate(np.random.default_rng(0).integers(0, 256, (3, 32, 16, 3), dtype=np.uint8)):
         cv2.imwrite(f"crops/{number}.jpg", picture)
     folder, name = finetuned_folder(tmp_path / "folder"), heading.lower()
-    export(folder, name, Path(f"model{FORMATS[name].suffix}"))
+    export(folder, EmbedSettings(), name, Path(f"model{FORMATS[name].suffix}"))
     found: dict[str, torch.Tensor] = {}
     exec(example, found)  # noqa: S102, it is this repository's
     clips, camids = torch.zeros(2, 8, 3, 32, 16), torch.tensor([1, -1])

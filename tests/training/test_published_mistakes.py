@@ -30,6 +30,7 @@ from training.batches.clips import read_skeletons, read_training_set
 from training.files import load_tensors, load_weights
 from training.inference_model import InferenceModel
 from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.trunk import Composition
 from training.model.losses import supcon
 from training.model.prototypes import skeleton_prototypes
 from training.model.reid_model import ReidModel
@@ -170,7 +171,7 @@ def test_a_json_and_a_jpeg_opened_for_every_frame_of_every_step(
 
 def test_skeletons_read_at_test_time() -> None:
     assert "skeletons" not in embed.Inputs.__dataclass_fields__
-    inference = InferenceModel(VisualEncoder(ENCODER), TemporalModelling(16, 8))
+    inference = InferenceModel(VisualEncoder(ENCODER), Composition())
     assert not any(name.startswith("skeleton") for name in inference.state_dict())
 
 

@@ -111,7 +111,7 @@ def test_dense_embeddings_are_the_mean_of_raw_clip_features_normalised(
         row["tracklet_id"]: row["embedding"]
         for row in read_table([tmp_path / "embeddings.parquet"], EMBEDDINGS).to_pylist()
     }
-    raw, _ = load_embedder(folder, small.encoder, "cpu")
+    raw, _ = load_embedder(folder, small.encoder, settings, "cpu")
     source = FrameSource(small.root, (32, 16), 1, cache_megabytes=0)
     tracklet = next(t for t in read_index(small.test) if len(t.frames) > 2)
     chosen = dense_clips(len(tracklet.frames), 2)

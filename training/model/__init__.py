@@ -3,7 +3,7 @@
 Door:
     losses: batch_hard_triplet, smoothed_cross_entropy, supcon, supcon_among
     prototypes: mean_visual, shared_prototypes, skeleton_prototypes, visual_prototypes
-    reid_model: embedding, Features, fusion_heads, Head, ReidModel
+    reid_model: embedding, Features, fusion_heads, Head, neck_of, ReidModel
     skeleton_encoder: load_skeleton_encoder, SkeletonEncoder, SPREAD
     temporal: TemporalModelling
 

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.looping.distributed import gather
 from training.model.encoders.encoder import VisualEncoder
+from training.model.encoders.trunk import Composition
 from training.model.losses import batch_hard_triplet, smoothed_cross_entropy
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.skeleton_encoder import SkeletonEncoder
 from training.model.temporal import TemporalModelling
-from training.settings import EncoderSettings, LossSettings, SkeletonSettings
+from training.settings import EncoderSettings, LossSettings, Part, Scale, SkeletonSettings
 
 
 class Features(NamedTuple):
@@ -23,18 +25,19 @@ class Features(NamedTuple):
     temporal: Tensor | None
 
 
-def _neck(width: int) -> nn.BatchNorm1d:
+def neck_of(width: int) -> nn.BatchNorm1d:
+    """A BNNeck: a batch norm whose bias stays zero. Source: Luo et al. 2019."""
     neck = nn.BatchNorm1d(width)
     neck.bias.requires_grad_(False)
     return neck
 
 
 class Head(nn.Module):
-    """BNNeck and a bias-free classifier. Source: Luo et al. 2019."""
+    """BNNeck and a bias-free classifier."""
 
     def __init__(self, width: int, identities: int) -> None:
         super().__init__()
-        self.neck = _neck(width)
+        self.neck = neck_of(width)
         self.classifier = nn.Linear(width, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
 
@@ -44,9 +47,22 @@ class Head(nn.Module):
         return logits
 
 
-def embedding(features: Features) -> Tensor:
-    """`[CLS | projected CLS | F]` of clips, (B, C); what is ranked is their mean over a tracklet, L2-normalised."""
-    return torch.cat([part for part in features if part is not None], dim=1)
+def embedding(features: Features, made_of: Composition, necks: Mapping[str, nn.Module]) -> Tensor:
+    """Features of clips side by side, (B, C); what is ranked is their mean over a tracklet, L2-normalised.
+
+    Args:
+        features: of the clips; `temporal` may be None where it is no part.
+        made_of: which of them, in which order, and how each is scaled before.
+        necks: the BNNeck of each, where they are to be behind it.
+    """
+    return torch.cat([_scaled(getattr(features, part), part, made_of.scale, necks) for part in made_of.parts], dim=1)
+
+
+def _scaled(feature: Tensor, part: Part, scale: Scale, necks: Mapping[str, nn.Module]) -> Tensor:
+    if scale == "raw":
+        return feature
+    found: Tensor = F.normalize(feature, dim=1) if scale == "unit" else necks[part](feature)
+    return found
 
 
 def fusion_heads(width: int) -> int:
@@ -90,7 +106,7 @@ class ReidModel(nn.Module):
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
             self.heads["temporal"] = Head(d, identities)
-            self.heads["frame"] = _neck(d)  # of frames, which then share the clip feature's classifier
+            self.heads["frame"] = neck_of(d)  # of frames, which then share the clip feature's classifier
         self.register_buffer("prototypes_visual", torch.zeros(identities, p))
         self.register_buffer("prototypes_skeleton", torch.zeros(identities, p))
 

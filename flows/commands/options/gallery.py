@@ -52,8 +52,11 @@ def gallery_notes(gallery: Gallery, model: Model) -> Iterator[str]:
     """What makes distances to a gallery doubtful."""
     for path in gallery.embeddings:
         made_by = (pq.read_schema(path).metadata or {}).get(MODEL_KEY.encode(), b"").decode()
-        if made_by and made_by != model.about.weights_sha256:
-            yield f"{path} was embedded by another model: distances between models mean nothing"
+        if made_by and made_by != model.about.embeds_as:
+            yield (
+                f"{path} was embedded by another model, or with another embed.parts or embed.scale: distances between "
+                "the two mean nothing"
+            )
     sampling = sampling_of(gallery.embeddings)
     if sampling not in (None, model.settings.sampling):
         yield (

@@ -32,7 +32,7 @@ CameraOption = Annotated[
     int | None, typer.Option("--camid", help="Camera that the frames are of, one that the model was trained with.")
 ]
 
-MODEL_KEY = "csip.model"  # in the metadata of a file of embeddings: the digest of the weights that they were made with
+MODEL_KEY = "csip.model"  # in the metadata of a file of embeddings: what they were made with
 
 
 class Model(NamedTuple):
@@ -55,8 +55,8 @@ class Chosen(NamedTuple):
         with console.status("loading the model"):
             from training.inference_model import described, load_embedder
 
-            about = described(self.folder)
-            embed, _ = load_embedder(self.folder, about.encoder, chosen_device(self.settings.device))
+            about = described(self.folder, self.settings)
+            embed, _ = load_embedder(self.folder, about.encoder, self.settings, chosen_device(self.settings.device))
         return Model(about, embed, self.settings)
 
 

@@ -5,6 +5,7 @@ import torch
 from tests.training.model_folders import reference_features
 from tests.training.reference import array, batch_hard_triplet, batch_norm, linear, smoothed_cross_entropy
 from training.finetune import parameter_groups
+from training.model.encoders.trunk import Composition
 from training.model.reid_model import Features, ReidModel, embedding
 from training.settings import EncoderSettings, FinetuneSettings, LossSettings, SkeletonSettings
 
@@ -99,15 +100,14 @@ def test_permuting_the_clips_of_a_batch_permutes_the_embeddings(model: ReidModel
     model.eval()
     images, camids, order = batch()["images"], batch()["camids"], torch.tensor([3, 1, 0, 2])
     torch.testing.assert_close(
-        embedding(reference_features(model, images, camids))[order],
-        embedding(reference_features(model, images[order], camids[order])),
+        embedding(reference_features(model, images, camids), Composition(), {})[order],
+        embedding(reference_features(model, images[order], camids[order]), Composition(), {}),
     )
 
 
 def test_the_embedding_is_the_three_features_as_they_are() -> None:
     parts = Features(torch.randn(2, 4), torch.randn(2, 3), torch.randn(2, 4))
-    assert torch.equal(embedding(parts), torch.cat(list(parts), 1))
-    assert embedding(parts._replace(temporal=None)).shape == (2, 7)
+    assert torch.equal(embedding(parts, Composition(), {}), torch.cat(list(parts), 1))
 
 
 def test_a_camera_not_seen_in_training_adds_nothing(model: ReidModel) -> None:

@@ -5,6 +5,7 @@ Door:
     names: is_own
     small: fold_necks, SmallTrunk
     start: frame_features, load_encoder
+    trunk: Composition, Trunk
     weights: on_hub, weight_files
 
 Not here: what is learnt on top of them.

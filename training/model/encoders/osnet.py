@@ -16,7 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.encoders.trunk import IMAGENET_MEAN, IMAGENET_STD, PERSON, PROJECTED_NORM, Trunk, shifted, through
+from training.model.encoders.trunk import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PERSON,
+    PROJECTED_NORM,
+    Composition,
+    Trunk,
+    shifted,
+    through,
+)
 
 Instance = Literal["none", "branch", "sum"]
 """Where a block has an instance norm: nowhere; on the branch, in place of its batch norm; on branch plus shortcut."""
@@ -53,6 +62,7 @@ class OSNet(Trunk):
     """
 
     mean, std = IMAGENET_MEAN, IMAGENET_STD
+    ranked_by = Composition(("projected",))  # by its authors; equally long in all frames
 
     def __init__(self, name: str, size: tuple[int, int] = PERSON) -> None:
         super().__init__()
@@ -100,10 +110,6 @@ class OSNet(Trunk):
         """`fc` of each raw token, (B, N, 512); of the first, the feature that torchreid's model gives in evaluation."""
         projected: Tensor = self.fc(raw.flatten(0, 1)).unflatten(0, (-1, raw.shape[1]))
         return projected
-
-    def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """The projected token alone, which is equally long in all frames, (B, 512): what its authors rank by."""
-        return projected.mean(dim=1)
 
 
 class _Block(nn.Module):

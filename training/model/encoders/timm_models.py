@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from storage.errors import SettingsError
-from training.model.encoders.trunk import PERSON, Trunk, shifted, through
+from training.model.encoders.trunk import PERSON, Composition, Trunk, shifted, through
 
 
 class TimmTrunk(Trunk):
@@ -48,16 +48,14 @@ class TimmTrunk(Trunk):
             self.projected_width = model.head.out_features
             # published models have no bias here; timm adds one of zeros, which would learn
             model.head = nn.Linear(self.token_width, self.projected_width, bias=False)
+        else:  # the projected token is CLS once more
+            self.ranked_by, self.finetuned = Composition(("cls",)), Composition(("cls", "temporal"))
         self.model = model
 
     def forward(self, x: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `Trunk.forward`; a ViT's camera is added to CLS before the blocks, another one's to what is pooled."""
         tokens = self._of_vit(x, shift) if self._has_cls() else self._pooled(x, shift)
         return tokens, cast(nn.Linear, self.model.head)(tokens) if self.projects else tokens
-
-    def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """CLS, with projected CLS behind it where the model has a projection."""
-        return super().embedding(cls, projected) if self.projects else cls.mean(dim=1)
 
     def _has_cls(self) -> bool:
         return isinstance(self.model, VisionTransformer) and self.model.has_class_token

@@ -1,16 +1,26 @@
 """What every family of visual encoders gives: tokens before and after projection, a global one first."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from training.settings import Part, Scale
 
 PERSON = (256, 128)  # (H, W) of frames, pixels, where neither the model nor a setting says another size
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PROJECTED_NORM = 3.0
 """Length of projected tokens of families that have none of their own: similarities to prototypes, the raw logits of
 stage 2, then span about -9 to 9."""
+
+
+class Composition(NamedTuple):
+    """What an embedding is made of: clip features side by side, and how each is scaled before."""
+
+    parts: tuple[Part, ...] = ("cls", "projected", "temporal")
+    scale: Scale = "raw"
 
 
 class Trunk(nn.Module, ABC):
@@ -21,6 +31,10 @@ class Trunk(nn.Module, ABC):
         mean, std: of R, G and B from 0 to 1, with which frames are normalised.
         token_width: D, of tokens before projection.
         projected_width: P, of tokens after projection.
+        ranked_by: what the encoder alone was made to be ranked by: both global tokens side by side, as CLIP-ReID does,
+            unless a family knows better.
+        finetuned: the embedding after stage 2 where no setting says another; as published, unless another one was
+            better on held-out people (docs/encoders.md).
         checkpointing: whether activations are worked out again in the backward pass, where the family can.
     """
 
@@ -29,6 +43,8 @@ class Trunk(nn.Module, ABC):
     std: tuple[float, ...]
     token_width: int
     projected_width: int
+    ranked_by = Composition(("cls", "projected"))
+    finetuned = Composition()
     checkpointing = False
 
     @abstractmethod
@@ -39,13 +55,6 @@ class Trunk(nn.Module, ABC):
             x: normalised frames, (B, 3, H, W).
             shift: what a camera adds to the global token, (B, D); None adds nothing.
         """
-
-    def embedding(self, cls: Tensor, projected: Tensor) -> Tensor:
-        """What the encoder was made to be ranked by, (B, E), of the global tokens (B, T, D) and (B, T, P) of clips.
-
-        The means of both side by side, as CLIP-ReID does, unless a family knows better.
-        """
-        return torch.cat([cls.mean(dim=1), projected.mean(dim=1)], dim=1)
 
 
 def through(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from storage.errors import SettingsError
 from training.model.encoders.timm_models import TimmTrunk, projects
+from training.model.encoders.trunk import Composition
 from training.settings import CLIP
 
 KINDS = {  # model: (H, W), D, P, tokens
@@ -59,7 +60,7 @@ def test_a_cnn_gives_what_it_pools_and_then_its_cells(name: str) -> None:
     cells = trunk.model.forward_features(images)
     torch.testing.assert_close(tokens[:, 0], trunk.model(images))  # with num_classes=0, its embedding
     torch.testing.assert_close(tokens[:, 1:], cells.flatten(2).transpose(1, 2))
-    assert torch.equal(trunk.embedding(tokens[:, :1], tokens[:, :1]), tokens[:, 0])
+    assert trunk.ranked_by == Composition(("cls",))
 
 
 def test_a_camera_is_added_to_cls_before_the_blocks_of_a_vit() -> None:
