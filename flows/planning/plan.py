@@ -18,6 +18,7 @@ from storage.progress import Progress, silent
 from storage.store.artifacts import Artifact, ArtifactFile, Store, open_store
 from storage.store.raw_changes import RawChanges, index_changes
 from storage.wording import listed
+from training.model.encoders.names import check_name
 
 WAITS_SHOWN = 3
 Verdict = Literal["kept", "will run", "may run"]
@@ -105,6 +106,8 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
     store = open_store(config.store, config.workspace)
     planner = Planner(store)
     chosen = of_splits(config)
+    if not config.data.without_images:
+        check_name(config.encoder.model)
     with tempfile.TemporaryDirectory() as folder:
 
         def find_index(split: str) -> Artifact:

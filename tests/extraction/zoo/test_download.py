@@ -11,6 +11,7 @@ import pytest
 
 from extraction.zoo.download import WAITING, fetch
 from storage.errors import WeightsError
+from tests.serving import serving
 
 OLD, NEW = bytes(range(256)) * 1000, bytes(reversed(range(256))) * 1000
 HALF = 100_000
@@ -70,13 +71,8 @@ class Keeper(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def zoo() -> Iterator[Zoo]:
-    server = Zoo()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Zoo()) as server:
+        yield server
 
 
 @pytest.fixture

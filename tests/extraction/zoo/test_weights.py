@@ -1,5 +1,4 @@
 import hashlib
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +16,7 @@ from extraction.zoo.weights import (
     place,
 )
 from storage.errors import WeightsError
+from tests.serving import serving
 
 CONFIG = "body_2d_keypoint/rtmpose/body8/rtmpose-m_8xb256-420e_body8-256x192.py"
 
@@ -32,12 +32,8 @@ def server(tmp_path):
     folder = tmp_path / "zoo"
     folder.mkdir()
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield folder, f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with serving(httpd):
+        yield folder, f"http://127.0.0.1:{httpd.server_port}"
 
 
 def weights(path, sha256=None):

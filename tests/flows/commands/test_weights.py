@@ -2,7 +2,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ import training.model.encoders.weights
 from flows.commands import weights as weights_command
 from flows.commands.app import app
 from flows.config import load_config
+from tests.serving import serving
 from training.settings import CLIP
 
 ROOT = Path(__file__).parents[3]
@@ -52,13 +52,8 @@ def zoo(tmp_path: Path) -> Iterator[Zoo]:
     folder.mkdir()
     (folder / "pose.pth").write_bytes(POSE)
     (folder / "lift.pth").write_bytes(LIFT)
-    server = Zoo(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Zoo(folder)) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

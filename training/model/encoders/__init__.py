@@ -2,7 +2,7 @@
 
 Door:
     encoder: VisualEncoder
-    names: is_own
+    names: check_name, is_own
     small: fold_necks, SmallTrunk
     start: frame_features, load_encoder
     trunk: Composition, Trunk

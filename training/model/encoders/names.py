@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 
 from storage.errors import SettingsError
+from training.settings import CLIP
 
 SMALL = "small"
 OSNET = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0", "osnet_ain_x1_0")
@@ -32,11 +33,13 @@ def check_name(model: str) -> None:
     """Make sure that a name is that of a model; of timm's, that the tag behind the dot is one of the model's.
 
     Raises:
-        SettingsError: it is not; names the nearest ones.
+        SettingsError: it is not; names the nearest ones. Or there is no file of the user's class.
     """
-    if model == SMALL or model in OSNET or is_own(model):
+    if is_own(model):
+        own_class(model)
+    if model in (SMALL, CLIP, *OSNET) or is_own(model):
         return
-    import timm
+    import timm  # seconds, as it imports torch
 
     if timm.is_model(model):
         architecture, _, tag = model.partition(".")

@@ -1,6 +1,5 @@
 """Where pretrained weights come from: a named file, or the hub as timm's own registry knows it."""
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from flows.config import load_config
 from storage.errors import SettingsError, WeightsError
+from tests.serving import serving
 from training.model.encoders.names import OSNET, check_name
 from training.model.encoders.osnet import NAMES
 from training.model.encoders.weights import HUB_FILES, on_hub, weight_files
@@ -63,12 +63,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
