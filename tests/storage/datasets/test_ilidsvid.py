@@ -56,6 +56,7 @@ def test_who_was_seen_by_one_camera_only_is_left_out_unless_the_splits_count_the
         (f"{ilidsvid.SEQUENCES}/cam3/person001/cam3_person001_00001.png", PNG, "is no person's folder"),
         (f"{ilidsvid.SEQUENCES}/cam1/nobody/cam1_nobody_00001.png", PNG, "are named like person001"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # MATLAB files say when they were written
 )
 def test_contradictions_are_named(name: str, content: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:

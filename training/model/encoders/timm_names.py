@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from storage.errors import WeightsError
 from training.model.encoders.clip_names import counted, in_short, visual_tower
+from training.model.encoders.positions import over_its_grid
 
 Positions = Literal["bicubic", "bilinear"]
 
 REMADE = re.compile(r"pos|patch|conv1|cls_token|rel")
 """What timm may interpolate or add up, so that it lies in other memory afterwards: not to be taken for left out."""
 
+POSITIONS = re.compile(r"pos_embed$|positional_emb")
 PATCH = ("patch_embed.proj.weight", "visual.conv1.weight")
 WIDTHS = {192: "ViT-Ti", 384: "ViT-S", 768: "ViT-B", 1024: "ViT-L", 1280: "ViT-H"}
 FAMILIES = (
@@ -88,6 +90,10 @@ def _converted(tower: Mapping[str, Tensor], model: nn.Module, positions: str) ->
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return dict(tower)
+    tower = {
+        name: over_its_grid(tensor, model, positions) if POSITIONS.search(name) else tensor
+        for name, tensor in tower.items()
+    }
     known = inspect.signature(convert).parameters
     wanted = {"interpolation": positions, "antialias": positions == "bicubic"}
     return dict(convert(dict(tower), model, **{name: wanted[name] for name in wanted if name in known}))
@@ -158,10 +164,13 @@ def _looks(
         looks.append(f"{depth} blocks, the model has {own_depth}")
     if "head.weight" in own and "head.weight" not in fitted and fitted is not tower:
         looks.append("no projection")
-    positions = next((tensor for name, tensor in tower.items() if re.search(r"pos_embed$|positional_emb", name)), None)
+    positions = next((tensor for name, tensor in tower.items() if POSITIONS.search(name)), None)
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     if fitted is tower and positions is not None and grid:
-        looks.append(f"positions of {positions.shape[-2]} tokens, which are of no square grid; the model's is {grid}")
+        odd = (
+            f"positions of {positions.shape[-2]} tokens, which are of no square grid, nor of one twice as high as wide"
+        )
+        looks.append(f"{odd}; the model's is {grid}")
     return looks
 
 

@@ -61,6 +61,15 @@ def test_positions_of_another_grid_are_interpolated_as_published() -> None:
     torch.testing.assert_close(state["pos_embed"][0], expected, rtol=0, atol=1e-6)
 
 
+def test_positions_of_person_frames_serve_frames_of_another_size() -> None:
+    made_for = tower((128, 64))
+    state, _ = timm_state(made_for, timm_clip((64, 32)), "bilinear")
+    positions = made_for["visual.positional_embedding"]
+    cells = F.interpolate(positions[1:].reshape(1, 8, 4, -1).permute(0, 3, 1, 2), size=(4, 2), mode="bilinear")
+    expected = torch.cat([positions[:1], cells.permute(0, 2, 3, 1).reshape(8, -1)])
+    torch.testing.assert_close(state["pos_embed"][0], expected, rtol=0, atol=1e-6)
+
+
 def test_an_unknown_interpolation_is_refused() -> None:
     with pytest.raises(ValueError, match="must be one of bicubic, bilinear"):
         timm_state(tower(), timm_clip(), "nearest")
