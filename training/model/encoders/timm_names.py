@@ -167,9 +167,7 @@ def _looks(
     positions = next((tensor for name, tensor in tower.items() if POSITIONS.search(name)), None)
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     if fitted is tower and positions is not None and grid:
-        odd = (
-            f"positions of {positions.shape[-2]} tokens, which are of no square grid, nor of one twice as high as wide"
-        )
+        odd = f"positions of {positions.shape[-2]} tokens, of no square grid nor of one twice as high as wide"
         looks.append(f"{odd}; the model's is {grid}")
     return looks
 

@@ -172,7 +172,7 @@ ANOTHERS = {
         r"such as head\.weight \(missing\), head\.bias \(missing\) \[no projection\]",
     ),
     "classes": (imagenet, r"2 tensors do not fit, such as head\.weight \(1000 x 64, the model has 32 x 64\)"),
-    "stride": (of_another_stride, r"timm cannot convert them .*positions of 16 tokens, which are of no square grid"),
+    "stride": (of_another_stride, r"timm cannot convert them .*positions of 16 tokens, of no square grid"),
     "osnet": (osnet, r"conv1\.conv\.weight \(unknown.*|, \.\.\. \[these are OSNet's\]"),
     "siglip": (siglip, "these are an encoder's in the naming of transformers, and no CLIP's"),
     "resnet": (lambda: timm.create_model("resnet18").state_dict(), "these are a ResNet's"),
