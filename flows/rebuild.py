@@ -64,10 +64,13 @@ def index_data(config: Config, store: Store, run: str) -> Reference:
         return current_index(store, config, progress, run)
 
 
-def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None) -> Result:
+def rebuild(
+    config: Config, until: str = STAGES[-1], force: Sequence[str] = (), begin: str | None = None, title: str = ""
+) -> Result:
     """Bring every stage up to date, and build again only what changed.
 
-    Stops after `until`. Builds the stages of `force`, and `begin` and all after it, even if nothing changed.
+    Stops after `until`. Builds the stages of `force`, and `begin` and all after it, even if nothing changed. `title` is
+    what the run is called in the Prefect UI, beside its data set; the configuration's name without it.
 
     Raises:
         CsipError: bad data, settings or weights, a full disk; what was finished is kept.
@@ -77,7 +80,7 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
         if stage not in STAGES:
             raise SettingsError(f"there is no stage {stage!r}", fix=f"stages are: {', '.join(STAGES)}")
     try:
-        return cast(Result, rebuild_flow(config, until, tuple(force), begin))  # Prefect gives what a state holds
+        return cast(Result, rebuild_flow(config, until, tuple(force), begin, title))  # Prefect gives what a state holds
     except CsipError:
         raise
     except Exception as error:  # whatever Prefect's client makes of a server that is gone
@@ -93,16 +96,18 @@ def rebuild(config: Config, until: str = STAGES[-1], force: Sequence[str] = (), 
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False, result_serializer=PLAIN_JSON)
 @plain_failure
-def rebuild_flow(config: Config, until: str, force: tuple[str, ...], begin: str | None) -> State[Result]:
+def rebuild_flow(
+    config: Config, until: str, force: tuple[str, ...], begin: str | None, title: str = ""
+) -> State[Result]:
     """The flow behind `rebuild`, which see."""
-    result = bring_up_to_date(config, until, force, begin)
+    result = bring_up_to_date(config, until, force, begin, title)
     return Completed(message=result.summary, data=result)
 
 
-def bring_up_to_date(config: Config, until: str, force: Sequence[str], begin: str | None) -> Result:
+def bring_up_to_date(config: Config, until: str, force: Sequence[str], begin: str | None, title: str = "") -> Result:
     """What any flow run does that rebuilds; to be called within one."""
     start = time.monotonic()
-    name_run(runtime.flow_run.id, config)
+    name_run(runtime.flow_run.id, config, title)
     store = open_store(config.store, config.workspace)
     store.prepare()
     _check_disk(config, store.root)

@@ -10,7 +10,6 @@ from storage.errors import SettingsError
 WORKSPACE = Path("~/.cache/csip/stores")
 """The setting `workspace`, where none is given."""
 
-
 EXTENDS = "extends"
 
 
@@ -33,25 +32,30 @@ def read_settings(path: Path) -> dict[str, Any]:
         seen.append(where.resolve())
         own = _read(where)
         base = own.pop(EXTENDS, None)
-        settings = _over(own, settings)
-        where = None if base is None else _named(base, where)
+        settings = merged(own, settings)
+        where = None if base is None else named(base, where)
     return settings
 
 
-def _named(base: Any, by: Path) -> Path:
+def named(base: Any, by: Path) -> Path:
+    """The file that another one names: a name beside it, without `.yaml` if you like, or a path from there.
+
+    Raises:
+        SettingsError: it names none.
+    """
     if not isinstance(base, str):
-        raise SettingsError(f"{EXTENDS}: {base!r} names no file", where=by, fix=f"write one, such as `{EXTENDS}: mars`")
+        raise SettingsError(f"{base!r} names no file", where=by, fix=f"write one, such as `{EXTENDS}: mars`")
     path = by.parent / base
     return path if path.suffix else path.with_suffix(".yaml")
 
 
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Settings of which those of `above` win; mappings on both sides are merged."""
-    merged = dict(below)
+    found = dict(below)
     for name, value in above.items():
         lower = below.get(name)
-        merged[name] = _over(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
-    return merged
+        found[name] = merged(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ BELOW = {
     "flows": {"flows", "extraction", "training", "evaluation", "storage"},
 }
 ONLY_IN_FLOWS = {"prefect", "typer", "rich"}
-MOST_MODULES = 21  # flows/commands: app, and twenty commands
+MOST_MODULES = 22  # flows/commands: app, and its commands
 MOST_LINES = 400
 GENERATED = "extraction/models"  # configs of mmengine, which no module imports
 GERUNDS = {"looping", "planning", "running", "watching", "deploying"}  # of streets, which are what goes on there

@@ -8,6 +8,7 @@ Door:
     comparison_page: difference_rows, interval, render
     drawing: cmc_curve, cmc_picture, loss_curve
     embedding_map: drawn, embedding_map
+    experiment_page: arm_rows, headline, markdown, render
     html: *, FOLDER, template, write_check
     left_out: left_out
     numbers: blocks, by_name, duration, level, percent

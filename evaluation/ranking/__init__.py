@@ -7,7 +7,7 @@ Door:
     distances: between, euclidean, given, minus_cosines, nearest_columns
     embeddings: Embeddings, GalleryKind, NOWHERE, of_tracklets, queries_and_gallery, read_embeddings, sampling_of
     expansion: expand, ExpansionSettings
-    intervals: bootstrap, FLIPS, holm, LEVEL, paired, RESAMPLES
+    intervals: bootstrap, bootstrap_over_seeds, FLIPS, holm, LEVEL, Paired, paired, RESAMPLES
     judgement: LEFT_OUT, Protocol
     metrics: chance, per_query, PerQuery, Scores
     ranks: rank_gallery, Ranking

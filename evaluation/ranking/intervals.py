@@ -61,6 +61,30 @@ def bootstrap(
     return ends.T / GRID
 
 
+def bootstrap_over_seeds(
+    pids: ArrayLike, values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> NDArray[np.float64] | None:
+    """As `bootstrap`, of the mean over several trainings, of which as many are drawn with replacement, too.
+
+    Identities and trainings are drawn independently of each other, so that the interval holds for other people and
+    other seeds. It is rather too wide than too narrow. Source: Owen, "The pigeonhole bootstrap", Annals of Applied
+    Statistics 2007. `values` are those of the same queries in each of S trainings, (S, Q, M).
+    """
+    each = [_by_identity(pids, one) for one in np.asarray(values)]
+    sums, sizes = np.stack([one for one, _ in each]), each[0][1]
+    if len(sizes) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    means = []
+    for people in _draws(rng, resamples, len(sizes)):
+        trainings = np.concatenate(list(_draws(rng, len(people), len(sums))))
+        drawn = np.einsum("rs,rk,skm->rm", trainings, people, sums, optimize=True)
+        means.append(drawn / (len(sums) * people @ sizes)[:, None])
+    outside = (1 - level) / 2
+    ends: NDArray[np.float64] = np.quantile(np.concatenate(means), [outside, 1 - outside], axis=0)
+    return ends.T / GRID
+
+
 def paired(
     pids: ArrayLike,
     before: ArrayLike,

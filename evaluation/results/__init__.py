@@ -3,6 +3,7 @@
 How a comparison is shown belongs to `page`.
 
 Door:
+    arms: compare_arms, is_measure
     comparison: compare, over_seeds, RISK
     external: read_external, vectors_of
     files: FILES, is_result, read_result, Result

@@ -14,6 +14,7 @@ from flows.commands.diff import diff
 from flows.commands.doctor import doctor
 from flows.commands.embed import embed
 from flows.commands.evaluate import evaluate
+from flows.commands.experiment import experiment
 from flows.commands.export import export
 from flows.commands.extract import extract
 from flows.commands.gc import gc
@@ -33,7 +34,7 @@ from flows.commands.weights import fetch, list_weights
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = (
-    *(run, plan, settings, ui, extract, export, evaluate, embed, search),
+    *(run, plan, experiment, settings, ui, extract, export, evaluate, embed, search),
     *(runs, diff, compare, verify, gc, copy, deploy, recipe, doctor),
 )
 GROUPS = {

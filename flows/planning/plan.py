@@ -95,8 +95,8 @@ class Planner(Builder):
         return f"{reason}: {frames}" if frames else reason
 
 
-def plan(config: Config, progress: Progress = silent) -> list[Line]:
-    """Every step in order: kept, will run, or may run (depends on something that runs).
+def plan(config: Config, progress: Progress = silent, until: str = STAGES[-1]) -> list[Line]:
+    """Every step up to a stage, in order: kept, will run, or may run (depends on something that runs).
 
     Raises:
         CsipError: as a rebuild would, for bad data or settings.
@@ -121,7 +121,7 @@ def plan(config: Config, progress: Progress = silent) -> list[Line]:
             planner.plan_index(split, index if known else last_index(store, chosen[split]), index, problems)
             return index
 
-        walk(config, find_index, planner)
+        walk(config, find_index, planner, until)
     return planner.lines
 
 

@@ -10,9 +10,9 @@ from storage.datasets.published import PUBLISHED
 from storage.index import DataSettings
 
 
-def run_name(config: Config) -> str:
-    """The configuration and the data set, e.g. `mars · MARS`, `demo · demo data`."""
-    return f"{config.name} · {data_name(config.data)}"
+def run_name(config: Config, title: str = "") -> str:
+    """The configuration, or a title in its place, and the data set, e.g. `mars · MARS`, `demo · demo data`."""
+    return f"{title or config.name} · {data_name(config.data)}"
 
 
 def run_tags(config: Config) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def data_name(data: DataSettings) -> str:
     return known.name if known else str(data.root).rstrip("/").rpartition("/")[2]
 
 
-def name_run(run: UUID | str, config: Config) -> None:
+def name_run(run: UUID | str, config: Config, title: str = "") -> None:
     """Name a flow run and tag it; tags that it has already, of a deployment, stay.
 
     In this way, and not by `flow_run_name` and `prefect.tags`: it serves flows of any parameters, and tasks do not
@@ -39,6 +39,6 @@ def name_run(run: UUID | str, config: Config) -> None:
         with get_client(sync_client=True) as client:
             flow_run = UUID(str(run))
             tags = client.read_flow_run(flow_run).tags
-            client.update_flow_run(flow_run, name=run_name(config), tags=sorted({*tags, *run_tags(config)}))
+            client.update_flow_run(flow_run, name=run_name(config, title), tags=sorted({*tags, *run_tags(config)}))
 
     quietly(rename, "the run could not be named")

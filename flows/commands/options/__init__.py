@@ -4,7 +4,8 @@ No command lives here, and nothing here imports one.
 
 Door:
     config: ConfigPath, load, Overrides, set_option
-    console: AsJson, bar, command, console, note, plain_errors, print_error, print_json, say, silence, StepBars
+    console: AsJson, bar, command, console, note, plain_errors, print_error, print_json, say, silence
+    flow_runs: flow_runs, LogOption
     frames: BoxesOption, CropsOption, FramesArgument, Source
     gallery: choose_gallery, Gallery, gallery_notes
     model: camera_notes, CameraOption, choose_model, Model, MODEL_KEY, ModelOfConfig, ModelOption, newest_model,

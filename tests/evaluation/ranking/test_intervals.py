@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from evaluation.ranking.intervals import Paired, bootstrap, holm, paired
+from evaluation.ranking.intervals import Paired, bootstrap, bootstrap_over_seeds, holm, paired
 
 ROWS = st.lists(st.tuples(st.integers(1, 5), st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=30)
 
@@ -21,6 +21,40 @@ def correlated(
     pids = np.repeat(np.arange(people), each)
     ease = rng.uniform(-spread, spread, people)[pids]
     return pids, np.clip(0.5 + ease + rng.uniform(-0.1, 0.1, len(pids)), 0, 1)[:, None]
+
+
+def test_an_interval_over_seeds_is_that_of_a_slow_loop_over_drawn_identities_and_drawn_seeds() -> None:
+    rng = np.random.default_rng(4)
+    pids, values = rng.integers(1, 7, 30), rng.uniform(size=(3, 30, 2))
+    found = bootstrap_over_seeds(pids, values, resamples=400, seed=5)
+    people, drawing = sorted(set(pids.tolist())), np.random.default_rng(5)
+    drawn_people = drawing.integers(len(people), size=(400, len(people)))
+    drawn_seeds = drawing.integers(3, size=(400, 3))
+    means = []
+    for chosen, seeds in zip(drawn_people, drawn_seeds, strict=True):
+        queries = [q for number in chosen for q in range(30) if pids[q] == people[number]]
+        means.append(np.mean([[values[seed, q] for q in queries] for seed in seeds], axis=(0, 1)))
+    expected = np.quantile(means, [0.025, 0.975], axis=0).T
+    assert found is not None
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_an_interval_over_seeds_holds_the_truth_as_often_as_it_says_or_more_where_seeds_and_people_vary() -> None:
+    held, turns = 0, 120
+    for turn in range(turns):
+        rng = np.random.default_rng(turn)
+        pids, values = correlated(rng, 30, 3, 0.3)
+        seeds = np.stack([values + rng.normal(0, 0.05) for _ in range(4)])
+        low, high = bootstrap_over_seeds(pids, seeds, resamples=200, seed=turn)[0]
+        held += low <= 0.5 <= high
+    assert held / turns >= 0.9
+
+
+def test_of_one_seed_an_interval_over_seeds_is_that_of_people_alone() -> None:
+    rng = np.random.default_rng(0)
+    pids, values = correlated(rng, 20, 3, 0.3)
+    one, alone = bootstrap_over_seeds(pids, values[None]), bootstrap(pids, values)
+    np.testing.assert_allclose(one, alone, atol=1e-12)
 
 
 def test_an_interval_is_that_of_a_slow_loop_over_drawn_identities() -> None:

@@ -17,7 +17,7 @@ from training.model.encoders.osnet import NAMES
 from training.model.encoders.weights import HUB_FILES, on_hub, weight_files
 from training.settings import CLIP, EncoderSettings
 
-CONFIGS = sorted((Path(__file__).parents[4] / "configs").rglob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[4] / "configs").glob("*.yaml"))
 COMMIT = "0123456789" * 4
 
 
