@@ -14,11 +14,11 @@ from pydantic import Field
 
 from evaluation.page.breakdown_rows import camera_matrices, length_rows, oddities
 from evaluation.page.check_rows import section
-from evaluation.page.drawing import cmc_curve, loss_curve
+from evaluation.page.drawing import cmc_curve, epoch_curves, loss_curve
 from evaluation.page.embedding_map import drawn, embedding_map
 from evaluation.page.html import template
 from evaluation.page.left_out import left_out
-from evaluation.page.numbers import duration
+from evaluation.page.numbers import by_name, duration
 from evaluation.page.published import probe_of, published_results
 from evaluation.page.quality_rows import STATUS_KINDS, accuracy_rows, joint_table, status_rows
 from evaluation.page.ranking_rows import (
@@ -74,6 +74,8 @@ class Inputs:
     histories: Mapping[str, Path]  # stage -> history.parquet, in the order in which they were trained
     results: Mapping[str, Path]  # model -> folder of its evaluation; the first is what the last is compared with
     embeddings: tuple[Path, ...]  # shards of the last model, for the map
+    # `epoch N` -> evaluation of held-out people after that epoch of finetuning
+    validation: Mapping[str, Path] = field(default_factory=dict)
     # what was made, from the start: stage, artifact, key, seconds, device, made, versions
     lineage: tuple[Mapping[str, Any], ...] = ()
     settings: tuple[Mapping[str, Any], ...] = ()  # name, value, default, and whether these differ
@@ -148,6 +150,7 @@ def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progr
             if name in posed
         ],
         training=training,
+        validation=_validation(inputs.validation),
         left_out=left_out(check, quality, last, queries, inputs.not_run, inputs.settings, shown),
         lineage=lineage_rows(inputs.lineage),
         total_time=duration(sum(made.get("seconds") or 0.0 for made in inputs.lineage)),
@@ -172,6 +175,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot be read: {error}", where=path, fix=ANEW) from error
     return found
+
+
+def _validation(found: Mapping[str, Path]) -> str:
+    """Metrics of held-out people over the epochs of finetuning, as a drawing; empty without any."""
+    if not found:
+        return ""
+    rows = {int(name.rpartition(" ")[2]): by_name(_read_json(at / "metrics.json")) for name, at in found.items()}
+    curves = {
+        name: {epoch: row[name] for epoch, row in rows.items()}
+        for name in ("Rank-1", "mAP")
+        if all(name in row for row in rows.values())
+    }
+    return epoch_curves(curves, "Held-out people while the model learnt", "held-out people, %")
 
 
 def _training(name: str, path: Path) -> dict[str, Any]:

@@ -99,6 +99,15 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _holds_people_out(self) -> Self:
+        if self.finetune.validate_every and not self.data.folds:
+            raise ValueError(
+                f"finetune.validate_every={self.finetune.validate_every} needs held-out training people: set "
+                "data.folds, such as to 4"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clothes_can_be_known(self) -> Self:
         layouts = [name for name, reader in READERS.items() if reader.clothes]
         if self.evaluation.protocol == "clothes_changing" and self.data.layout not in layouts:

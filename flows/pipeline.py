@@ -23,6 +23,7 @@ from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
 from storage.store.artifacts import Artifact
 from training.model.encoders.weights import weight_files as encoder_files
+from training.settings import VALIDATION
 
 
 def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:
@@ -125,6 +126,19 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
         embedded = {"embeddings": [a.file("embeddings.parquet") for a in embeddings]}
         results[title] = build.one(step("metrics", "evaluation.evaluate", config.evaluation, embedded, part=name))
 
+    # held-out people, as they were ranked while the model learnt
+    validation = [
+        step(
+            "metrics",
+            "evaluation.evaluate",
+            config.evaluation,
+            {"embeddings": [finetuned.file(VALIDATION.format(epoch=epoch))]},
+            part=f"epoch {epoch}",
+        )
+        for epoch in config.finetune.validated_epochs
+    ]
+    validated = build.many(validation) if validation else []
+
     histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
     report = build.one(
         step(
@@ -138,6 +152,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "quality": quality.file("quality.json"),
                 "histories": {name: a.file("history.parquet") for name, a in histories.items() if a},
                 "results": results,
+                "validation": {one.part: each for one, each in zip(validation, validated, strict=True)},
                 **embedded,  # of the last model
             },
             frames | run_facts(config, *used(config), lineage=build.lineage()),

@@ -6,7 +6,7 @@ Door:
     export_formats: export_file
     inference_model: About, described, Embed, load_embedder
     settings: EmbedSettings, EncoderSettings, FeatureSettings, FinetuneSettings, MODEL, PretrainSettings,
-        SETTINGS, SkeletonOnlySettings, TrainerSettings, VisualSettings
+        SETTINGS, SkeletonOnlySettings, TrainerSettings, VALIDATION, VisualSettings
 
 Not here: metrics, and what a step is kept by.
 """

@@ -2,7 +2,7 @@
 (stage 2).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from storage.addresses import DataRoot
 from storage.errors import SettingsError
 from storage.progress import Progress
+from storage.tables.parquet import write_table
+from storage.tables.schema import SAMPLING_KEY
+from storage.tables.tracklets import Tracklet, read_index
 from training.batches.augment import augmented, draw_signs, mirrored
 from training.batches.clips import (
     FrameSource,
@@ -27,15 +30,25 @@ from training.batches.clips import (
 )
 from training.batches.loader import Batch
 from training.batches.sampling import identity_batches, random_identity_batches
+from training.embed import embed_tracklets, embeddings_table
 from training.files import load_model, read_description, save_model, save_prototypes
 from training.looping.distributed import own_share, rank, world_size
+from training.looping.hooks import Validation
 from training.looping.launch import on_all_devices
 from training.looping.loop import Task, train
 from training.looping.schedules import warmup_steps
 from training.model.encoders.start import frame_features, load_encoder
+from training.model.encoders.trunk import Composition
 from training.model.prototypes import mean_visual, shared_prototypes, skeleton_prototypes, visual_prototypes
 from training.model.reid_model import ReidModel
-from training.settings import EncoderSettings, FinetuneSettings, SkeletonSettings, TrainerSettings
+from training.settings import (
+    VALIDATION,
+    EmbedSettings,
+    EncoderSettings,
+    FinetuneSettings,
+    SkeletonSettings,
+    TrainerSettings,
+)
 
 FRAMES_AT_ONCE = 64
 NECKS = ("heads.temporal.neck.weight", "heads.frame.weight")
@@ -119,6 +132,8 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         images = augmented(batch.pop("images"), batch.pop("draws"), settings.augment)
         return model.loss({"images": images, **batch}, settings.losses)
 
+    held_out = [t for t in read_index(list(inputs.indexes)) if t.split != "train"] if settings.validate_every else []
+    validation = Validation(settings.validated_epochs, lambda: embedded(model, held_out, inputs.data_root, settings))
     batches = random_identity_batches if settings.sampler == "random" else identity_batches
     task = Task(
         model,
@@ -131,9 +146,16 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         ),
         settings.weight_decay,
         refresh,
+        validation,
     )
     train(task, settings, inputs.trainer, out_dir, progress)
     if rank() == 0:
+        for epoch in validation.epochs:
+            if epoch not in validation.found:  # the last one, of a longer training that passed through it
+                validation.found[epoch] = validation.embed()
+            found = validation.found[epoch]
+            table = embeddings_table(held_out, list(found.numpy()), found.shape[1], {SAMPLING_KEY: "dense"})
+            write_table(table, out_dir / VALIDATION.format(epoch=epoch))
         save_prototypes(model.prototypes_visual, model.prototypes_skeleton, data.pids, out_dir)
         described = {
             "kind": "finetuned",
@@ -162,6 +184,25 @@ def parameter_groups(model: nn.Module, settings: FinetuneSettings) -> Iterator[d
         groups.setdefault(rate, []).append(parameter)
     for rate, parameters in sorted(groups.items(), key=lambda item: item[0]):
         yield {"params": parameters, "lr": rate}
+
+
+@torch.no_grad()
+def embedded(model: ReidModel, tracklets: Sequence[Tracklet], root: DataRoot, settings: FinetuneSettings) -> Tensor:
+    """Embeddings of tracklets by the model as it is, (N, C); zeros of one without a readable frame."""
+    was_training, device = model.training, model.prototypes_visual.device
+    parts, scale = model.visual.trunk.finetuned
+    made_of = Composition(tuple(part for part in parts if part != "temporal" or model.sgtm is not None), scale)
+    model.eval()
+
+    def embed(clips: Tensor, camid: Tensor) -> Tensor:
+        camids = camid.expand(len(clips)).to(device)
+        return model.embedding(clips.to(device), camids, made_of).float().cpu()
+
+    frames = EmbedSettings(clip_length=settings.clip_length, decode_workers=settings.decode_workers)
+    rows = embed_tracklets(root, tracklets, embed, model.visual.trunk.size, frames)
+    model.train(was_training)
+    width = next((len(row) for row in rows if row is not None), 0)
+    return torch.from_numpy(np.stack([np.zeros(width, np.float32) if row is None else row for row in rows]))
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from storage.settings import Settings, neutral
 from storage.skeleton import NUM_JOINTS
 
+VALIDATION = "validation-{epoch:03d}.parquet"
 MODEL, SETTINGS, PROTOTYPES, HISTORY = "model.safetensors", "settings.yaml", "prototypes.safetensors", "history.parquet"
 """Files of a trained model, named here for who looks for them without importing torch."""
 
@@ -242,12 +243,23 @@ class FinetuneSettings(LoopSettings):
     camera_side: bool = Field(True, description="Add a learned vector per camera to CLS.")
     freeze_skeleton: bool = Field(False, description="Keep the skeleton encoder as pretrained (the paper's figure).")
     refresh_every: int = Field(0, ge=0, description="Epochs between new prototypes; 0 keeps the first ones.")
+    validate_every: int = Field(
+        0,
+        ge=0,
+        description="Epochs between rankings of the training people that data.folds holds out, for a curve; 0: none.",
+    )
     use_sgtm: bool = Field(True, description="Skeleton-guided temporal modelling; off for the ablation.")
     use_pfu: bool = Field(True, description="Prototype fusion updater; off for the ablation.")
     use_skeletons: bool = Field(True, description="Skeletons in SGTM and PFU; off for the ablation.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in PFU and SGTM.")
     losses: LossSettings = Field(default_factory=LossSettings, description="Weights of the losses.")
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="Augmentation of training clips.")
+
+    @property
+    def validated_epochs(self) -> tuple[int, ...]:
+        """Epochs, from 1, after which held-out people are embedded; the last one is always among them."""
+        every = self.validate_every
+        return (*range(every, self.epochs, every), self.epochs) if every else ()
 
 
 class SkeletonOnlySettings(LoopSettings):

@@ -6,9 +6,9 @@ Door:
     breakdown_rows: camera_matrices, length_rows, oddities
     check_rows: COLUMNS, count_rows, extent, finding_rows, length_rows, published, section, sizes, verdict
     comparison_page: difference_rows, interval, render
-    drawing: cmc_curve, cmc_picture, loss_curve
+    drawing: cmc_curve, cmc_picture, epoch_curves, loss_curve
     embedding_map: drawn, embedding_map
-    experiment_page: arm_rows, headline, markdown, render
+    experiment_page: arm_rows, headline, markdown, render, validation_curves
     html: *, FOLDER, template, write_check
     left_out: left_out
     numbers: blocks, by_name, duration, level, percent

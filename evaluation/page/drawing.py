@@ -147,6 +147,41 @@ def _means(values: NDArray[np.floating], groups: int) -> NDArray[np.float64]:
     return np.array([part.mean() for part in np.array_split(values, groups)]) if groups else np.zeros(0)
 
 
+def epoch_curves(curves: Mapping[str, Mapping[int, float]], name: str, label: str) -> str:
+    """What changes from epoch to epoch, in percent, as SVG.
+
+    Args:
+        curves: name -> epoch, from 1 -> share 0 to 1; the last one is drawn strongest.
+        name: as in `as_svg`.
+        label: of the shares.
+    """
+    rows = 1 if sum(map(len, curves)) <= ROOM else len(curves)
+    figure, axes = plain_axes((LARGE[0], LARGE[1] + LINE * (rows - 1)))
+    handles: list[Line2D] = []
+    for number, curve in enumerate(curves.values()):
+        colour, stroke, width = _pen(number, len(curves))
+        shares = 100 * np.array(list(curve.values()))
+        handles += axes.plot(
+            list(curve), shares, color=VARIABLES[colour], linewidth=width, linestyle=stroke, marker="o", markersize=3
+        )
+    axes.set_xlim(0, 1.02 * max(epoch for curve in curves.values() for epoch in curve))
+    axes.locator_params(axis="x", integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    legend = legend_above(axes, VARIABLES, len(curves) if rows == 1 else 1, handles, list(curves))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return as_svg(figure, name)
+
+
+def _pen(number: int, curves: int) -> tuple[str, Any, float]:
+    """Colour, stroke and width of a curve among others."""
+    if number == curves - 1:
+        return SERIES[0], "-", 2.0
+    others = len(SERIES) - 1
+    return SERIES[1 + number % others], STROKES[number // others % len(STROKES)], 1.4
+
+
 def cmc_curve(ranks: Sequence[int], curves: Mapping[str, Sequence[float]], chance: Sequence[float], name: str) -> str:
     """Share of queries with a match by rank, in percent, for one or more models, and by chance (dashed), as SVG.
 
@@ -173,10 +208,7 @@ def _cmc(
     figure, axes = plain_axes((LARGE[0], LARGE[1] + LINE * (rows - 1)), colours)
     handles: list[Line2D] = []
     for number, curve in enumerate(curves.values()):
-        last = number == len(curves) - 1
-        colour = SERIES[0] if last else SERIES[1 + number % (len(SERIES) - 1)]
-        stroke = "-" if last else STROKES[number // (len(SERIES) - 1) % len(STROKES)]
-        width = 2.0 if last else 1.4
+        colour, stroke, width = _pen(number, len(curves))
         shares = 100 * np.asarray(curve)
         handles += axes.plot(ranks, shares, color=colours[colour], linewidth=width, linestyle=stroke)
     dashed = (0, (4, 3))

@@ -1,11 +1,13 @@
 """What an experiment found, as a page, as Markdown and as rows of a terminal."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from evaluation.page.comparison_page import IS, TOLD, interval, p_value
+from evaluation.page.drawing import epoch_curves
 from evaluation.page.html import template
-from evaluation.page.numbers import level, percent, points
+from evaluation.page.numbers import by_name, level, percent, points
 from evaluation.page.ranking_rows import GALLERY_KINDS
 from evaluation.results.comparison import RISK
 
@@ -64,6 +66,25 @@ def markdown(found: Found) -> str:
     return "\n".join(lines)
 
 
+def validation_curves(metrics: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]], measure: str) -> str:
+    """How well held-out people were ranked over the epochs of finetuning, by arm, as SVG; empty without any.
+
+    Args:
+        metrics: arm -> epoch -> metrics.json of each seed and split, of which the mean is drawn.
+        measure: which metric.
+    """
+    curves = {
+        arm: {
+            epoch: fmean(by_name(row)[measure] for row in rows)
+            for epoch, rows in sorted(epochs.items())
+            if all(measure in by_name(row) for row in rows)
+        }
+        for arm, epochs in metrics.items()
+    }
+    drawn = {arm: curve for arm, curve in curves.items() if curve}
+    return epoch_curves(drawn, "Held-out people while the models learnt", f"{measure}, %") if drawn else ""
+
+
 def headline(gallery: str) -> str:
     """What a gallery protocol is called above its table."""
     return GALLERY_KINDS[gallery][0].upper() + GALLERY_KINDS[gallery][1:]
@@ -73,9 +94,10 @@ def render(
     name: str,
     about: str,
     found: Mapping[str, Found],
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Sequence[str]],
     failures: Mapping[str, str],
     facts: Sequence[tuple[str, str]],
+    curves: Mapping[str, str],
 ) -> str:
     """The page.
 
@@ -83,15 +105,19 @@ def render(
         name: of the experiment.
         about: what it asks; may be empty.
         found: gallery protocol -> what was found by it.
-        settings: arm -> its settings by dotted names.
+        settings: arm -> its settings, a text each.
         failures: trial that failed -> why.
         facts: name and text of what else a reader should know: base, seeds, version.
+        curves: gallery protocol -> its `validation_curves`; may be empty.
     """
     return template("experiment.html").render(
         name=name,
         about=about,
         lead=sentences(next(iter(found.values()))) if found else (),
-        parts=[(headline(gallery), each, arm_rows(each), _axes(each)) for gallery, each in found.items()],
+        parts=[
+            (headline(gallery), each, arm_rows(each), _axes(each), curves.get(gallery, ""))
+            for gallery, each in found.items()
+        ],
         settings=settings,
         failures=failures,
         facts=facts,

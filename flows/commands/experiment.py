@@ -103,23 +103,43 @@ def _write(
     out: Path,
 ) -> None:
     from evaluation.page.experiment_page import headline, markdown, render
-    from flows.keys.reasons import flat
 
     facts = [
-        ("Base", f"{asked.base}, over it: {flat(asked.settings)}" if asked.settings else asked.base),
+        ("Base", asked.base),
+        *([("Over it, in all arms", "; ".join(_as_yaml(asked.settings)))] if asked.settings else []),
         ("Data", str(root)),
         ("Seeds", ", ".join(map(str, asked.seeds))),
         ("Once more", f"csip experiment {file}"),
         ("csip", version("csip-reid")),
     ]
     failures = {one.trial.label: one.error.what for one in outcomes if one.error}
-    settings = {arm: flat(own or {}) for arm, own in asked.arms.items()}
-    page = render(asked.name, asked.about, found, settings, failures, facts)
+    settings = {arm: _as_yaml(own or {}) for arm, own in asked.arms.items()}
+    curves = {gallery: _curves(outcomes, gallery, asked.measures[0]) for gallery in found}
+    page = render(asked.name, asked.about, found, settings, failures, facts, curves)
     tables = "\n\n".join(f"{headline(gallery)}:\n\n{markdown(each)}" for gallery, each in found.items())
     told = {"experiment": asked.model_dump(mode="json"), "found": found, "failures": failures}
     out.mkdir(parents=True, exist_ok=True)
     for ending, text in zip(ENDINGS, (page, tables + "\n", json.dumps(told, indent=2) + "\n"), strict=True):
         write_whole(out / f"{asked.name}.{ending}", text.encode())
+
+
+def _as_yaml(settings: Mapping[str, Any]) -> list[str]:
+    """`finetune.use_pfu: false`, ... of settings in sections or with dotted names."""
+    from flows.keys.reasons import flat
+
+    return [f"{name}: {json.dumps(value)}" for name, value in flat(settings).items()]
+
+
+def _curves(outcomes: Sequence["Outcome"], gallery: str, measure: str) -> str:
+    from evaluation.page.experiment_page import validation_curves
+
+    metrics: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for outcome in outcomes:
+        if outcome.trial.gallery == gallery and outcome.trial.model == "finetuned":
+            for epoch, folders in outcome.validation.items():
+                read = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+                metrics.setdefault(outcome.trial.arm, {}).setdefault(epoch, []).extend(read)
+    return validation_curves(metrics, measure)
 
 
 def _show(gallery: str, found: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.builder import Builder
@@ -43,10 +43,14 @@ class _Kept(Builder):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial: the folders of its evaluations, one a split, or why there is none."""
+    """What became of a trial: the folders of its evaluations, one a split, or why there is none.
+
+    `validation` has, by epoch, those of people who were held out while the model learnt.
+    """
 
     trial: Trial
     folders: tuple[Path, ...] = ()
+    validation: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     error: CsipError | None = None
 
 
@@ -77,7 +81,10 @@ def run_trials(trials: Sequence[Trial], rebuild: Callable[[Trial], Mapping[str, 
                 failed[trial.arm, trial.seed] = error
                 yield Outcome(trial, error=error)
                 continue
-        yield Outcome(trial, _evaluations(artifacts, trial.model))
+        validated = {
+            epoch: _evaluations(artifacts, f"epoch {epoch}") for epoch in trial.config.finetune.validated_epochs
+        }
+        yield Outcome(trial, _evaluations(artifacts, trial.model), validated)
 
 
 def made(config: Config) -> Mapping[str, Artifact] | None:

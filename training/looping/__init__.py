@@ -2,6 +2,7 @@
 
 Door:
     distributed: gather, own_share, rank, world_size
+    hooks: Validation
     launch: on_all_devices
     loop: Task, train
     schedules: share_of_rate, warmup_cosine, warmup_steps

@@ -5,6 +5,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from storage.errors import CsipError
 from storage.progress import Progress
@@ -24,7 +26,7 @@ from training.looping.trained import trained_by
 
 log = logging.getLogger("csip")
 Rate = Callable[[int], float]
-RATES, RANDOM, STEP = "learning_rates", "random", "step"
+RATES, RANDOM, STEP, VALIDATED = "learning_rates", "random", "step", "validated"
 
 
 class Epochs(Hook):
@@ -96,13 +98,51 @@ class Watch(Hook):
             self.stopped = error  # raised once `States` has saved what was done
 
 
+@dataclass
+class Validation:
+    """What a training is looked at with between epochs; it must draw no random number.
+
+    Attributes:
+        epochs: from 1, after which it is looked at.
+        embed: of the model as it is, one row an embedding; called in the first process alone.
+        found: epoch -> what `embed` gave, also by those parts of the training that were done before.
+    """
+
+    epochs: tuple[int, ...]
+    embed: Callable[[], Tensor]
+    found: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Validate(Hook):
+    """Looks at the model after epochs, before their state is saved."""
+
+    priority = "LOW"
+
+    def __init__(self, validation: Validation) -> None:
+        self.validation = validation
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        epoch = runner.epoch + 1
+        if epoch in self.validation.epochs and not rank():
+            self.validation.found[epoch] = self.validation.embed()
+
+
 class States(Hook):
     """Goes on from a saved state, and writes one after an epoch and before a stop: whole or not at all."""
 
     priority = "VERY_LOW"
 
-    def __init__(self, found: dict[str, Any] | None, watch: Watch, every: int, keep: int, rate: Rate) -> None:
+    def __init__(
+        self,
+        found: dict[str, Any] | None,
+        watch: Watch,
+        validation: Validation | None,
+        every: int,
+        keep: int,
+        rate: Rate,
+    ) -> None:
         self.found, self.watch, self.every, self.keep, self.rate = found, watch, every, keep, rate
+        self.validated = validation.found if validation else {}
         self.random: torch.Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -113,6 +153,7 @@ class States(Hook):
         runner.optim_wrapper.load_state_dict(state["optimizer"])
         runner.train_loop._epoch, runner.train_loop._iter = state["epochs"], state["steps"]
         self.watch.history |= {name: column.tolist() for name, column in state["history"].items()}
+        self.validated |= {int(epoch): found for epoch, found in state[VALIDATED].items()}
         self.random = state.get(RANDOM)
         log.info("training goes on after %s", _told(done_in(state)))
 
@@ -147,6 +188,7 @@ class States(Hook):
             "epochs": done[0],
             "steps": steps,
             "history": {name: torch.tensor(column, dtype=torch.float64) for name, column in self.watch.history.items()},
+            VALIDATED: {str(epoch): found for epoch, found in self.validated.items()},
             RATES: [self.rate(epoch) for epoch in range(_begun(done))],
             **within,
         }

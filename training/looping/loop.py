@@ -28,7 +28,7 @@ from storage.store.trainings import WORK
 from storage.tables.parquet import write_table
 from training.batches.loader import Batch, Make, Plan, Steps
 from training.looping.distributed import rank, world_size
-from training.looping.hooks import Epochs, States, Watch, done_in, resumable
+from training.looping.hooks import Epochs, States, Validate, Validation, Watch, done_in, resumable
 from training.looping.trained import Trained
 from training.settings import HISTORY, LoopSettings, TrainerSettings
 
@@ -63,6 +63,7 @@ class Task:
         rate: epoch -> share of each group's `lr`.
         weight_decay: of Adam.
         before_epoch: called with the epoch's number, after seeding.
+        validation: what is looked at between epochs, if anything.
     """
 
     module: nn.Module
@@ -73,6 +74,7 @@ class Task:
     rate: Callable[[int], float]
     weight_decay: float
     before_epoch: Callable[[int], None] | None = None
+    validation: Validation | None = None
 
 
 def train(task: Task, settings: LoopSettings, trainer: TrainerSettings, out_dir: Path, progress: Progress) -> Speed:
@@ -135,7 +137,8 @@ def _runner(
         custom_hooks=[
             Epochs(steps, settings.seed, task.rate, task.before_epoch, done_in(state)),
             watch,
-            States(state, watch, settings.save_every, trainer.keep_states, task.rate),
+            *([Validate(task.validation)] if task.validation else []),
+            States(state, watch, task.validation, settings.save_every, trainer.keep_states, task.rate),
         ],
         visualizer={"type": "Visualizer", "name": name, "vis_backends": backends, "save_dir": str(work / LOGS)},
         randomness={"seed": settings.seed},

@@ -131,6 +131,14 @@ class ReidModel(nn.Module):
         tokens, projected = self.visual(images.flatten(0, 1), cameras)
         return tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
 
+    def embedding(self, images: Tensor, camids: Tensor | None, made_of: Composition) -> Tensor:
+        """Embeddings (B, C), not normalised, of clips (B, T, 3, H, W) by one camera each (B,), without skeletons."""
+        tokens, projected = self.encode(images, camids)
+        temporal = self.sgtm(tokens).clip if self.sgtm is not None and "temporal" in made_of.parts else None
+        necks = {name: head.neck for name, head in self.heads.items() if isinstance(head, Head)}
+        features = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
+        return embedding(features, made_of, necks)
+
     def loss(self, batch: Mapping[str, Tensor], settings: LossSettings) -> dict[str, Tensor]:
         """Each weighted term of the loss; their sum is what stage 2 minimises.
 

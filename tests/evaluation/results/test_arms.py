@@ -132,9 +132,8 @@ def test_rows_sentences_and_markdown_say_the_same_numbers() -> None:
 
 def test_the_page_holds_every_number_and_nothing_in_it_becomes_markup() -> None:
     found = compare_arms(experiment(0.3, 0.9), MEASURES, "plain")
-    page = render(
-        "<b>name</b>", "asks", {"with_queries": found}, {"plain": {}, "other": {"x": 1}}, {"third, seed 0": "why"}, []
-    )
+    settings, failures = {"plain": [], "other": ["x: 1"]}, {"third, seed 0": "why"}
+    page = render("<b>name</b>", "asks", {"with_queries": found}, settings, failures, [], {})
     assert "<b>name</b>" not in page
     assert "&lt;b&gt;name" in page
     for row in arm_rows(found):
