@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from evaluation.ranking.breakdown import by_length, camera_pairs, oddities
-from evaluation.ranking.distances import between, euclidean, given
+from evaluation.ranking.distances import between, blended, euclidean, given
 from evaluation.ranking.embeddings import (
     NOWHERE,
     Embeddings,
     GalleryKind,
+    aligned,
+    alike_in_both,
     of_tracklets,
     queries_and_gallery,
     read_embeddings,
@@ -51,9 +53,10 @@ MATCH_MUST_BE: dict[Protocol, str] = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """Embedding shards of the test split (query and gallery)."""
+    """Embedding shards of the test split (query and gallery), and those of their skeletons, to be fused with them."""
 
     embeddings: tuple[Path, ...]
+    skeletons: tuple[Path, ...] = ()
 
 
 class EvaluationSettings(Settings):
@@ -69,6 +72,13 @@ class EvaluationSettings(Settings):
     )
     ranks: tuple[PositiveInt, ...] = Field((1, 5, 10, 20), min_length=1, description="Ranks at which CMC is reported.")
     top: int = Field(50, ge=1, description="Nearest gallery tracklets kept of each query.")
+    skeleton_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of skeletons in a similarity that fuses them with images, to be chosen on held-out people "
+        "(data.folds); with it, skeletons alone and the fusion are ranked as well. 0: skeletons are not looked at.",
+    )
     rerank: RerankSettings | None = Field(
         None, description="k-reciprocal re-ranking; {} takes the paper's settings. None: not."
     )
@@ -96,7 +106,11 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
         queries, gallery = queries_and_gallery(embeddings, settings.gallery)
         if settings.protocol == "clothes_changing":
             _need_clothes(queries, gallery)
-        ranking = _ranked(queries, gallery, settings, progress)
+        if inputs.skeletons:
+            other = aligned(read_embeddings(inputs.skeletons), embeddings)
+            ranking = _fused(queries, gallery, queries_and_gallery(other, settings.gallery), settings, progress)
+        else:
+            ranking = _ranked(queries, gallery, settings, progress)
         odd = oddities(embeddings, queries, gallery)
     found = per_query(ranking.ranks, ranking.starts)
     if not found.matches.any():
@@ -113,7 +127,7 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
             "gallery": settings.gallery,
             "sampling": sampling_of(inputs.embeddings),
             "left_out": LEAVES_OUT[settings.protocol],
-            "distance": "k-reciprocal, float32" if settings.rerank else "Euclidean between unit vectors, float32",
+            "distance": _distance(inputs, settings),
             "ties": "wrong answers first",
             "reranking": settings.rerank and settings.rerank.model_dump(),
             "expansion": settings.expansion and settings.expansion.model_dump(),
@@ -137,6 +151,33 @@ def run(inputs: Inputs, settings: EvaluationSettings, out_dir: Path, progress: P
     write_table(pa.table(curve, schema=CMC), out_dir / "cmc.parquet")
     write_table(_queries_table(queries, ranking, found), out_dir / "queries.parquet", ROWS_PER_GROUP)
     write_table(_ranks_table(queries, gallery, ranking), out_dir / "ranks.parquet", ROWS_PER_GROUP)
+
+
+def _distance(inputs: Inputs, settings: EvaluationSettings) -> str:
+    if settings.rerank:
+        return "k-reciprocal, float32"
+    fused = f" of images, {settings.skeleton_weight:g} of skeletons" if inputs.skeletons else ""
+    return f"Euclidean between unit vectors{fused}, float32"
+
+
+def _fused(
+    queries: Embeddings,
+    gallery: Embeddings,
+    skeletons: tuple[Embeddings, Embeddings],
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> Ranking:
+    """The ranking by images and skeletons; an unknown skeleton is as like another as two people's are in the mean."""
+    device = chosen_device(settings.device, "evaluation.device")
+    asked, answering = skeletons
+    fused = blended(
+        between(queries.vectors, gallery.vectors, device),
+        between(asked.vectors, answering.vectors, device),
+        settings.skeleton_weight,
+    )
+    gallery = replace(gallery, alike=alike_in_both(gallery.alike, answering.alike))
+    ranking = rank_gallery(queries, gallery, fused, settings.top, settings.protocol, progress)
+    return replace(ranking, distances=euclidean(ranking.distances))
 
 
 def _ranked(queries: Embeddings, gallery: Embeddings, settings: EvaluationSettings, progress: Progress) -> Ranking:

@@ -73,7 +73,7 @@ class Inputs:
     quality: Path | None  # quality.json of the skeletons; None for a data set without images: nothing is shown of it
     histories: Mapping[str, Path]  # stage -> history.parquet, in the order in which they were trained
     results: Mapping[str, Path]  # model -> folder of its evaluation; the first is what the last is compared with
-    embeddings: tuple[Path, ...]  # shards of the last model, for the map
+    embeddings: tuple[Path, ...]  # shards of one model, for the map
     # `epoch N` -> evaluation of held-out people after that epoch of finetuning
     validation: Mapping[str, Path] = field(default_factory=dict)
     # what was made, from the start: stage, artifact, key, seconds, device, made, versions

@@ -108,6 +108,18 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _can_be_fused(self) -> Self:
+        weight, evaluation = self.evaluation.skeleton_weight, self.evaluation
+        if weight and self.data.without_images:
+            raise ValueError(f"evaluation.skeleton_weight={weight:g}: data.layout={self.data.layout} has no images")
+        if weight and (evaluation.rerank is not None or evaluation.expansion is not None):
+            raise ValueError(
+                f"evaluation.skeleton_weight={weight:g}: a fused ranking can be neither re-ranked nor expanded; "
+                "set evaluation.rerank and evaluation.expansion to null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clothes_can_be_known(self) -> Self:
         layouts = [name for name, reader in READERS.items() if reader.clothes]
         if self.evaluation.protocol == "clothes_changing" and self.data.layout not in layouts:

@@ -21,9 +21,17 @@ from flows.skeleton_pipeline import encoder_to_start_from, skeleton_pipeline
 from flows.stages import STAGES
 from storage.addresses import seen_once
 from storage.index import BOTH, PARTS, shard_names, shard_sizes
-from storage.store.artifacts import Artifact
+from storage.store.artifacts import Artifact, ArtifactFile
 from training.model.encoders.weights import weight_files as encoder_files
 from training.settings import VALIDATION
+
+MODELS = {
+    "visual": "Visual encoder alone",
+    "finetuned": "After finetuning",
+    "skeletons": "Skeletons alone",
+    "fused": "Fused with skeletons",
+}
+"""Part of an evaluation -> what the report calls what was ranked."""
 
 
 def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -> Made:
@@ -114,24 +122,36 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
         )
     )
 
-    # the visual encoder alone, and the finetuned model, on the test tracklets
-    results = {}
-    models = (("visual", "Visual encoder alone", encoder), ("finetuned", "After finetuning", finetuned))
-    for name, title, model in models:
+    # test tracklets by the visual encoder alone, by the finetuned model, and by skeletons if these are ranked, too
+    embedded: dict[str, list[ArtifactFile]] = {}
+    for name, model in (("visual", encoder), ("finetuned", finetuned)):
         own_weights = dict if model else encoder_weights
         embed = partial(step, "embeddings", "training.embed", config.embed, weights=own_weights, also=encoding_key)
-        embeddings = build.many(
-            [embed({"index": rows[s], "model": model}, frames | encoding, f"{name} {s}") for s in test]
-        )
-        embedded = {"embeddings": [a.file("embeddings.parquet") for a in embeddings]}
-        results[title] = build.one(step("metrics", "evaluation.evaluate", config.evaluation, embedded, part=name))
+        made = build.many([embed({"index": rows[s], "model": model}, frames | encoding, f"{name} {s}") for s in test])
+        embedded[name] = [a.file("embeddings.parquet") for a in made]
+    if config.evaluation.skeleton_weight:
+        embed = partial(step, "embeddings", "training.embed_skeletons", config.features)
+        seen = {s: {"index": labels[s], "skeletons": skeleton_files[s], "pretrained": pretrained} for s in test}
+        made = build.many([embed(seen[s], part=f"skeletons {s}") for s in test])
+        embedded["skeletons"] = [a.file("embeddings.parquet") for a in made]
+
+    # ranked, each alone; then images and skeletons together
+    rules = config.evaluation.model_copy(update={"skeleton_weight": 0.0})  # which concerns the fusion alone
+    results = {}
+    for name, vectors in embedded.items():
+        ranked = step("metrics", "evaluation.evaluate", rules, {"embeddings": vectors}, part=name)
+        results[MODELS[name]] = build.one(ranked)
+    if "skeletons" in embedded:
+        both = {"embeddings": embedded["finetuned"], "skeletons": embedded["skeletons"]}
+        ranked = step("metrics", "evaluation.evaluate", config.evaluation, both, part="fused")
+        results[MODELS["fused"]] = build.one(ranked)
 
     # held-out people, as they were ranked while the model learnt
     validation = [
         step(
             "metrics",
             "evaluation.evaluate",
-            config.evaluation,
+            rules,
             {"embeddings": [finetuned.file(VALIDATION.format(epoch=epoch))]},
             part=f"epoch {epoch}",
         )
@@ -153,7 +173,7 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
                 "histories": {name: a.file("history.parquet") for name, a in histories.items() if a},
                 "results": results,
                 "validation": {one.part: each for one, each in zip(validation, validated, strict=True)},
-                **embedded,  # of the last model
+                "embeddings": embedded["finetuned"],
             },
             frames | run_facts(config, *used(config), lineage=build.lineage()),
             weights=lambda: evaluation.page.html.TEMPLATES,

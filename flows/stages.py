@@ -22,7 +22,9 @@ TRAININGS = ("visual", "pretrained", "finetuned")
 
 EVALUATED = {
     "visual": "visual encoder alone",
+    "skeletons": "skeletons alone",
     "finetuned": "after finetuning",
+    "fused": "fused with skeletons",
     "recordings": "whole recordings",
     "sequences": "sequences",
 }

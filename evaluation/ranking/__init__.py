@@ -4,8 +4,9 @@ Nothing that is read by people, and no file but those of embeddings.
 
 Door:
     breakdown: by_length, camera_pairs, oddities
-    distances: between, euclidean, given, minus_cosines, nearest_columns
-    embeddings: Embeddings, GalleryKind, NOWHERE, of_tracklets, queries_and_gallery, read_embeddings, sampling_of
+    distances: between, blended, euclidean, given, minus_cosines, nearest_columns
+    embeddings: aligned, alike_in_both, Embeddings, GalleryKind, NOWHERE, of_tracklets, queries_and_gallery,
+        read_embeddings, sampling_of
     expansion: expand, ExpansionSettings
     intervals: bootstrap, bootstrap_over_seeds, FLIPS, holm, LEVEL, Paired, paired, RESAMPLES
     judgement: LEFT_OUT, Protocol

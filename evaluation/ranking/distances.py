@@ -68,6 +68,16 @@ def between(queries: Vectors, gallery: Vectors, device: str = "cpu") -> Distance
     return distances
 
 
+def blended(first: Distances, second: Distances, weight: float) -> Distances:
+    """`(1 - weight) first + weight second`."""
+
+    def distances(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+        found: Floats = np.float32(1 - weight) * first(rows, columns) + np.float32(weight) * second(rows, columns)
+        return found
+
+    return distances
+
+
 def given(matrix: Floats) -> Distances:
     """Distances that were computed before, (Q, G)."""
     return lambda rows, columns: matrix[rows[0] : rows[-1] + 1][:, _all_or(columns, matrix.shape[1])]

@@ -127,6 +127,27 @@ def _columns(paths: Sequence[Path]) -> Iterator[pa.ListArray]:
             yield table["embedding"].combine_chunks()
 
 
+def aligned(embeddings: Embeddings, others: Embeddings) -> Embeddings:
+    """Embeddings of the tracklets of others, in their order.
+
+    Raises:
+        DataError: they are not of the same tracklets.
+    """
+    rows = embeddings.find(others.ids)
+    missing = others.ids[rows == NOWHERE].tolist()
+    if missing or len(embeddings) != len(others):
+        what = f"{len(missing)} tracklets have no skeletons to be fused with, of {len(others)} and {len(embeddings)}"
+        raise of_tracklets(what, missing, "embed the skeletons of the same shards")
+    return embeddings.take(rows)
+
+
+def alike_in_both(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of each row, the position of the first that is the same in both respects, (N,)."""
+    _, at, which = np.unique(np.stack([first, second]), axis=1, return_index=True, return_inverse=True)
+    found: NDArray[np.intp] = at[which.reshape(-1)]
+    return found
+
+
 def of_tracklets(what: str, names: Sequence[str], fix: str) -> DataError:
     """An error that names the first tracklets concerned."""
     return DataError(what, where=listed(names), fix=fix)

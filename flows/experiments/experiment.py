@@ -22,8 +22,11 @@ MODEL = "model"
 SEEDS = ("visual.seed", "pretrain.seed", "finetune.seed", "skeleton_only.seed")
 """What an experiment's seed is given to: data and evaluation stay as they are."""
 
-IMAGES, SKELETONS = ("finetuned", "visual"), ("recordings", "sequences")
+IMAGES, SKELETONS = ("finetuned", "visual", "skeletons", "fused"), ("recordings", "sequences")
 """Models of runs with images and without, the one first that is measured where an arm names none."""
+
+FUSED = ("skeletons", "fused")
+"""Of these, those that there are only with `evaluation.skeleton_weight`."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,9 @@ def _trials(
     if model not in there:
         fix = f"models are: {', '.join(there)}"
         raise SettingsError(f"there is no model {model!r} to measure", where=where, fix=fix)
+    if model in FUSED and not config.evaluation.skeleton_weight:
+        fix = "set evaluation.skeleton_weight, such as to 0.2"
+        raise SettingsError(f"there is no model {model!r} without skeletons in the ranking", where=where, fix=fix)
     galleries = experiment.galleries or (config.evaluation.gallery,)
     return [
         Trial(
