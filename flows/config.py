@@ -144,7 +144,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
             unknown one with the nearest valid name.
     """
     path = Path(path)
-    return make_config(read_settings(path), overrides, path)
+    values = read_settings(path)
+    if "arms" in values:
+        fix = f"csip experiment {path}, csip plan {path}"
+        raise SettingsError("this is an experiment, and no configuration", where=path, fix=fix)
+    return make_config(values, overrides, path)
 
 
 def make_config(values: dict[str, Any], overrides: Sequence[str] = (), where: Path | None = None) -> Config:

@@ -228,18 +228,16 @@ def check_weights(config: Config, until: str) -> None:
 
 
 def _check_encoder(config: Config) -> None:
-    """Load the visual encoder once, and once more when its file has changed: it takes seconds, and torch."""
+    """Load the visual encoder and try it once, and once more when its file has changed: it takes seconds, and torch."""
     files = encoder_files(config.encoder)
-    if not config.encoder.is_pretrained:
-        return
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files.values()]
     known = sha256(json.dumps([config.encoder.key_fields(), stamps]).encode()).hexdigest()
     mark = config.extraction.weights_cache.expanduser() / "checked" / known
     if mark.exists():
         return
-    from training.model.encoders.start import load_encoder
+    from training.model.encoders.start import load_encoder, try_out
 
-    load_encoder(None, config.encoder)
+    try_out(load_encoder(None, config.encoder))
     with suppress(OSError):  # it only saves time
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

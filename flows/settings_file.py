@@ -58,9 +58,21 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+class _EachOnce(yaml.SafeLoader):
+    """Reads YAML as `yaml.safe_load`, and refuses a mapping that names something twice: the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), Loader=_EachOnce)  # noqa: S506, it is a safe loader
     except OSError as error:
         raise SettingsError(
             f"cannot read the configuration: {error.strerror}", where=path, fix="check the path"

@@ -15,7 +15,7 @@ Door:
         SKELETON_TYPES, SkeletonType
     stop: REQUEST, Request, Stopped
     threads: in_order, repeating
-    wording: be, below, have, listed, many
+    wording: be, below, have, listed, many, one_line
 
 Not here: models, metrics, flows. It imports none of the other layers.
 """

@@ -66,6 +66,7 @@ class DataSettings(Settings):
     folds: int = Field(
         0,
         ge=0,
+        le=100,
         description="Cross-validation, for choosing settings: the training people are cut into this many parts, and "
         "data.split says which of them stands in for the test people, who are not looked at; 0: no.",
     )

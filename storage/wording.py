@@ -38,3 +38,8 @@ def below(problems: Iterable[str]) -> str:
     listed = list(problems)
     more = [f"... and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
     return "".join(f"\n  {line}" for line in [*listed[:SHOWN], *more])
+
+
+def one_line(error: BaseException, most: int = 160) -> str:
+    """What an exception of other people's code says, in one line."""
+    return " ".join(str(error).split())[:most]

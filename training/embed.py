@@ -15,11 +15,11 @@ from storage.addresses import DataRoot
 from storage.devices import chosen_device
 from storage.progress import Progress, silent
 from storage.tables.parquet import write_table
-from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
+from storage.tables.schema import EMBEDDINGS, MODEL_KEY, SAMPLING_KEY
 from storage.tables.tracklets import Tracklet, read_index
 from training.batches.clips import FrameSource
 from training.batches.sampling import dense_clips, segment_frames
-from training.inference_model import Embed, load_embedder
+from training.inference_model import Embed, described, load_embedder
 from training.settings import EmbedSettings, EncoderSettings
 
 LABELS = ("tracklet_id", "split", "pid", "camid", "clothes")
@@ -49,7 +49,10 @@ def run(inputs: Inputs, settings: EmbedSettings, out_dir: Path, progress: Progre
     )
     tracklets = [tracklet for tracklet in read_index(inputs.index) if tracklet.split != "train"]
     rows = embed_tracklets(inputs.data_root, tracklets, embed, model.size, settings, progress)
-    table = embeddings_table(tracklets, rows, model.width, {SAMPLING_KEY: settings.sampling})
+    made_with: dict[str, str] = {SAMPLING_KEY: settings.sampling}
+    if inputs.model is not None:
+        made_with[MODEL_KEY] = described(inputs.model, settings).embeds_as
+    table = embeddings_table(tracklets, rows, model.width, made_with)
     write_table(table, out_dir / "embeddings.parquet")
     made_of = {"parts": model.made_of.parts, "scale": model.made_of.scale}
     notes = {

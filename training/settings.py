@@ -81,10 +81,10 @@ class EncoderSettings(Settings):
     positions: Literal["bicubic", "bilinear"] = Field(
         "bicubic", description="How a position embedding is laid over another grid; bilinear is the published way."
     )
-    width: int = Field(192, description="Token width D of the small encoder.")
-    depth: int = Field(4, description="Blocks of the small encoder.")
-    heads: int = Field(4, description="Attention heads of the small encoder.")
-    projection: int = Field(128, description="Projected width P of the small encoder.")
+    width: int = Field(192, ge=8, multiple_of=8, description="Token width D of the small encoder.")
+    depth: int = Field(4, ge=1, description="Blocks of the small encoder.")
+    heads: int = Field(4, ge=1, description="Attention heads of the small encoder.")
+    projection: int = Field(128, ge=1, description="Projected width P of the small encoder.")
 
     @model_validator(mode="before")
     @classmethod
@@ -92,6 +92,12 @@ class EncoderSettings(Settings):
         if isinstance(values, dict) and "arch" in values:
             raise ValueError(f"arch is now called model: small, or {CLIP} for clip_vit_b16")
         return values
+
+    @model_validator(mode="after")
+    def _can_be_small(self) -> Self:
+        if self.model == "small" and self.width % self.heads:
+            raise ValueError(f"encoder.width={self.width} is no multiple of encoder.heads={self.heads}")
+        return self
 
     @model_validator(mode="after")
     def _both_sides(self) -> Self:

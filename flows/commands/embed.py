@@ -11,7 +11,6 @@ from flows.commands.options.config import set_option
 from flows.commands.options.console import bar, command, note, say
 from flows.commands.options.frames import BoxesOption, CropsOption, FramesArgument, Source
 from flows.commands.options.model import (
-    MODEL_KEY,
     CameraOption,
     ModelOfConfig,
     ModelOption,
@@ -26,7 +25,7 @@ from storage.disk import whole
 from storage.errors import SettingsError
 from storage.frames.files import DataFiles
 from storage.tables.parquet import write_table
-from storage.tables.schema import SAMPLING_KEY
+from storage.tables.schema import MODEL_KEY, SAMPLING_KEY
 from storage.tables.tracklets import Tracklet, index_table
 from storage.wording import listed, many
 

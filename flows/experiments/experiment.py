@@ -25,6 +25,10 @@ SEEDS = ("visual.seed", "pretrain.seed", "finetune.seed", "skeleton_only.seed")
 IMAGES, SKELETONS = ("finetuned", "visual", "skeletons", "fused"), ("recordings", "sequences")
 """Models of runs with images and without, the one first that is measured where an arm names none."""
 
+MOST_SEEDS = 1000
+ASKED = ("root", "layout", "split", "folds", "demo", "sequences")
+"""Settings of the data that say who is asked for: the same in all arms."""
+
 FUSED = ("skeletons", "fused")
 """Of these, those that there are only with `evaluation.skeleton_weight`."""
 
@@ -48,7 +52,11 @@ class Trial:
 class Experiment(Settings):
     """What is compared with what, on one base configuration."""
 
-    name: str = Field("", description="Of its page and files; the file's name without it.")
+    name: str = Field(
+        "",
+        pattern=r"^[^/\\\x00]*[^/\\.\x00][^/\\\x00]*$",
+        description="Of its page and files; the file's name without it.",
+    )
     about: str = Field("", description="What it asks, in a sentence or two, for its page.")
     base: str = Field(
         description="The configuration that all arms change: a name beside this file, or a path from there."
@@ -69,7 +77,11 @@ class Experiment(Settings):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, seeds: Any) -> Any:
-        return tuple(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
+        if not isinstance(seeds, int) or isinstance(seeds, bool):
+            return seeds
+        if not 1 <= seeds <= MOST_SEEDS:
+            raise ValueError(f"a number of seeds is 1 to {MOST_SEEDS}")
+        return tuple(range(seeds))
 
     @field_validator("seeds", "measures", "galleries")
     @classmethod
@@ -113,13 +125,18 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     if experiment.reference not in experiment.arms:
         fix = f"arms are: {', '.join(experiment.arms)}"
         raise SettingsError(f"there is no arm {experiment.against!r}", where=f"{path}: against", fix=fix)
-    base = merged(read_settings(named(experiment.base, path)), _nested(experiment.settings))
+    below = read_settings(named(experiment.base, path))
+    if "arms" in below:
+        fix = "name the configuration that its arms change"
+        raise SettingsError("its base is an experiment itself", where=f"{path}: base: {experiment.base}", fix=fix)
+    base = merged(below, _nested(experiment.settings))
     trials = [
         trial
         for seed in experiment.seeds
         for arm in experiment.arms
         for trial in _trials(experiment, arm, seed, base, overrides, path)
     ]
+    _refuse_apart(trials, path)
     _refuse_equal(trials, path)
     return experiment, trials
 
@@ -178,6 +195,21 @@ def _refuse_equal(trials: Sequence[Trial], path: Path) -> None:
                 f"the arms {same!r} and {trial.arm!r} cannot differ in their results: their settings are the same",
                 where=path,
                 fix="take one of them out",
+            )
+
+
+def _refuse_apart(trials: Sequence[Trial], path: Path) -> None:
+    """Arms are asked of the same people, and kept in one store."""
+    first = trials[0].config
+    for trial in trials[1:]:
+        data, own = first.data, trial.config.data
+        other = [f"data.{name}" for name in ASKED if getattr(data, name) != getattr(own, name)]
+        other += [name for name in ("store", "workspace") if getattr(first, name) != getattr(trial.config, name)]
+        if other:
+            raise SettingsError(
+                f"the arms {trials[0].arm!r} and {trial.arm!r} differ in {', '.join(other)}, and cannot be compared",
+                where=path,
+                fix="set it for all arms: settings, or the base",
             )
 
 

@@ -107,4 +107,5 @@ EMBEDDINGS = table_schema(
     ],
 )
 SAMPLING_KEY = "csip.sampling"
+MODEL_KEY = "csip.model"  # in the metadata of embeddings: what they were made with, as `About.embeds_as` says
 """Of a file's metadata: how frames were sampled for its embeddings (rrs, dense)."""

@@ -59,7 +59,7 @@ def identity_batches(labels: Sequence[int], identities: int, instances: int, see
         groups[label] = np.resize(own, (-(-len(own) // instances), instances)).tolist()
     wanted = min(identities, len(groups))
     batches = []
-    while len(groups) >= wanted:
+    while groups and len(groups) >= wanted:
         # identities with the most groups left first, chance among equals: little is left over
         left = list(groups)
         order = np.lexsort((rng.random(len(left)), np.array([-len(groups[label]) for label in left])))
@@ -92,7 +92,7 @@ def random_identity_batches(
             groups[label] = rng.permutation(own)[:whole].reshape(-1, instances).tolist()
     wanted = min(identities, len(groups))
     batches = []
-    while len(groups) >= wanted:
+    while groups and len(groups) >= wanted:
         drawn = rng.choice(list(groups), wanted, replace=False).tolist()
         batches.append([tracklet for label in drawn for tracklet in groups[label].pop(0)])
         groups = {label: left for label, left in groups.items() if left}

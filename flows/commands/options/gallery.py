@@ -7,14 +7,14 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from evaluation.ranking.embeddings import sampling_of
-from flows.commands.options.model import MODEL_KEY, Model
+from flows.commands.options.model import Model
 from flows.commands.options.outputs import frames_file
 from storage.addresses import FETCHED, DataRoot, data_root
 from storage.errors import DataError, SettingsError
 from storage.store.artifacts import Artifact
 from storage.store.runs import records
 from storage.tables.parquet import has_schema
-from storage.tables.schema import EMBEDDINGS
+from storage.tables.schema import EMBEDDINGS, MODEL_KEY
 
 
 class Gallery(NamedTuple):

@@ -32,8 +32,6 @@ CameraOption = Annotated[
     int | None, typer.Option("--camid", help="Camera that the frames are of, one that the model was trained with.")
 ]
 
-MODEL_KEY = "csip.model"  # in the metadata of a file of embeddings: what they were made with
-
 
 class Model(NamedTuple):
     """A model that is ready."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.config import load_config
 from flows.experiments.experiment import is_experiment, read_experiment
 from storage.errors import SettingsError
 from tests.small_run import small_settings
@@ -75,6 +76,13 @@ def test_an_arm_may_measure_the_visual_encoder_alone(tmp_path: Path) -> None:
         ({"galleries": ["with"]}, ["galleries"]),
         ({"against": "c"}, ["no arm 'c'", "arms are: a, b"]),
         ({"base": "absent"}, ["cannot read the configuration", "absent.yaml"]),
+        ({"name": "../x"}, ["name: String should match"]),
+        ({"seeds": 0}, ["a number of seeds is 1 to 1000 (given: 0)"]),
+        ({"seeds": 10**11}, ["a number of seeds is 1 to 1000"]),
+        ({"base": "parts"}, ["its base is an experiment itself"]),
+        ({"arms": {"a": {}, "b": {"data": {"folds": 2}}}}, ["arms 'a' and 'b' differ in data.folds"]),
+        ({"arms": {"a": {}, "b": {"store": "other"}}}, ["arms 'a' and 'b' differ in store"]),
+        ({"arms": {"a": {}, "b": {"model": "fused"}}}, ["no model 'fused' without skeletons", "skeleton_weight"]),
         ({"sedes": 3}, ["sedes is no part of an experiment; did you mean seeds?"]),
     ],
 )
@@ -103,3 +111,16 @@ def test_a_file_is_an_experiment_if_it_has_arms(tmp_path: Path) -> None:
     assert is_experiment(path)
     assert not is_experiment(path.with_name("base.yaml"))
     assert not is_experiment(tmp_path / "absent.yaml")
+
+
+def test_an_arm_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("base: base\narms:\n  a: {}\n  a: {finetune.epochs: 3}\n")
+    with pytest.raises(SettingsError, match="'a' is there twice"):
+        read_experiment(path)
+
+
+def test_run_as_a_configuration_it_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="this is an experiment, and no configuration") as raised:
+        load_config(write(tmp_path))
+    assert "csip experiment" in str(raised.value)

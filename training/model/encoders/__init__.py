@@ -4,7 +4,7 @@ Door:
     encoder: VisualEncoder
     names: check_name, is_own
     small: fold_necks, SmallTrunk
-    start: frame_features, load_encoder
+    start: frame_features, load_encoder, try_out
     trunk: Composition, Trunk
     weights: on_hub, weight_files
 

@@ -5,12 +5,13 @@ What the file is at all is seen by `file_kinds`; whose names its tensors bear, a
 """
 
 import argparse
+import logging
 import pickle
 import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,13 @@ from storage.errors import WeightsError
 from training.model.encoders.file_kinds import Kind, damaged, weights_kind
 from training.model.encoders.timm_names import timm_state
 
-CONTAINERS = ("state_dict", "model", "model_state_dict", "model_ema")
+log = logging.getLogger("csip.training")
+CONTAINERS = ("state_dict", "model", "model_state_dict", "model_ema", "state_dict_ema", "ema")
 """Entries under which trainings save the weights, beside their epoch, optimizer and settings; the first one counts."""
+
+WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.", "net.")
+"""What wrappers (several GPUs, torch.compile, Lightning, others' frameworks) put before every name; the first two are
+nobody's own."""
 
 HARMLESS: list[Any] = [
     # what trainings save beside the weights: their arguments, and scores as NumPy's scalars; all of it plain data
@@ -52,7 +58,7 @@ def load_pretrained(model: nn.Module, path: Path, positions: str = "bicubic") ->
     Raises:
         WeightsError: the file cannot be read, or its weights are not the model's.
     """
-    state, dropped = timm_state(read_checkpoint(path), model, positions, where=path)
+    state, dropped = timm_state(fitting(read_checkpoint(path), model), model, positions, where=path)
     model.load_state_dict(state)
     return dropped
 
@@ -87,6 +93,20 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             raise _no_torch_file(path) from error
         raise damaged(path, error) from error
     return _tensors(loaded, path)
+
+
+def unwrapped(state: Mapping[str, Tensor], prefixes: Sequence[str]) -> dict[str, Tensor]:
+    """A state dict without the prefixes that all of its names have."""
+    found = dict(state)
+    while prefix := next((p for p in prefixes if found and all(name.startswith(p) for name in found)), ""):
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
+
+
+def fitting(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """A state dict without wrappers' prefixes that are none of the model's own names."""
+    own = model.state_dict()
+    return unwrapped(state, [prefix for prefix in WRAPPERS if not any(name.startswith(prefix) for name in own)])
 
 
 def _read_torch(path: Path, kind: Kind) -> Any:
@@ -126,10 +146,12 @@ def _no_torch_file(path: Path) -> WeightsError:
 
 def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
     while isinstance(loaded, Mapping):
-        inner = next((loaded[name] for name in CONTAINERS if isinstance(loaded.get(name), Mapping)), None)
-        if inner is None:
+        held = [name for name in CONTAINERS if isinstance(loaded.get(name), Mapping)]
+        if not held:
             break
-        loaded = inner
+        if beside := [str(name) for name in loaded if name != held[0]]:
+            log.info("%s: %s is read; beside it, and left out: %s", path.name, held[0], ", ".join(beside[:12]))
+        loaded = loaded[held[0]]
     named = loaded if isinstance(loaded, Mapping) else {}
     state = {str(name): value.detach() for name, value in named.items() if isinstance(value, Tensor)}
     if not state:
@@ -139,6 +161,5 @@ def _tensors(loaded: Any, path: Path) -> dict[str, Tensor]:
             where=path,
             fix=f"give a state dict, by itself or as one of {', '.join(CONTAINERS)}",
         )
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = unwrapped(state, WRAPPERS[:2])
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from storage.errors import CsipError, SettingsError
+from storage.wording import one_line
 from training.model.encoders import osnet
 from training.model.encoders.names import SMALL, check_name, is_own
 from training.model.encoders.own import OwnTrunk
@@ -25,7 +27,16 @@ def make_trunk(settings: EncoderSettings) -> Trunk:
         return osnet.OSNet(settings.model, settings.frame_size or PERSON)
     if is_own(settings.model):
         return OwnTrunk(settings.model, settings.frame_size)
-    return TimmTrunk(settings.model, settings.frame_size)
+    try:
+        return TimmTrunk(settings.model, settings.frame_size)
+    except CsipError:
+        raise
+    except Exception as error:  # models of timm that are made in other ways than most
+        raise SettingsError(
+            f"{settings.model} cannot be used here ({type(error).__name__}: {one_line(error)})",
+            where="encoder.model",
+            fix="name another model, or write a class of your own around it (docs/encoders.md)",
+        ) from error
 
 
 class VisualEncoder(nn.Module):

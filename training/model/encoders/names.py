@@ -1,5 +1,6 @@
 """Names of visual encoders: which family a name is of, and the nearest ones to a name that nobody knows."""
 
+import ast
 import difflib
 from pathlib import Path
 
@@ -27,6 +28,31 @@ def own_class(model: str) -> tuple[Path, str]:
             "there is no such file", where=f"encoder.model={model}", fix="name one, from where csip runs"
         )
     return Path(file), name
+
+
+def own_files(model: str) -> dict[str, Path]:
+    """The file of a user's class, and those beside it that it imports, and these import: all decide what it gives.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    first, _ = own_class(model)
+    found: dict[str, Path] = {}
+    left = {"code": first}
+    while left:
+        name, file = left.popitem()
+        found[name] = file
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError):  # which is told when it is run
+            continue
+        names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        for module in {name.partition(".")[0] for name in names}:
+            beside = first.parent / f"{module}.py"
+            if f"code {module}" not in found and beside.is_file() and beside != first:
+                left[f"code {module}"] = beside
+    return found
 
 
 def check_name(model: str) -> None:

@@ -2,12 +2,17 @@
 
 import difflib
 import runpy
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from storage.errors import SettingsError
+from storage.wording import one_line
 from training.model.encoders.names import own_class
 from training.model.encoders.trunk import IMAGENET_MEAN, IMAGENET_STD, PERSON, Trunk, shifted
 
@@ -29,12 +34,20 @@ class OwnTrunk(Trunk):
 
     def __init__(self, model: str, size: tuple[int, int] | None = None) -> None:
         super().__init__()
-        self.module = _class_of(model)()
-        self.size = size or tuple(getattr(self.module, "size", PERSON))
-        self.mean = tuple(getattr(self.module, "mean", IMAGENET_MEAN))
-        self.std = tuple(getattr(self.module, "std", IMAGENET_STD))
-        with torch.no_grad():
-            found = self.module.eval()(torch.zeros(2, 3, *self.size))
+        kind = _class_of(model)
+        with _told(model, "it cannot be made without arguments"):
+            self.module = kind()
+            self.module.eval()
+        self.size = size or _numbers(self.module, "size", PERSON, 2, int, model)
+        self.mean = _numbers(self.module, "mean", IMAGENET_MEAN, 3, float, model)
+        self.std = _numbers(self.module, "std", IMAGENET_STD, 3, float, model)
+        if min(self.std) <= 0:
+            fix = f"set {IMAGENET_STD}"
+            raise SettingsError(
+                f"its std is {self.std}, by which frames are divided", where=f"encoder.model={model}", fix=fix
+            )
+        with torch.no_grad(), _told(model, f"two frames of {self.size[0]} x {self.size[1]} do not go through it"):
+            found = self.module(torch.zeros(2, 3, *self.size))
         tokens, projected = _looked_at(found, model)
         self.token_width, self.projected_width = tokens.shape[2], projected.shape[2]
 
@@ -46,13 +59,43 @@ class OwnTrunk(Trunk):
 
 def _class_of(model: str) -> type[nn.Module]:
     file, name = own_class(model)
-    defined = runpy.run_path(str(file))
+    folder = str(file.resolve().parent)
+    with _told(model, "its file cannot be run"):
+        sys.path.insert(0, folder)  # so that it may import what lies beside it
+        try:
+            defined = runpy.run_path(str(file))
+        finally:
+            sys.path.remove(folder)
     classes = {key: value for key, value in defined.items() if isinstance(value, type) and issubclass(value, nn.Module)}
     if name not in classes:
         near = difflib.get_close_matches(name, classes, n=3, cutoff=0)
         fix = f"its modules are: {', '.join(near)}" if near else "define one"
         raise SettingsError(f"{file} has no torch.nn.Module {name!r}", where=f"encoder.model={model}", fix=fix)
     return classes[name]
+
+
+@contextmanager
+def _told(model: str, what: str) -> Iterator[None]:
+    """Whatever goes wrong in the user's code, in one message with its last line there."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        lines = [f"line {at.lineno}" for at in traceback.extract_tb(error.__traceback__) if at.filename in model]
+        place = f", {lines[-1]}" if lines else ""
+        raise SettingsError(
+            f"{what} ({type(error).__name__}: {one_line(error)}{place})",
+            where=f"encoder.model={model}",
+            fix="mend it; docs/encoders.md shows what is expected",
+        ) from error
+
+
+def _numbers(module: nn.Module, name: str, usual: Sequence[Any], count: int, kind: type, model: str) -> tuple[Any, ...]:
+    given = getattr(module, name, usual)
+    right = isinstance(given, tuple | list) and len(given) == count
+    if not right or not all(isinstance(value, (int, kind)) and not isinstance(value, bool) for value in given):
+        what = f"its {name} is {given!r}, expected {count} numbers such as {tuple(usual)}"
+        raise SettingsError(what, where=f"encoder.model={model}", fix="set it so")
+    return tuple(given)
 
 
 def _looked_at(found: Any, model: str) -> tuple[Tensor, Tensor]:

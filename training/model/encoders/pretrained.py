@@ -32,7 +32,7 @@ def load_pretrained(trunk: Trunk, path: Path, model: str, positions: str) -> Non
         dropped = checkpoint.load_pretrained(trunk.model, path, positions)
     else:
         target: nn.Module = trunk.module if isinstance(trunk, OwnTrunk) else trunk
-        state, dropped = checkpoint.read_checkpoint(path), []
+        state, dropped = checkpoint.fitting(checkpoint.read_checkpoint(path), target), []
         if isinstance(trunk, OSNet):
             state, dropped = osnet_state(state)
         if wrong := misfits(target, state):

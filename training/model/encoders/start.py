@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from storage.errors import SettingsError, WeightsError
+from storage.wording import one_line
 from training.files import load_model, read_description
 from training.model.encoders.encoder import VisualEncoder
 from training.model.encoders.pretrained import load_pretrained
@@ -29,6 +31,37 @@ def load_encoder(folder: Path | None, settings: EncoderSettings) -> VisualEncode
         encoder = VisualEncoder(EncoderSettings(**read_description(folder)["encoder"]))
         load_model(encoder, folder)
     return encoder
+
+
+@torch.no_grad()
+def try_out(encoder: VisualEncoder) -> None:
+    """Send two frames through an encoder, so that what cannot work is told before anything runs.
+
+    Raises:
+        SettingsError: frames of its size do not go through, or it gives no float32 tokens.
+        WeightsError: it gives values that are not finite.
+    """
+    settings, (h, w) = encoder.settings, encoder.trunk.size
+    frames = torch.randint(0, 256, (2, 3, h, w), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    try:
+        found = encoder.eval()(frames)
+    except Exception as error:  # of the model's own code, whatever it is
+        raise SettingsError(
+            f"frames of {h} x {w} do not go through {settings.model} ({type(error).__name__}: {one_line(error)})",
+            where="encoder.model, encoder.image_height, encoder.image_width",
+            fix="set other sizes, or leave both out, or name another model",
+        ) from error
+    for name, tokens in zip(("tokens", "projected tokens"), found, strict=True):
+        if tokens.dtype != torch.float32 or not tokens.numel():
+            kind = f"{tokens.dtype} of shape {tuple(tokens.shape)}".removeprefix("torch.")
+            where = f"encoder.model={settings.model}"
+            raise SettingsError(f"its {name} are {kind}, expected float32", where=where, fix="return float32")
+        if not tokens.isfinite().all():
+            raise WeightsError(
+                f"{settings.model} gives {name} that are not finite numbers",
+                where="encoder.weights" if settings.weights is None else settings.weights,
+                fix="get the weights again: some are not numbers, or belong to other sizes of frames",
+            )
 
 
 @torch.inference_mode()

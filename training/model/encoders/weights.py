@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.errors import WeightsError
-from training.model.encoders.names import OSNET, check_name, is_own, own_class
+from training.model.encoders.names import OSNET, check_name, is_own, own_files
 from training.settings import EncoderSettings
 
 HUB_FILES = (
@@ -30,9 +30,9 @@ def weight_files(settings: EncoderSettings) -> dict[str, Path]:
     """
     if not settings.is_pretrained:
         return {}
-    code = {"code": own_class(settings.model)[0]} if is_own(settings.model) else {}
+    code = own_files(settings.model) if is_own(settings.model) else {}
     if settings.weights is not None:
-        if not settings.weights.is_file():
+        if not settings.weights.exists():
             raise WeightsError(
                 "the file of the visual encoder's weights does not exist",
                 where=f"encoder.weights={settings.weights}",

@@ -243,3 +243,21 @@ def test_what_a_file_lacks_is_said_with_its_place(tmp_path: Path) -> None:
         load_pretrained(timm_clip(), tmp_path / "w.pth")
     assert error.value.where == str(tmp_path / "w.pth")
     assert error.value.fix
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "backbone.", "module.model."])
+def test_a_wrappers_prefix_before_every_name_is_none_of_the_models(prefix: str, tmp_path: Path) -> None:
+    model = timm.create_model("test_vit", num_classes=0)
+    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "wrapped.pth")
+    other = timm.create_model("test_vit", num_classes=0)
+    load_pretrained(other, tmp_path / "wrapped.pth")
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_what_lies_beside_the_weights_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = {"x": torch.ones(2)}
+    torch.save({"state_dict": state, "state_dict_ema": {"x": torch.zeros(2)}, "epoch": 3}, tmp_path / "a.pth")
+    with caplog.at_level("INFO", "csip.training"):
+        assert torch.equal(read_checkpoint(tmp_path / "a.pth")["x"], state["x"])
+    assert "a.pth: state_dict is read; beside it, and left out: state_dict_ema, epoch" in caplog.messages
