@@ -13,14 +13,14 @@ import torch
 
 from storage.progress import silent
 from storage.tables.parquet import read_ragged, read_table, write_table
-from storage.tables.schema import EMBEDDINGS, FEATURES
+from storage.tables.schema import EMBEDDINGS, FEATURES, MODEL_KEY
 from storage.tables.tracklets import index_table, read_index
 from tests.training.conftest import Small
 from tests.training.stages import PRETRAIN, Stages, digests
 from training import embed
 from training.batches.clips import FrameSource
 from training.batches.sampling import dense_clips
-from training.inference_model import load_embedder
+from training.inference_model import described, load_embedder
 from training.settings import HISTORY
 
 
@@ -100,6 +100,17 @@ def test_embeddings_carry_the_clothes_of_the_index(stages: Stages, small: Small,
     embed.run(inputs, embed.EmbedSettings(clip_length=2), tmp_path, silent)
     rows = read_table(tmp_path / "embeddings.parquet", EMBEDDINGS).to_pylist()
     assert {row["tracklet_id"]: row["clothes"] for row in rows} == clothes
+
+
+def test_embeddings_say_which_model_made_them_and_how(stages: Stages, small: Small, tmp_path: Path) -> None:
+    folder, said = stages.ready("finetune"), set()
+    for scale in ("raw", "unit"):
+        settings = embed.EmbedSettings(clip_length=2, scale=scale)
+        embed.run(embed.Inputs(small.root, small.test, folder, small.encoder), settings, tmp_path, silent)
+        metadata = pq.read_schema(tmp_path / "embeddings.parquet").metadata
+        assert metadata[MODEL_KEY.encode()].decode() == described(folder, settings).embeds_as
+        said.add(metadata[MODEL_KEY.encode()])
+    assert len(said) == 2
 
 
 def test_dense_embeddings_are_the_mean_of_raw_clip_features_normalised(

@@ -85,6 +85,8 @@ def test_a_gallery_that_others_embedded_is_told_from_ones_own(model: Path, crops
     assert "note" not in csip_line("search", crops, "--model", model, *words)
     other = finetuned_folder(tmp_path / "other", use_pfu=False)
     assert "embedded by another model" in csip_line("search", crops, "--model", other, *words)
+    said = csip_line("search", crops, "--model", model, *words, "--set", "embed.scale=unit")
+    assert "with another embed.parts or embed.scale" in said
     said = csip_line("search", crops, "--model", model, *words, "--set", "embed.sampling=rrs")
     assert "frames of the gallery were sampled dense, those of the queries rrs" in said
     smaller = visual_folder(tmp_path / "visual")
