@@ -54,6 +54,12 @@ class EmbedSettings(Settings):
     batch_size: int = neutral(8, "Clips at once.", ge=1)
     decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)
 
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _in_a_line(cls, parts: Any) -> Any:
+        """`cls,temporal`, as one would write it on a command line."""
+        return tuple(part.strip() for part in parts.split(",")) if isinstance(parts, str) else parts
+
     @field_validator("parts")
     @classmethod
     def _each_once(cls, parts: tuple[Part, ...] | None) -> tuple[Part, ...] | None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from evaluation.page.check_rows import COLUMNS, count_rows, extent, finding_rows, length_rows, published, sizes, verdict
 from flows.commands.options.config import load
-from flows.commands.options.console import bar, command, console, plain_errors, say, silence
+from flows.commands.options.console import bar, command, console, note, plain_errors, say, silence
 from flows.commands.options.outputs import check_file
 from flows.commands.options.tables import print_below, table
 from storage.addresses import DataRoot, data_root
@@ -75,7 +75,8 @@ def check(
             )
         if report:
             check_file(report, makes_folders=False)
-        target = _target(root, layout, config, split)
+        with silence(as_json):
+            target = _target(root, layout, config, split)
     from storage.datasets.check.check import check as check_data
 
     limit = None if everything or as_json else ON_A_PAGE
@@ -156,7 +157,9 @@ def _target(root: str | None, layout: str | None, config: Path | None, split: in
 
     if config and not root and not layout:
         data = load(config).data
-        configured = 0 if data.split == "all" else data.split
+        configured = 0 if data.split == "all" or data.folds else data.split
+        if data.folds:
+            note("data.folds is not looked at: the whole data set is checked, test people too")
         target = Target(data.place, data.layout, configured if split is None else split, data.scan_workers)
     elif root and not config:
         target = Target(data_root(root), layout or "", split or 0)

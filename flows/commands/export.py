@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from flows.commands.options.config import Overrides, load
-from flows.commands.options.console import command, console, say
-from flows.commands.options.model import newest_model, sound_folder
+from flows.commands.options.console import command, console, note, say
+from flows.commands.options.model import composition_notes, newest_model, sound_folder
 from storage.errors import SettingsError
 from training.export_formats import export_file
 
@@ -50,6 +50,7 @@ def export(
         from training.export import export as export_model
 
         about, difference = export_model(folder, settings.embed, format_name, target)
+    note(*composition_notes(about, settings.embed))
     cameras = f"cameras {', '.join(map(str, about.cameras))}" if about.cameras else "no cameras"
     say(
         f"model:   {about.kind}, clips of {about.image_height} x {about.image_width} pixels, {cameras}, "

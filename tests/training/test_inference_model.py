@@ -78,6 +78,11 @@ def test_a_part_that_the_model_was_trained_without_is_told(tmp_path):
     assert "embed.parts=cls,temporal" in str(raised.value)
 
 
+def test_parts_may_be_written_in_a_line():
+    assert EmbedSettings(parts="cls, temporal").parts == ("cls", "temporal")
+    assert EmbedSettings(parts="cls").parts == ("cls",)
+
+
 def test_a_part_twice_is_refused():
     with pytest.raises(ValidationError, match="each part once, not cls, cls"):
         EmbedSettings(parts=("cls", "cls"))

@@ -8,7 +8,7 @@ Door:
     flow_runs: flow_runs, LogOption
     frames: BoxesOption, CropsOption, FramesArgument, Source
     gallery: choose_gallery, Gallery, gallery_notes
-    model: camera_notes, CameraOption, choose_model, Model, ModelOfConfig, ModelOption, newest_model,
+    model: camera_notes, CameraOption, choose_model, composition_notes, Model, ModelOfConfig, ModelOption, newest_model,
         seen_by, sound_folder
     outputs: check_file, check_folder, check_tables, frames_file
     store: ConfigArgument, ConfigOption, open_store, StoreOption

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flows.commands.options.config import load
-from flows.commands.options.console import console
+from flows.commands.options.console import console, note
 from storage.datasets.crops import NOBODY
 from storage.devices import chosen_device
 from storage.errors import DataError, SettingsError, StoreError
@@ -55,7 +55,17 @@ class Chosen(NamedTuple):
 
             about = described(self.folder, self.settings)
             embed, _ = load_embedder(self.folder, about.encoder, self.settings, chosen_device(self.settings.device))
+        note(*composition_notes(about, self.settings))
         return Model(about, embed, self.settings)
+
+
+def composition_notes(about: "About", settings: "EmbedSettings") -> Iterator[str]:
+    """What of the settings does not concern an encoder that was not finetuned."""
+    if about.kind == "visual" and (settings.parts or settings.scale):
+        yield (
+            "embed.parts and embed.scale are of finetuned models; this encoder alone is ranked by what it was made for "
+            f"({', '.join(about.parts)})"
+        )
 
 
 def choose_model(model: Path | None, config: Path | None, overrides: list[str] | None) -> Chosen:

@@ -88,6 +88,15 @@ def test_a_configuration_names_the_data_set_and_no_store_is_made(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_of_a_configuration_with_folds_the_whole_data_set_is_checked_and_this_is_said(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(f"name: one\ndata: {{root: {root}, folds: 3, split: 2}}\n")
+    assert "data.folds is not looked at" in check("--config", "config.yaml")
+    assert json.loads(check("--config", "config.yaml", "--json"))["layout"] == "mars"
+
+
 def test_decoding_finds_a_frame_that_is_cut_off(root: Path) -> None:
     (root / FRAME).write_bytes((root / FRAME).read_bytes()[:-300])
     assert "No problem found" in check(root, "--layout", "mars")

@@ -90,6 +90,8 @@ def test_a_gallery_that_others_embedded_is_told_from_ones_own(model: Path, crops
     said = csip_line("search", crops, "--model", model, *words, "--set", "embed.sampling=rrs")
     assert "frames of the gallery were sampled dense, those of the queries rrs" in said
     smaller = visual_folder(tmp_path / "visual")
+    own = csip_line("embed", crops, "--model", smaller, "--out", tmp_path / "own.parquet", "--set", "embed.parts=cls")
+    assert "embed.parts and embed.scale are of finetuned models" in own
     said = refused("search", crops, "--model", smaller, "--gallery", gallery)
     assert "embeddings of 40 dimensions, and the model makes 24" in said
 
