@@ -74,13 +74,13 @@ class Inputs:
     histories: Mapping[str, Path]  # stage -> history.parquet, in the order in which they were trained
     results: Mapping[str, Path]  # model -> folder of its evaluation; the first is what the last is compared with
     embeddings: tuple[Path, ...]  # shards of one model, for the map
-    # `epoch N` -> evaluation of held-out people after that epoch of finetuning
-    validation: Mapping[str, Path] = field(default_factory=dict)
     # what was made, from the start: stage, artifact, key, seconds, device, made, versions
     lineage: tuple[Mapping[str, Any], ...] = ()
     settings: tuple[Mapping[str, Any], ...] = ()  # name, value, default, and whether these differ
     machine: Mapping[str, str] = field(default_factory=dict)  # what the report is made on: name -> text
     not_run: tuple[str, ...] = ()  # stages of the pipeline that the run had no use for
+    # `epoch N` -> evaluation of held-out people after that epoch of finetuning
+    validation: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(inputs: Inputs, settings: ReportSettings, out_dir: Path, progress: Progress = silent) -> None:

@@ -45,7 +45,7 @@ def test_lines_of_a_step_name_it_first_and_others_are_as_they_were(caplog: pytes
         log.info("%d of %d frames cannot be read", 2, 9)
         log.info("skeletons train-003 done in %.1f s", 2.0)
         logging.getLogger("csip.extraction").info("a %% and {a brace}")
-        logging.getLogger("csip-bars.other").info("not ours")
+        logging.getLogger("csip-of-others.other").info("not ours")
     log.info("after")
     assert caplog.messages == [
         "before 1",
