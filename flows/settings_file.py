@@ -44,7 +44,7 @@ def named(base: Any, by: Path) -> Path:
         SettingsError: it names none.
     """
     if not isinstance(base, str):
-        raise SettingsError(f"{base!r} names no file", where=by, fix=f"write one, such as `{EXTENDS}: mars`")
+        raise SettingsError(f"{EXTENDS}: {base!r} names no file", where=by, fix=f"write one, such as `{EXTENDS}: mars`")
     path = by.parent / base
     return path if path.suffix else path.with_suffix(".yaml")
 

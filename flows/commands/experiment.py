@@ -77,7 +77,7 @@ def _tell(outcome: "Outcome", done: int, total: int) -> None:
 
 
 def _compared(asked: "Experiment", outcomes: Sequence["Outcome"]) -> dict[str, dict[str, Any]]:
-    """Gallery protocol -> what can be said of the arms that have a result; nothing while the reference has none."""
+    """Gallery protocol -> what can be said of the arms that have a result."""
     from evaluation.results.arms import compare_arms
     from evaluation.results.files import read_result
 

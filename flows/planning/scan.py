@@ -166,6 +166,5 @@ def _cache(store: Store, config: Config) -> Path:
 
 
 def _folds(config: Config) -> str:
-    return (
-        f"-{config.data.folds}-folds" if config.data.folds else ""
-    )  # the test people are in the one, and not in the other
+    # folds leave the test people out, and would make a scan with them start anew
+    return f"-{config.data.folds}-folds" if config.data.folds else ""

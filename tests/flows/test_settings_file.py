@@ -42,5 +42,5 @@ def test_configurations_that_extend_each_other_are_one_message(tmp_path: Path) -
 def test_what_is_extended_must_be_there_and_be_a_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read the configuration(.|\n)*nowhere\.yaml"):
         read_settings(write(tmp_path, one="extends: nowhere"))
-    with pytest.raises(SettingsError, match=r"\['a'\] names no file"):
+    with pytest.raises(SettingsError, match=r"extends: \['a'\] names no file"):
         read_settings(write(tmp_path, one="extends: [a]"))
