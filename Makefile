@@ -33,8 +33,9 @@ lint: $(READY)  ## ruff
 types: $(READY)  ## mypy, strict
 	@$(BIN)/mypy storage extraction training evaluation flows
 
-# one process a core; more than 8 would import for longer than they test
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --durations 10 --durations-min 5
+# a process more than cores, since some wait for servers; more than 8 would import for longer than they test
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, 1 + os.cpu_count()))')
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 10 --durations-min 5
 
 test: $(READY)  ## ruff, mypy and the quick tests, side by side
 	@$(MAKE) --no-print-directory --jobs 2 lint types test-quick

@@ -24,6 +24,7 @@ def test_the_usual_way_comes_to_what_ours_does(k2: int) -> None:
     np.testing.assert_allclose(rerank(items[:queries], items[queries:], settings), usual, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_ways_are_measured_in_processes_of_their_own(tmp_path) -> None:
     least = compare(300, 1, tmp_path)
     assert np.load(tmp_path / "vectors.npy").shape == (300, DIMENSIONS)

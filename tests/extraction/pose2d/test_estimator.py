@@ -35,7 +35,16 @@ RANDOM = {
 W8 = {f"model.backbone.extra.stage{n}.num_channels": tuple(8 * 2**i for i in range(n)) for n in (2, 3, 4)}
 """HRNet with a quarter of its channels, a kind that nobody trained: seconds where the published ones take minutes."""
 REAL = ("tinypose 128x96", "tinypose 256x192")
-LARGE = ("RTMPose-s", "RTMPose-m", "RTMPose-s, Halpe-26", "RTMPose-m, Halpe-26", "HRNet-w32", "HRNet-w32, UDP", REAL[1])
+LARGE = (
+    "RTMPose-s",
+    "RTMPose-m",
+    "RTMPose-s, Halpe-26",
+    "RTMPose-m, Halpe-26",
+    "HRNet-w32",
+    "HRNet-w32, UDP",
+    "HRNet-w8, UDP",
+    REAL[1],
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
