@@ -107,14 +107,28 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
         "features": [a.file("features.parquet") for a in features],
     }
     pretrained = build.one(
-        step("pretrained", "training.pretrain", config.pretrain, learnt_from, training, resumes=True, also=training_key)
+        step(
+            "pretrained",
+            "training.pretrain",
+            config.pretrain,
+            learnt_from,
+            training,
+            resumes=config.pretrain.epochs > 0,
+            also=training_key,
+        )
     )
+    with_skeletons = config.finetune.use_skeletons
     finetuned = build.one(
         step(
             "finetuned",
             "training.finetune",
             config.finetune,
-            {**learnt_from, "indexes": [rows[s] for s in train], "pretrained": pretrained, "encoder": encoder},
+            {
+                "indexes": [rows[s] for s in train],
+                "features": learnt_from["features"],
+                "encoder": encoder,
+                **({"skeletons": learnt_from["skeletons"], "pretrained": pretrained} if with_skeletons else {}),
+            },
             frames | encoding | training,
             weights=encoder_weights,
             resumes=True,
@@ -159,7 +173,8 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     ]
     validated = build.many(validation) if validation else []
 
-    histories = {"Visual encoder": encoder, "Pretraining": pretrained, "Finetuning": finetuned}
+    learnt = pretrained if config.pretrain.epochs else None
+    histories = {"Visual encoder": encoder, "Pretraining": learnt, "Finetuning": finetuned}
     report = build.one(
         step(
             "report",

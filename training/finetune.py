@@ -20,7 +20,9 @@ from storage.tables.schema import SAMPLING_KEY
 from storage.tables.tracklets import Tracklet, read_index
 from training.batches.augment import augmented, draw_signs, mirrored
 from training.batches.clips import (
+    Clips,
     FrameSource,
+    PerFrame,
     TrainingSet,
     draw_clips,
     read_clips,
@@ -28,6 +30,7 @@ from training.batches.clips import (
     read_skeletons,
     read_training_set,
 )
+from training.batches.exchange import exchanged
 from training.batches.loader import Batch
 from training.batches.sampling import identity_batches, random_identity_batches
 from training.embed import embed_tracklets, embeddings_table
@@ -56,16 +59,44 @@ NECKS = ("heads.temporal.neck.weight", "heads.frame.weight")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Training shards, the pretrained skeleton encoder, and the visual encoder's folder (None: pretrained weights)."""
+    """Training shards, the pretrained skeleton encoder, and the visual encoder's folder (None: pretrained weights).
+
+    Without `use_skeletons`, neither skeletons nor their encoder are looked at, and need not be there.
+    """
 
     data_root: DataRoot
     indexes: tuple[Path, ...]
-    skeletons: tuple[Path, ...]
     features: tuple[Path, ...]
-    pretrained: Path
     encoder: Path | None
     encoder_settings: EncoderSettings
+    skeletons: tuple[Path, ...] = ()
+    pretrained: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+@dataclass(frozen=True)
+class _Privileged:
+    """What training sees of skeletons, and a tracklet at test time does not have."""
+
+    settings: SkeletonSettings
+    skeletons: PerFrame
+    seen: PerFrame
+
+    def of(self, clips: Clips) -> Batch:
+        """The clips' skeletons, mirrored where their frames are, and which frames have one."""
+        poses = torch.from_numpy(self.skeletons.clips(clips.tracklets, clips.frames))
+        seen = torch.from_numpy(self.seen.clips(clips.tracklets, clips.frames))
+        return {"skeletons": mirrored(poses, clips.draws.flipped), "seen": seen}
+
+
+def _privileged(inputs: Inputs, settings: FinetuneSettings, data: TrainingSet) -> _Privileged | None:
+    if not (settings.use_skeletons and inputs.pretrained):
+        return None
+    shape = SkeletonSettings(**read_description(inputs.pretrained)["skeleton"])
+    skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
+    if settings.skeletons == "shuffled":
+        skeletons, seen = exchanged(skeletons, seen, settings.seed)
+    return _Privileged(shape, skeletons, seen)
 
 
 @on_all_devices
@@ -85,16 +116,16 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
             fix="raise it, or lower trainer.devices",
         )
     data = read_training_set(inputs.indexes)
-    skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
     features = read_features(inputs.features, data.tracklets)
     shape, identities = inputs.encoder_settings, len(data.pids)
-    skeleton = SkeletonSettings(**read_description(inputs.pretrained)["skeleton"])
+    privileged = _privileged(inputs, settings, data)
     cameras = data.cameras if settings.camera_side else ()
-    parts = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu, "use_skeletons": settings.use_skeletons}
+    parts = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu}
+    skeleton = privileged.settings if privileged else None
     torch.manual_seed(settings.seed)
     model = ReidModel(shape, skeleton, identities, cameras, **parts, dropout=settings.dropout)
     model.visual.trunk.load_state_dict(load_encoder(inputs.encoder, shape).trunk.state_dict())
-    if model.skeleton is not None:
+    if model.skeleton is not None and inputs.pretrained:
         load_model(model.skeleton, inputs.pretrained)
         model.skeleton.requires_grad_(not settings.freeze_skeleton)
     model.visual.trunk.checkpointing = inputs.trainer.checkpointing
@@ -112,21 +143,17 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
             model.prototypes_visual.copy_(current_prototypes(model, data, source))
         else:
             model.prototypes_visual.copy_(visual_prototypes(features, data.labels, identities))
-        if model.skeleton is not None:
-            found = skeleton_prototypes(model.skeleton, skeletons, seen, data.labels, identities)
+        if model.skeleton is not None and privileged:
+            poses, seen = privileged.skeletons, privileged.seen
+            found = skeleton_prototypes(model.skeleton, poses, seen, data.labels, identities)
             model.prototypes_skeleton.copy_(found)
 
     def make(tracklets: list[int], rng: np.random.Generator) -> Batch:
         drawn = draw_clips(data, tracklets, settings.clip_length, settings.augment, rng)
-        signs = draw_signs(skeleton.eigenvectors, rng)
+        signs = draw_signs(privileged.settings.eigenvectors, rng) if privileged else None
         clips, batch = read_clips(data, drawn.of(own_share(range(len(tracklets)))), source)
-        poses = torch.from_numpy(skeletons.clips(clips.tracklets, clips.frames))
-        return batch | {
-            "skeletons": mirrored(poses, clips.draws.flipped),
-            "seen": torch.from_numpy(seen.clips(clips.tracklets, clips.frames)),
-            "signs": signs,
-            "camids": torch.tensor([data.tracklets[i].camid for i in clips.tracklets]),
-        }
+        batch["camids"] = torch.tensor([data.tracklets[i].camid for i in clips.tracklets])
+        return batch | (privileged.of(clips) | {"signs": signs} if privileged else {})
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
         images = augmented(batch.pop("images"), batch.pop("draws"), settings.augment)
@@ -160,10 +187,11 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
         described = {
             "kind": "finetuned",
             "encoder": shape.model_dump(mode="json", exclude={"weights"}),
-            "skeleton": skeleton.model_dump(mode="json"),
+            "skeleton": skeleton.model_dump(mode="json") if skeleton else None,
             "cameras": list(cameras),
             "identities": identities,
             **parts,
+            "use_skeletons": settings.use_skeletons,
         }
         save_model(model, described, out_dir)
 

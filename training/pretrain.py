@@ -13,6 +13,7 @@ from torch import Tensor
 from storage.progress import Progress
 from training.batches.augment import draw_signs, mirrored
 from training.batches.clips import PerFrame, read_features, read_skeletons, read_training_set, sample_frames
+from training.batches.exchange import exchanged
 from training.batches.loader import Batch
 from training.batches.sampling import identity_batches, uniform_batches
 from training.files import save_model, save_prototypes
@@ -38,7 +39,7 @@ class Inputs:
 
 @on_all_devices
 def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Progress) -> None:
-    """Train the skeleton encoder; writes it with the prototypes of both modalities.
+    """Train the skeleton encoder, unless there are no epochs; writes it with the prototypes of both modalities.
 
     Raises:
         DataError: skeletons or features do not match the index, or fewer than two identities.
@@ -46,6 +47,8 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
     """
     data = read_training_set(inputs.indexes)
     skeletons, seen = read_skeletons(inputs.skeletons, data.tracklets)
+    if settings.skeletons == "shuffled":
+        skeletons, seen = exchanged(skeletons, seen, settings.seed)
     features = read_features(inputs.features, data.tracklets)
     usable = [i for i, rows in enumerate(features) if np.isfinite(rows[:, 0]).any()]
     width = features[0].shape[1]
@@ -82,8 +85,9 @@ def run(inputs: Inputs, settings: PretrainSettings, out_dir: Path, progress: Pro
         return contrast(gather(batch["visual"]), s, gather(batch["labels"]), gather(batch["seen"].any(dim=1)), settings)
 
     groups = [{"params": list(encoder.parameters()), "lr": settings.lr}]
-    task = Task(encoder, loss, plan, make, groups, share_of_rate(settings), settings.weight_decay)
-    train(task, settings, inputs.trainer, out_dir, progress)
+    if settings.epochs:
+        task = Task(encoder, loss, plan, make, groups, share_of_rate(settings), settings.weight_decay)
+        train(task, settings, inputs.trainer, out_dir, progress)
     visual = visual_prototypes(features, data.labels, len(data.pids))
     skeleton = skeleton_prototypes(encoder, skeletons, seen, data.labels, len(data.pids))
     if rank() == 0:

@@ -68,6 +68,9 @@ class EmbedSettings(Settings):
         return parts
 
 
+Whose = Literal["own", "shuffled"]
+"""A control: whether tracklets learn from their own skeletons, or each from those of any other."""
+
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 
 
@@ -194,7 +197,10 @@ class SkeletonSettings(Settings):
 class PretrainSettings(LoopSettings):
     """Stage 1 (METHOD, section 3)."""
 
-    epochs: int = Field(120, ge=1, description="Epochs.")
+    epochs: int = Field(120, ge=0, description="Epochs; 0, as a control: the skeleton encoder's initial weights.")
+    skeletons: Whose = Field(
+        "own", description="shuffled, as a control: each tracklet learns from the skeletons of any other."
+    )
     sampler: Literal["identities", "uniform"] = Field(
         "identities", description="Batches of identities x instances, or plainly shuffled."
     )
@@ -263,6 +269,7 @@ class FinetuneSettings(LoopSettings):
     use_sgtm: bool = Field(True, description="Skeleton-guided temporal modelling; off for the ablation.")
     use_pfu: bool = Field(True, description="Prototype fusion updater; off for the ablation.")
     use_skeletons: bool = Field(True, description="Skeletons in SGTM and PFU; off for the ablation.")
+    skeletons: Whose = Field("own", description="shuffled, as a control: each tracklet has the skeletons of any other.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in PFU and SGTM.")
     losses: LossSettings = Field(default_factory=LossSettings, description="Weights of the losses.")
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="Augmentation of training clips.")

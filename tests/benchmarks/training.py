@@ -151,11 +151,11 @@ def other_stages(bench: Bench, config: Config, table: Table) -> None:
     stage_2 = training.finetune.Inputs(
         bench.root,
         (bench.index,),
-        (bench.skeletons,),
         (bench.folder / "features, demo" / "features.parquet",),
-        bench.folder / "kept, demo",
         bench.encoder("demo", config.encoder),
         config.encoder,
+        (bench.skeletons,),
+        bench.folder / "kept, demo",
         QUIET,
     )
     few = config.finetune.model_copy(update={"epochs": 4})

@@ -34,8 +34,14 @@ def finetuned_folder(
     """As the `finetuned` stage writes it; `parts` may leave some out: use_sgtm, use_pfu, use_skeletons."""
     parts = {"use_sgtm": True, "use_pfu": True, "use_skeletons": True} | parts
     torch.manual_seed(0)
-    model = _stirred(ReidModel(encoder, SKELETON, 3, cameras, **parts), stirred)
-    described = {"encoder": encoder.key_fields(), "skeleton": SKELETON.key_fields(), "cameras": list(cameras)}
+    skeleton = SKELETON if parts["use_skeletons"] else None
+    switches = {"use_sgtm": parts["use_sgtm"], "use_pfu": parts["use_pfu"]}
+    model = _stirred(ReidModel(encoder, skeleton, 3, cameras, **switches), stirred)
+    described = {
+        "encoder": encoder.key_fields(),
+        "skeleton": skeleton.key_fields() if skeleton else None,
+        "cameras": list(cameras),
+    }
     out.mkdir(parents=True)
     save_model(model, {"kind": "finetuned", "identities": 3, **described, **parts}, out)
     return out
@@ -56,8 +62,9 @@ def reference_embeddings(
         parts = load_encoder(folder, encoder).eval()(clips.flatten(0, 1))
         means = [part[:, 0].unflatten(0, clips.shape[:2]).mean(1) for part in parts]
         return torch.cat(means, 1)
-    switches = {name: described[name] for name in ("use_sgtm", "use_pfu", "use_skeletons")}
-    skeleton, cameras = SkeletonSettings(**described["skeleton"]), tuple(described["cameras"])
+    switches = {name: described[name] for name in ("use_sgtm", "use_pfu")}
+    skeleton = SkeletonSettings(**described["skeleton"]) if described["skeleton"] else None
+    cameras = tuple(described["cameras"])
     model = ReidModel(encoder, skeleton, described["identities"], cameras, **switches)
     load_model(model, folder)
     found = reference_features(model.eval(), clips, camids)._asdict()

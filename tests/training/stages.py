@@ -69,11 +69,11 @@ class Stages:
         return finetune.Inputs(
             small.root,
             (small.train,),
-            (small.skeletons,),
             (cached,),
-            self.ready("pretrain"),
             self.ready("visual"),
             small.encoder,
+            (small.skeletons,),
+            self.ready("pretrain"),
             trainer,
         )
 

@@ -1,13 +1,22 @@
 """What METHOD calls a default or an option is a setting, and every option changes what it should."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from storage.progress import silent
 from tests.training.stages import FINETUNE, PRETRAIN, Stages, digests
+from training import finetune
+from training.files import load_tensors
 from training.model.prototypes import PrototypeFusionUpdater
 from training.model.reid_model import ReidModel
+from training.model.skeleton_encoder import SkeletonEncoder, load_skeleton_encoder
 from training.settings import (
+    HISTORY,
+    MODEL,
+    PROTOTYPES,
     AugmentSettings,
     EmbedSettings,
     EncoderSettings,
@@ -68,6 +77,7 @@ def test_the_models_have_the_published_sizes() -> None:
     [
         {"normalise": False, "temperature": 1.0},
         {"sampler": "uniform"},
+        {"skeletons": "shuffled"},
         {"skeleton": PRETRAIN.skeleton.model_copy(update={"temporal": True, "depth": 2})},
     ],
     ids=lambda change: ",".join(change),
@@ -87,6 +97,8 @@ def test_each_option_of_stage_1_trains_and_changes_what_is_learnt(stages: Stages
         {"use_sgtm": False},
         {"use_pfu": False},
         {"sampler": "complete"},
+        {"skeletons": "shuffled"},
+        {"use_skeletons": False},
     ],
     ids=lambda change: ",".join(change),
 )
@@ -96,10 +108,30 @@ def test_each_option_of_stage_2_trains_and_changes_what_is_learnt(stages: Stages
     assert digests(other)["model.safetensors"] != digests(default)["model.safetensors"]
 
 
-def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
-    from training.files import load_tensors
-    from training.settings import MODEL
+def test_without_epochs_the_skeleton_encoder_keeps_the_weights_that_training_starts_from(stages: Stages) -> None:
+    settings = PRETRAIN.model_copy(update={"epochs": 0})
+    out = stages.run("pretrain", "untrained", settings)
+    width = load_skeleton_encoder(out)[1]["projection"]
+    torch.manual_seed(settings.seed)
+    expected = SkeletonEncoder(settings.skeleton, width).state_dict()
+    found = load_tensors(out / MODEL)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert load_tensors(out / PROTOTYPES)["skeleton"].isfinite().all()
+    assert not (out / HISTORY).exists(), "there is none to draw"
 
+
+def test_stage_2_without_skeletons_needs_none_to_be_there(stages: Stages) -> None:
+    settings = FINETUNE.model_copy(update={"use_skeletons": False, "epochs": 1})
+    there = stages.run("finetune", "there", settings)
+    out = stages.root / "finetune" / "not there"
+    out.mkdir(parents=True)
+    inputs = replace(stages.finetune_inputs(), skeletons=(), pretrained=None)
+    finetune.run(inputs, settings, out, silent)
+    assert digests(out) == digests(there)
+
+
+def test_a_frozen_skeleton_encoder_stays_as_it_was_pretrained_and_another_learns(stages: Stages) -> None:
     before = load_tensors(stages.ready("pretrain") / MODEL)
     frozen = stages.run("finetune", "frozen", FINETUNE.model_copy(update={"freeze_skeleton": True}))
     trained = stages.run("finetune", "trained")

@@ -2,8 +2,9 @@
 
 Door:
     augment: augmented, draw_signs, mirrored
-    clips: draw_clips, FrameSource, PerFrame, read_clips, read_features, read_skeletons, read_training_set,
+    clips: Clips, draw_clips, FrameSource, PerFrame, read_clips, read_features, read_skeletons, read_training_set,
         sample_frames, TrainingSet
+    exchange: exchanged
     loader: Batch, Make, Plan, Steps
     sampling: dense_clips, identity_batches, random_identity_batches, segment_frames, uniform_batches, whole_clips
     sequences: read_recordings, Recordings

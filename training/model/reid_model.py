@@ -75,10 +75,10 @@ class ReidModel(nn.Module):
 
     Args:
         encoder: settings of the visual encoder.
-        skeleton: settings of the skeleton encoder.
+        skeleton: settings of the skeleton encoder; None leaves skeletons out of SGTM and PFU, for an ablation.
         identities: K.
         cameras: camera ids with side information.
-        use_sgtm, use_pfu, use_skeletons: False leaves out, for an ablation, SGTM; PFU and its loss; skeletons in both.
+        use_sgtm, use_pfu: False leaves out, for an ablation, SGTM; PFU and its loss.
         dropout: in PFU and SGTM.
     """
 
@@ -88,20 +88,19 @@ class ReidModel(nn.Module):
     def __init__(
         self,
         encoder: EncoderSettings,
-        skeleton: SkeletonSettings,
+        skeleton: SkeletonSettings | None,
         identities: int,
         cameras: tuple[int, ...] = (),
         *,
         use_sgtm: bool = True,
         use_pfu: bool = True,
-        use_skeletons: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.visual = VisualEncoder(encoder, cameras)
         d, p = self.visual.trunk.token_width, self.visual.trunk.projected_width
         self.sgtm = TemporalModelling(d, p, fusion_heads(d), dropout) if use_sgtm else None
-        self.skeleton = SkeletonEncoder(skeleton, p) if use_skeletons else None
+        self.skeleton = SkeletonEncoder(skeleton, p) if skeleton is not None else None
         self.pfu = PrototypeFusionUpdater(p, fusion_heads(p), dropout=dropout) if use_pfu else None
         self.heads = nn.ModuleDict({"cls": Head(d, identities), "projected": Head(p, identities)})
         if use_sgtm:
@@ -143,16 +142,17 @@ class ReidModel(nn.Module):
         """Each weighted term of the loss; their sum is what stage 2 minimises.
 
         Args:
-            batch: this process's clips: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,), skeletons
-                (B, T, J, 3), seen (B, T), signs (E,) of SGT's position encoding or none.
+            batch: this process's clips: images (B, T, 3, H, W), labels (B,) in 0..K-1, camids (B,); of a model with
+                skeletons also these (B, T, J, 3), seen (B, T), signs (E,) of SGT's position encoding or none.
             settings: weights of the terms.
         """
         tokens, projected = self.encode(batch["images"], batch["camids"])
-        joints = None
+        joints, seen = None, None
         if self.skeleton is not None:
+            seen = batch["seen"]
             signs = batch.get("signs") if self.skeleton.training else None  # a frozen one is in evaluation mode
-            joints = self.skeleton(batch["skeletons"], batch["seen"], signs)
-        guided = self.sgtm(tokens, joints, batch["seen"]) if self.sgtm is not None else None
+            joints = self.skeleton(batch["skeletons"], seen, signs)
+        guided = self.sgtm(tokens, joints, seen) if self.sgtm is not None else None
         own = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), guided.clip if guided is not None else None)
         # from here on for the whole batch, of which this process may have seen a part
         labels = gather(batch["labels"])
@@ -165,7 +165,7 @@ class ReidModel(nn.Module):
             terms[f"identity_{name}"] = settings.identity * smoothed_cross_entropy(logits, labels, settings.smoothing)
             terms[f"triplet_{name}"] = settings.triplet * batch_hard_triplet(feature, labels, settings.margin)
         if self.pfu is not None:
-            logits = gather(self.prototype_logits(self.pfu, own.projected, projected, joints, batch["seen"]).float())
+            logits = gather(self.prototype_logits(self.pfu, own.projected, projected, joints, seen).float())
             terms["prototype"] = settings.prototype * smoothed_cross_entropy(logits, labels, settings.smoothing)
         if guided is not None:
             frames = self.heads["frame"](gather(guided.frames.float()).flatten(0, 1))
@@ -175,12 +175,12 @@ class ReidModel(nn.Module):
         return terms
 
     def prototype_logits(
-        self, pfu: PrototypeFusionUpdater, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor
+        self, pfu: PrototypeFusionUpdater, v: Tensor, projected: Tensor, joints: Tensor | None, seen: Tensor | None
     ) -> Tensor:
         """`logits_bk = <v_b, P'_bk>` with prototypes brought up to date by each clip's memory, (B, K)."""
         memory = projected.mean(dim=1)  # (B, N, P)
         fused, filled = self.prototypes_visual, None
-        if joints is not None:
+        if joints is not None and seen is not None:
             weights = seen.to(joints.dtype)[:, :, None, None]
             limbs = (joints * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, J, P)
             memory = torch.cat([memory, limbs], dim=1)

@@ -99,7 +99,7 @@ def test_equal_embeddings_can_be_placed() -> None:
     assert np.isfinite(positions(np.ones((12, 4), np.float32))).all()
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_another_process_with_any_number_of_threads_gives_the_same_bytes(threads: str) -> None:
     import hashlib
 

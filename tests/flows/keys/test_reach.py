@@ -19,6 +19,7 @@ from flows.keys.reach import code_digests
 from flows.keys.syntax import PACKAGES
 
 STAGES = ("extraction.extract", "training.finetune", "training.embed", "evaluation.evaluate", "evaluation.report")
+QUICK = ("training.finetune", "evaluation.report")  # which reach most of what the others do
 FUNCTIONS = 9
 MODULES = 3
 WAYS = {
@@ -131,7 +132,7 @@ def homes(value: Any, name: str) -> set[str]:
     return {f"{m.__name__}.{name}" for m in ours if name in defined_in(m) and vars(m).get(name) is value}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in STAGES])
 def test_every_global_that_the_bytecode_of_reached_code_loads_is_reached(stage: str) -> None:
     reached = code_digests(stage)
     checked = 0

@@ -21,7 +21,7 @@ CASES = {
     "manifest in parquet": lambda: trees.manifest("parquet"),
     "manifest of needed columns": lambda: trees.manifest(columns=trees.COLUMNS[:5]),
 }
-DAMAGED = 500  # trees a case
+DAMAGED = 250  # trees a case
 
 
 def told(tracklets: list[Tracklet]) -> oracles.Known:

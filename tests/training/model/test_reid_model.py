@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -128,9 +130,9 @@ def test_temporal_modelling_sends_no_gradient_to_the_visual_encoder(model: ReidM
     assert any(p.grad is not None and p.grad.any() for p in model.skeleton.parameters())
 
 
-@pytest.mark.parametrize("part", ["use_sgtm", "use_pfu", "use_skeletons"])
-def test_each_part_can_be_left_out(part: str) -> None:
-    model = ReidModel(ENCODER, SKELETON, 3, **{part: False})
+@pytest.mark.parametrize("left_out", [{"use_sgtm": False}, {"use_pfu": False}, {"skeleton": None}])
+def test_each_part_can_be_left_out(left_out: dict[str, Any]) -> None:
+    model = ReidModel(ENCODER, **{"skeleton": SKELETON, "identities": 3} | left_out)
     loss = sum(model.loss(batch(), LossSettings()).values())
     loss.backward()
     assert torch.isfinite(loss)

@@ -196,7 +196,9 @@ def test_activations_worked_out_again_give_the_same_gradients_and_take_less_room
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit:FutureWarning")
-@pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ibn_x1_0", "osnet_ain_x1_0"])
+@pytest.mark.parametrize(
+    "name", ["osnet_x0_25", *(pytest.param(f"osnet_{kind}_x1_0", marks=pytest.mark.slow) for kind in ("ibn", "ain"))]
+)
 def test_a_graph_traced_with_one_batch_size_serves_another(name: str) -> None:
     model = random_osnet(name)
     with torch.no_grad():
