@@ -122,8 +122,9 @@ def run(inputs: Inputs, settings: FinetuneSettings, out_dir: Path, progress: Pro
     cameras = data.cameras if settings.camera_side else ()
     parts = {"use_sgtm": settings.use_sgtm, "use_pfu": settings.use_pfu}
     skeleton = privileged.settings if privileged else None
+    freeze_norms, dropout = settings.freeze_norms, settings.dropout
     torch.manual_seed(settings.seed)
-    model = ReidModel(shape, skeleton, identities, cameras, **parts, dropout=settings.dropout)
+    model = ReidModel(shape, skeleton, identities, cameras, **parts, freeze_norms=freeze_norms, dropout=dropout)
     model.visual.trunk.load_state_dict(load_encoder(inputs.encoder, shape).trunk.state_dict())
     if model.skeleton is not None and inputs.pretrained:
         load_model(model.skeleton, inputs.pretrained)

@@ -259,6 +259,9 @@ class FinetuneSettings(LoopSettings):
     milestones: tuple[int, ...] = Field((30, 50, 70), description="Epochs, from 1, at which the learning rate drops.")
     gamma: float = Field(0.1, gt=0, le=1, description="Factor of each drop.")
     camera_side: bool = Field(True, description="Add a learned vector per camera to CLS.")
+    freeze_norms: bool = Field(
+        True, description="Batch norms of the visual encoder, if it has any, keep the statistics they came with."
+    )
     freeze_skeleton: bool = Field(False, description="Keep the skeleton encoder as pretrained (the paper's figure).")
     refresh_every: int = Field(0, ge=0, description="Epochs between new prototypes; 0 keeps the first ones.")
     validate_every: int = Field(

@@ -79,6 +79,7 @@ class ReidModel(nn.Module):
         identities: K.
         cameras: camera ids with side information.
         use_sgtm, use_pfu: False leaves out, for an ablation, SGTM; PFU and its loss.
+        freeze_norms: the visual encoder's batch norms keep their statistics.
         dropout: in PFU and SGTM.
     """
 
@@ -94,10 +95,11 @@ class ReidModel(nn.Module):
         *,
         use_sgtm: bool = True,
         use_pfu: bool = True,
+        freeze_norms: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.visual = VisualEncoder(encoder, cameras)
+        self.visual, self.freeze_norms = VisualEncoder(encoder, cameras), freeze_norms
         d, p = self.visual.trunk.token_width, self.visual.trunk.projected_width
         self.sgtm = TemporalModelling(d, p, fusion_heads(d), dropout) if use_sgtm else None
         self.skeleton = SkeletonEncoder(skeleton, p) if skeleton is not None else None
@@ -112,11 +114,11 @@ class ReidModel(nn.Module):
     def train(self, mode: bool = True) -> "ReidModel":
         """Training mode, but not for what must not change.
 
-        These are a frozen skeleton encoder, whose dropout would be noise, and the visual encoder's batch norms, which
-        the few identities of a batch would spoil.
+        These are a frozen skeleton encoder, whose dropout would be noise, and, unless they are not to be frozen, the
+        visual encoder's batch norms, which the few identities of a batch would spoil.
         """
         super().train(mode)
-        for part in self.visual.modules():
+        for part in self.visual.modules() if self.freeze_norms else ():
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
                 part.eval()
         if self.skeleton is not None and not any(p.requires_grad for p in self.skeleton.parameters()):

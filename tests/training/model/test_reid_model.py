@@ -138,6 +138,16 @@ def test_each_part_can_be_left_out(left_out: dict[str, Any]) -> None:
     assert torch.isfinite(loss)
 
 
+@pytest.mark.parametrize("freeze_norms", [True, False])
+def test_batch_norms_of_the_visual_encoder_keep_their_statistics_unless_they_are_to_learn(freeze_norms: bool) -> None:
+    encoder = EncoderSettings(model="osnet_x0_25", image_height=64, image_width=32)
+    model = ReidModel(encoder, SKELETON, 3, freeze_norms=freeze_norms).train()
+    norm = next(part for part in model.visual.modules() if isinstance(part, torch.nn.BatchNorm2d))
+    before = norm.running_mean.clone()
+    model.encode(torch.randn(2, 2, 3, 64, 32), None)
+    assert torch.equal(norm.running_mean, before) is freeze_norms
+
+
 def test_every_parameter_learns_at_the_rate_of_its_part(model: ReidModel) -> None:
     settings = FinetuneSettings(lr=1e-3, bias_lr=2, head_lr=10, classifier_lr=3)
     rate = {id(p): group["lr"] for group in parameter_groups(model, settings) for p in group["params"]}
