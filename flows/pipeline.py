@@ -141,7 +141,12 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
     for name, model in (("visual", encoder), ("finetuned", finetuned)):
         own_weights = dict if model else encoder_weights
         embed = partial(step, "embeddings", "training.embed", config.embed, weights=own_weights, also=encoding_key)
-        made = build.many([embed({"index": rows[s], "model": model}, frames | encoding, f"{name} {s}") for s in test])
+        weighed = {
+            s: {"skeletons": skeleton_files[s]} if config.embed.frame_weights == "visibility" else {} for s in test
+        }
+        made = build.many(
+            [embed({"index": rows[s], "model": model, **weighed[s]}, frames | encoding, f"{name} {s}") for s in test]
+        )
         embedded[name] = [a.file("embeddings.parquet") for a in made]
     if config.evaluation.skeleton_weight:
         embed = partial(step, "embeddings", "training.embed_skeletons", config.features)

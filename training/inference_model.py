@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, Field, ValidationError
@@ -34,6 +34,12 @@ Embed = Callable[[Tensor, Tensor], Tensor]
 
 Those of a tracklet's clips are averaged as they are, then L2-normalised.
 """
+
+
+class EmbedWeighted(Protocol):
+    """An `Embed` that can be told how much each frame of the clips counts, (B, T); all the same without."""
+
+    def __call__(self, clips: Tensor, camids: Tensor, weights: Tensor | None = None) -> Tensor: ...
 
 
 class About(Settings):
@@ -120,14 +126,17 @@ class InferenceModel(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
         self.eval().requires_grad_(False)
 
-    def forward(self, clips: Tensor, camids: Tensor) -> Tensor:
-        """Embeddings, (B, C) float32, not normalised, of clips (B, T, 3, H, W) uint8 RGB by cameras (B,) int64."""
+    def forward(self, clips: Tensor, camids: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embeddings, (B, C) float32, not normalised, of clips (B, T, 3, H, W) uint8 RGB by cameras (B,) int64.
+
+        `weights` (B, T) above 0 say how much each frame counts in its clip; all the same without.
+        """
         b, t = clips.shape[0], clips.shape[1]
         frames = (clips.flatten(0, 1).float() - self.mean) / self.std
         tokens, projected = self.trunk(frames, self._camera_shift(camids, t))
         tokens, projected = tokens.unflatten(0, (b, t)), projected.unflatten(0, (b, t))
-        temporal = self.sgtm(tokens).clip if self.sgtm is not None else None
-        features = Features(tokens[:, :, 0].mean(1), projected[:, :, 0].mean(1), temporal)
+        temporal = _mean(self.sgtm(tokens).frames, weights) if self.sgtm is not None else None
+        features = Features(_mean(tokens[:, :, 0], weights), _mean(projected[:, :, 0], weights), temporal)
         return embedding(features, self.made_of, dict(self.necks.items()))
 
     def _camera_shift(self, camids: Tensor, frames: int) -> Tensor | None:
@@ -137,9 +146,16 @@ class InferenceModel(nn.Module):
         return shift[:, None].expand(-1, frames, -1).flatten(0, 1)
 
 
+def _mean(frames: Tensor, weights: Tensor | None) -> Tensor:
+    """Of frame features (B, T, C), a clip's, (B, C)."""
+    if weights is None:
+        return frames.mean(1)
+    return (frames * (weights / weights.sum(1, keepdim=True))[..., None]).sum(1)
+
+
 def load_embedder(
     folder: Path | None, encoder: EncoderSettings, settings: EmbedSettings, device: str
-) -> tuple[Embed, InferenceModel]:
+) -> tuple[EmbedWeighted, InferenceModel]:
     """The model of a folder (`visual` or `finetuned`) on a device, or of the encoder's pretrained weights (None).
 
     Raises:
@@ -198,12 +214,13 @@ def _made_of(said: _Visual, trunk: Trunk, settings: EmbedSettings) -> Compositio
     return Composition(parts, settings.scale or usual.scale)
 
 
-def _embed(model: InferenceModel, device: str | torch.device) -> Embed:
+def _embed(model: InferenceModel, device: str | torch.device) -> EmbedWeighted:
     model.to(device)
 
     @torch.inference_mode()
-    def embed(clips: Tensor, camids: Tensor) -> Tensor:
-        found: Tensor = model(clips.to(device), camids.expand(len(clips)).to(device))
+    def embed(clips: Tensor, camids: Tensor, weights: Tensor | None = None) -> Tensor:
+        given = () if weights is None else (weights.to(device),)
+        found: Tensor = model(clips.to(device), camids.expand(len(clips)).to(device), *given)
         return found.cpu()
 
     return embed

@@ -50,6 +50,11 @@ class EmbedSettings(Settings):
         description="How they are scaled before: raw, unit (each of length 1), neck (behind its BNNeck); null: what is "
         "best for the encoder's family.",
     )
+    frame_weights: Literal["equal", "visibility"] = Field(
+        "equal",
+        description="How much each frame of a test tracklet counts: all the same, or by how sure the pose estimator is "
+        "of its joints.",
+    )
     device: str = neutral("auto", "auto (a GPU if there is one), cpu, cuda.")
     batch_size: int = neutral(8, "Clips at once.", ge=1)
     decode_workers: int = neutral(4, "Threads that decode frames.", ge=1)

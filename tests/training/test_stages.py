@@ -135,6 +135,27 @@ def test_dense_embeddings_are_the_mean_of_raw_clip_features_normalised(
 
 
 @pytest.mark.parametrize("stage", ["visual", "finetune"])
+def test_frames_count_in_an_embedding_by_their_weights(stages: Stages, small: Small, stage: str) -> None:
+    settings = embed.EmbedSettings(clip_length=2)
+    model, about = load_embedder(stages.ready(stage), small.encoder, settings, "cpu")
+    (tracklet,) = [t for t in read_index(small.test) if t.tracklet_id == "0007C1T0001"]
+    clips = [tracklet.frames[:2], (tracklet.frames[2],) * 2]
+
+    def found(weights: list[float] | None) -> np.ndarray:
+        given = None if weights is None else [np.array(weights, np.float32)]
+        (row,) = embed.embed_tracklets(small.root, [tracklet], model, about.size, settings, weights=given)
+        assert row is not None
+        return row
+
+    np.testing.assert_allclose(found([0.3, 0.3, 0.3]), found(None), atol=1e-6)
+    images = torch.from_numpy(np.stack(FrameSource(small.root, about.size, 1, 0).clips(clips)))
+    weights = torch.tensor([[0.9, 0.1], [0.5, 0.5]])
+    rows = model(images, torch.tensor(tracklet.camid), weights)
+    expected = (1.0 * rows[0] + 1.0 * rows[1]) / 2.0
+    np.testing.assert_allclose(found([0.9, 0.1, 0.5]), expected / expected.norm(), atol=1e-6)
+
+
+@pytest.mark.parametrize("stage", ["visual", "finetune"])
 def test_a_frame_is_decoded_once_in_a_training(stages: Stages, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stages.ready("pretrain")
     decoded: Counter[str] = Counter()

@@ -8,6 +8,7 @@ Door:
     loader: Batch, Make, Plan, Steps
     sampling: dense_clips, identity_batches, random_identity_batches, segment_frames, uniform_batches, whole_clips
     sequences: read_recordings, Recordings
+    visibility: visibility
 
 Not here: models.
 """

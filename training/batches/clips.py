@@ -104,7 +104,7 @@ def read_skeletons(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> tupl
         DataError: a tracklet has no skeletons, or another number of them than of frames.
     """
     ragged = read_ragged(paths, SKELETONS, SKELETON_SHAPES, ["keypoints_3d", "status", "filled"])
-    starts, lengths = _rows_of(ragged, tracklets, "skeletons")
+    starts, lengths = frame_rows(ragged, tracklets, "skeletons")
     seen = (ragged.values["status"] == OK) | ragged.values["filled"]
     return PerFrame(ragged.values["keypoints_3d"], starts, lengths), PerFrame(seen, starts, lengths)
 
@@ -116,10 +116,15 @@ def read_features(paths: Sequence[Path], tracklets: Sequence[Tracklet]) -> PerFr
         DataError: a tracklet has no features, or another number of them than of frames.
     """
     ragged = read_ragged(paths, FEATURES, {"features": (-1,)})
-    return PerFrame(ragged.values["features"], *_rows_of(ragged, tracklets, "features"))
+    return PerFrame(ragged.values["features"], *frame_rows(ragged, tracklets, "features"))
 
 
-def _rows_of(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def frame_rows(ragged: Ragged, tracklets: Sequence[Tracklet], what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the frames of tracklets are in a table's arrays: the first row of each, and how many, (N,) both.
+
+    Raises:
+        DataError: a tracklet has another number of them than of frames; `what` is what they are called.
+    """
     position = ragged.position()
     for tracklet in tracklets:
         row = position.get(tracklet.tracklet_id)

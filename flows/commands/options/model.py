@@ -60,7 +60,9 @@ class Chosen(NamedTuple):
 
 
 def composition_notes(about: "About", settings: "EmbedSettings") -> Iterator[str]:
-    """What of the settings does not concern an encoder that was not finetuned."""
+    """What of the settings does not concern this model, or frames that nobody made skeletons of."""
+    if settings.frame_weights != "equal":
+        yield "embed.frame_weights is for runs, which have skeletons; here all frames of a tracklet count the same"
     if about.kind == "visual" and (settings.parts or settings.scale):
         yield (
             "embed.parts and embed.scale are of finetuned models; this encoder alone is ranked by what it was made for "

@@ -92,6 +92,8 @@ def test_a_gallery_that_others_embedded_is_told_from_ones_own(model: Path, crops
     smaller = visual_folder(tmp_path / "visual")
     own = csip_line("embed", crops, "--model", smaller, "--out", tmp_path / "own.parquet", "--set", "embed.parts=cls")
     assert "embed.parts and embed.scale are of finetuned models" in own
+    weighed = ("--out", tmp_path / "own.parquet", "--set", "embed.frame_weights=visibility")
+    assert "all frames of a tracklet count the same" in csip_line("embed", crops, "--model", smaller, *weighed)
     said = refused("search", crops, "--model", smaller, "--gallery", gallery)
     assert "embeddings of 40 dimensions, and the model makes 24" in said
 
