@@ -45,6 +45,12 @@ class DemoSettings(Settings):
     width: int = Field(64, ge=16, description="Width of a crop, pixels.")
     height: int = Field(128, ge=32, description="Height of a crop, pixels.")
     same_clothes: bool = Field(False, description="Dress everyone alike: only limbs and gait tell people apart.")
+    outfits: int = Field(
+        1,
+        ge=1,
+        description="Clothes that each person changes between, from tracklet to tracklet; with more than one, set "
+        "data.layout=manifest, which names them.",
+    )
     body_spread: float = Field(1.0, gt=0, description="Variety of limb lengths and heights; 1 is that of adults.")
     workers: int = neutral(2, "Processes that render.", ge=1)
 
@@ -60,6 +66,7 @@ class Walk:
     query: bool
     person: int
     number: int
+    outfit: int
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,12 @@ def plan_walks(settings: DemoSettings) -> list[Walk]:
                 number = (camid - 1) * settings.tracklets + tracklet + 1
                 name = f"{pid:04d}C{camid}T{number:04d}"
                 # one query of each test identity in each camera, as in MARS
-                query = part == "test" and tracklet == 0
-                walks.append(Walk(name, pid, camid, part, query, person, number))
+                query, outfit = part == "test" and tracklet == 0, tracklet % settings.outfits
+                walks.append(Walk(name, pid, camid, part, query, person, number, outfit))
     for extra in range(settings.distractors + 1):
         camid = extra % settings.cameras + 1
         prefix, pid = ("00-1", -1) if extra == settings.distractors else ("0000", 0)
-        walks.append(Walk(f"{prefix}C{camid}T{extra + 1:04d}", pid, camid, "test", False, people + extra, extra + 1))
+        walks.append(Walk(f"{prefix}C{camid}T{extra + 1:04d}", pid, camid, "test", False, people + extra, extra + 1, 0))
     return sorted(walks, key=lambda walk: (walk.part != "train", walk.pid, walk.camid, walk.number))
 
 
@@ -106,19 +113,23 @@ def make_views(settings: DemoSettings) -> list[View]:
     return views
 
 
-def person_of(settings: DemoSettings, person: int) -> tuple[Floats, Style, Look]:
-    """The body, gait and clothes of one person, from the seed and the person's number alone."""
+def person_of(settings: DemoSettings, person: int, outfit: int = 0) -> tuple[Floats, Style, Look]:
+    """The body, gait and clothes of one person, from the seed and the numbers of person and outfit alone."""
     rng = np.random.default_rng([settings.seed, 2, person])
     body, style, look = sample_bodies(rng, 1, settings.body_spread), sample_styles(rng, 1), sample_look(rng)
+    change = (outfit,) if outfit else ()
     if settings.same_clothes:
-        look = replace(sample_look(np.random.default_rng([settings.seed, 3])), width=look.width)
+        look = replace(sample_look(np.random.default_rng([settings.seed, 3, *change])), width=look.width)
+    elif change:
+        other = sample_look(np.random.default_rng([settings.seed, 5, person, *change]))
+        look = replace(other, skin=look.skin, hair=look.hair, width=look.width)
     return body, style, look
 
 
 def walk_crops(settings: DemoSettings, walk: Walk, view: View) -> tuple[list[Crop], NDArray[np.float64]]:
     """The crops of one tracklet, and its joints in camera axes, (T, 17, 3) metres."""
     rng = np.random.default_rng([settings.seed, 4, walk.person, walk.camid, walk.number])
-    body, style, look = person_of(settings, walk.person)
+    body, style, look = person_of(settings, walk.person, walk.outfit)
     length = int(rng.integers(max(1, settings.frames * 2 // 3), settings.frames * 4 // 3 + 1))
     times = np.arange(length) / FRAMES_A_SECOND
     alone = np.zeros(length, int)
@@ -157,7 +168,10 @@ def make(settings: DemoSettings, root: Path, progress: Progress = silent) -> Non
         DataError: `root` holds something else, or the demo of other settings.
     """
     version = SKELETONS.metadata[b"csip.version"].decode()
-    wanted = json.dumps({**settings.key_fields(), "truth_version": version}, indent=2) + "\n"
+    chosen = settings.key_fields()
+    if settings.outfits == 1:
+        del chosen["outfits"]  # as in data sets made before there were any
+    wanted = json.dumps({**chosen, "truth_version": version}, indent=2) + "\n"
     if _is_there(root, wanted):
         return
     with locked(root.with_name(f".{root.name}.lock"), f"the demo data set in {root.name}"):
@@ -210,6 +224,7 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
     rows: dict[str, list[list[int]]] = {"train": [], "test": []}
     truth: dict[str, list[NDArray[np.generic]]] = {column: [] for column in SKELETON_SHAPES}
     queries = []
+    listed = []
     for number, (walk, (jpegs, columns)) in enumerate(zip(walks, _rendered(settings, walks), strict=True), start=1):
         folder = root / f"bbox_{walk.part}" / walk.name.split("C")[0]
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,6 +233,9 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
             name = f"{walk.name}F{frame:03d}.jpg"
             (folder / name).write_bytes(jpeg)
             names[walk.part].append(name)
+            split = "train" if walk.part == "train" else "query" if walk.query else "gallery"
+            path = (folder / name).relative_to(root).as_posix()
+            listed.append((walk.name, split, walk.pid, walk.camid, walk.outfit + 1, path))
         rows[walk.part].append([first, len(names[walk.part]), walk.pid, walk.camid])
         if walk.query:
             queries.append(len(rows["test"]))
@@ -229,8 +247,16 @@ def _write(settings: DemoSettings, root: Path, progress: Progress) -> None:
         (root / f"info/{part}_name.txt").write_text("\n".join(names[part]) + "\n")
         _save_mat(root / f"info/tracks_{part}_info.mat", f"track_{part}_info", np.array(rows[part], np.int32))
     _save_mat(root / "info/query_IDX.mat", "query_IDX", np.array([queries], np.uint16))
+    if settings.outfits > 1:
+        _save_manifest(root / "manifest.csv", [row for row in listed if row[2] >= 0])
     (root / "truth").mkdir()
     write_table(ragged_table([w.name for w in walks], truth, SKELETONS), root / "truth/skeletons.parquet")
+
+
+def _save_manifest(path: Path, rows: Sequence[tuple[str, str, int, int, int, str]]) -> None:
+    """MARS's lists have no clothes: the table of the layout `manifest` has."""
+    header = ("tracklet_id", "split", "pid", "camid", "clothes", "frame")
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in (header, *rows)))
 
 
 def _save_mat(path: Path, name: str, matrix: NDArray[np.generic]) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import scipy.io
 
-from storage.datasets import mars
-from storage.demo.dataset import DemoSettings, make
+from storage.datasets import manifest, mars
+from storage.demo.dataset import DemoSettings, make, person_of
 from storage.errors import DataError
 from storage.frames.files import DataFiles
 from storage.frames.images import read_frame
@@ -76,9 +76,28 @@ def test_a_folder_of_something_else_is_left_alone(demo: Path, tmp_path: Path) ->
 
 
 def test_people_dressed_alike_differ_only_in_body_and_gait() -> None:
-    from storage.demo.dataset import person_of
-
     same = SMALL.model_copy(update={"same_clothes": True})
     looks = [person_of(same, person)[2] for person in range(4)]
     assert len({(look.shirt, look.trousers, look.hair, look.bag) for look in looks}) == 1
     assert len({look.width for look in looks}) == 4
+
+
+def test_people_who_change_clothes_stay_who_they_are_and_a_manifest_names_their_clothes(tmp_path: Path) -> None:
+    changing = SMALL.model_copy(update={"outfits": 2})
+    (body, style, look), (same_body, same_style, other) = (person_of(changing, 3, outfit) for outfit in (0, 1))
+    assert (body == same_body).all()
+    assert style.frequency == same_style.frequency
+    assert (look.skin, look.hair, look.width) == (other.skin, other.hair, other.width)
+    assert (look.shirt, look.trousers) != (other.shirt, other.trousers)
+    make(changing, tmp_path / "changing")
+    tracklets = manifest.read(DataFiles(tmp_path / "changing"))
+    worn = {(t.pid, t.camid, t.clothes) for t in tracklets if t.pid}
+    assert worn == {(pid, camid, clothes) for pid in (1, 2, 3, 4) for camid in (1, 2) for clothes in (1, 2)}
+    assert {t.clothes for t in tracklets if t.split == "query"} == {1}
+    as_mars = {t.tracklet_id: (t.split, t.pid, t.camid, t.frames) for t in mars.read(DataFiles(tmp_path / "changing"))}
+    assert {t.tracklet_id: (t.split, t.pid, t.camid, t.frames) for t in tracklets} == as_mars
+
+
+def test_with_one_outfit_the_data_set_is_what_it_was_before_there_were_any(demo: Path) -> None:
+    assert "outfits" not in (demo / "demo.json").read_text()
+    assert not (demo / "manifest.csv").exists()
