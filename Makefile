@@ -79,9 +79,9 @@ bench-search: $(READY)  ## a search among 10,000 tracklets, part by part (3 minu
 bench-scaling: $(READY)  ## the run's own cost at 20,000 shards on 200 waiting workers (40 minutes)
 	@$(BIN)/python -m tests.benchmarks.scaling $(BENCH)
 
-experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (1 to 2 hours)
-	@$(BIN)/python -m tests.experiments.gait
-	@$(BIN)/python -m tests.experiments.ablation
+experiments: $(READY)  ## what skeletons and each part of the method give, 3 seeds each (a night)
+	@for file in configs/experiments/alike configs/experiments/clothes tests/configs/parts; do \
+		$(BIN)/csip experiment $$file.yaml || exit 1; done
 
 experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons alone, 3 seeds (20 minutes)
 	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
