@@ -36,23 +36,23 @@ def shard(tmp_path: Path):
     return write
 
 
-def test_a_frame_counts_as_much_as_its_joints_score(shard) -> None:
-    paths = shard(a=[(0.75, OK), (0.125, NO_PERSON)], b=[(0.5, OK)])
+def test_a_frame_counts_as_the_root_of_what_its_joints_score(shard) -> None:
+    paths = shard(a=[(0.5625, OK), (0.0625, NO_PERSON)], b=[(0.25, OK)])
     b, a = visibility(paths, [tracklet("b", 1), tracklet("a", 2)])
-    assert a.tolist() == [0.75, 0.125]
+    assert a.tolist() == [0.75, 0.25]
     assert b.tolist() == [0.5]
 
 
 def test_a_frame_whose_skeleton_could_not_be_read_is_unknown_and_not_bad(shard) -> None:
-    paths = shard(a=[(0.25, OK), (0, UNREADABLE), (0.75, OK)], b=[(0, UNREADABLE), (0, UNREADABLE)])
+    paths = shard(a=[(0.125, OK), (0, UNREADABLE), (0.375, OK)], b=[(0, UNREADABLE), (0, UNREADABLE)])
     a, b = visibility(paths, [tracklet("a", 3), tracklet("b", 2)])
-    assert a.tolist() == [0.25, 0.5, 0.75]
+    np.testing.assert_allclose(a, np.sqrt([0.125, 0.25, 0.375]), rtol=1e-6)
     assert b.tolist() == [1, 1]
 
 
 def test_a_tracklet_with_nobody_in_it_still_has_weights(shard) -> None:
     (weights,) = visibility(shard(a=[(0, NO_PERSON), (0, NO_PERSON)]), [tracklet("a", 2)])
-    assert weights.tolist() == pytest.approx([LEAST, LEAST])
+    assert weights.tolist() == pytest.approx([LEAST**0.5] * 2)
 
 
 def test_skeletons_of_another_index_are_refused(shard) -> None:
