@@ -82,7 +82,9 @@ def timm_state(
             if wrong
             else "they were made for other patches"
         )
-        raise _misfit(model, reason, looks, where)
+        # all names are the model's, and only some tables differ: those that are as long as a frame is large
+        tables = fitted.keys() == own.keys() and 4 * len(wrong) < len(own)
+        raise _misfit(model, reason, looks, where, _own_size(model) if tables else None)
     return fitted, dropped
 
 
@@ -112,7 +114,9 @@ def _fit_heads(fitted: dict[str, Tensor], own: Mapping[str, Tensor], model: nn.M
     for head in [heads] if isinstance(heads, str) else heads:
         weight, bias = f"{head}.weight", f"{head}.bias"
         if weight not in own:
-            gone += [name for name in fitted if name.startswith(f"{head}.") and name not in own]
+            # a norm may lie before the classifier in a head of several parts
+            whole = head.rpartition(".")[0] or head
+            gone += [name for name in fitted if name.startswith((f"{head}.", f"{whole}.")) and name not in own]
         elif bias in own and weight in fitted and bias not in fitted:
             fitted[bias] = torch.zeros(len(fitted[weight]))
         elif bias not in own and bias in fitted:
@@ -188,12 +192,26 @@ def _size(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"
 
 
-def _misfit(model: nn.Module, reason: str, looks: list[str], where: Path | None) -> WeightsError:
+def _own_size(model: nn.Module) -> tuple[int, int] | None:
+    """Frames that a model's weights were trained on, (H, W), pixels."""
+    size = _described(model).get("input_size")
+    return (size[1], size[2]) if size else None
+
+
+def _misfit(
+    model: nn.Module, reason: str, looks: list[str], where: Path | None, size: tuple[int, int] | None = None
+) -> WeightsError:
     name = _described(model).get("architecture") or type(model).__name__
     return WeightsError(
         f"these weights are not {name}: {reason}" + (f" [{'; '.join(looks)}]" if looks else ""),
         where=where,
-        fix="name the model that they are of, or give weights of this one",
+        fix="name the model that they are of, or give weights of this one"
+        + (
+            f"; if they are, it has tables that fit frames of one size: set encoder.image_height={size[0]} and "
+            f"encoder.image_width={size[1]}"
+            if size
+            else ""
+        ),
     )
 
 

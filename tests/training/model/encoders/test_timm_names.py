@@ -193,3 +193,24 @@ def test_weights_of_another_model_are_said_to_be(make: object, message: str) -> 
 def test_a_vision_transformer_is_no_convnext() -> None:
     with pytest.raises(WeightsError, match="these are a vision transformer's"):
         timm_state(timm_named(), timm.create_model("convnext_atto"))
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "repvit_m0_9"])
+def test_the_norms_of_a_head_of_several_parts_go_with_it(name: str) -> None:
+    whole = timm.create_model(name, pretrained=False)
+    model = timm.create_model(name, pretrained=False, num_classes=0)
+    fitted, dropped = timm_state(whole.state_dict(), model)
+    model.load_state_dict(fitted)
+    assert any(".bn" in line or "head" in line for line in dropped)
+
+
+def test_tables_that_fit_frames_of_one_size_are_named_with_that_size() -> None:
+    whole = timm.create_model("convit_tiny", pretrained=False)
+    model = timm.create_model("convit_tiny", pretrained=False, num_classes=0, img_size=(256, 128))
+    with pytest.raises(WeightsError) as caught:
+        timm_state(whole.state_dict(), model)
+    assert "set encoder.image_height=224 and encoder.image_width=224" in str(caught.value.fix)
+    other = timm.create_model("convit_small", pretrained=False)
+    with pytest.raises(WeightsError) as caught:
+        timm_state(other.state_dict(), model)
+    assert "image_height" not in str(caught.value.fix), "another model's weights fit no size"
