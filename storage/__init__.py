@@ -4,6 +4,7 @@ Imports nothing from the other packages of this project.
 
 Door:
     addresses: checked, data_root, DataRoot, FETCHED, seen_once
+    bones: equal_bones, has_rings, paths, SHORTEST, tree
     devices: chosen_device
     disk: locked, sync, whole, write_whole
     errors: *, CsipError, DamagedError, DataError, EnvironmentProblem, SettingsError, StoreError, WeightsError
@@ -11,8 +12,8 @@ Door:
     progress: Progress, silent
     secrets: without_secrets
     settings: neutral, Settings
-    skeleton: centre_on_pelvis, converted, EDGES, H36M17, JOINTS, MIRROR_ORDER, MIRROR_PAIRS, NUM_JOINTS,
-        SKELETON_TYPES, SkeletonType
+    skeleton: centre_on_pelvis, converted, described_kind, EDGES, H36M17, JOINTS, MIRROR_ORDER, MIRROR_PAIRS,
+        NUM_JOINTS, skeleton_of, skeleton_text, SkeletonType
     stop: REQUEST, Request, Stopped
     threads: in_order, repeating
     wording: be, below, have, listed, many, one_line

@@ -56,8 +56,19 @@ class DataSettings(Settings):
         FETCHED, "Folder of each machine for what it fetches of a data set at an address; it may be deleted."
     )
     layout: Literal[
-        "mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest", "biwi", "ias", "utd_mhad", "skeletons"
-    ] = Field("mars", description="How the folder is laid out; the last four hold no images (docs/data-sets.md).")
+        "mars",
+        "lsvid",
+        "ilidsvid",
+        "prid2011",
+        "ccvid",
+        "folder",
+        "manifest",
+        "biwi",
+        "ias",
+        "utd_mhad",
+        "skeletons",
+        "skeleton_arrays",
+    ] = Field("mars", description="How the folder is laid out; the last five hold no images (docs/data-sets.md).")
     split: int | Literal["all"] = Field(
         0,
         description="Which of the layout's splits into training and test people, where it has several (from 0); all: "

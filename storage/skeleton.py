@@ -4,9 +4,10 @@ The skeleton used everywhere is that of Human3.6M, (..., 17, 3) float32 in metre
 y down, z away. The others are of data sets that come with skeletons.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 Floating = TypeVar("Floating", bound=np.floating)
 Recordings = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 """Of each of some recordings, its skeletons (T, J, C), and which of them were tracked, (T,)."""
+
+
+def other_side(joint: str) -> str:
+    """A joint's name with left and right swapped, as a word before or after the rest: `foot_left` to `foot_right`."""
+    swapped = {"left": "right", "right": "left"}
+    return "_".join(swapped.get(word, word) for word in joint.split("_"))
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,15 @@ class SkeletonType:
     @property
     def mirror_order(self) -> tuple[int, ...]:
         """`skeleton[..., mirror_order, :]` swaps left and right."""
-        other = {"left": "right", "right": "left"}
-        sides = (name.partition("_") for name in self.joints)
-        return tuple(self.joints.index(other.get(side, side) + link + rest) for side, link, rest in sides)
+        return tuple(self.joints.index(other_side(name)) for name in self.joints)
+
+    @property
+    def described(self) -> str | dict[str, Any]:
+        """What `described_kind` makes this kind of again: its name, or all of it where csip does not know the name."""
+        if SKELETON_TYPES.get(self.name) == self:
+            return self.name
+        edges = [list(edge) for edge in self.edges]
+        return {"name": self.name, "joints": list(self.joints), "edges": edges, "root": list(self.root)}
 
     def centred(self, skeletons: NDArray[Floating]) -> NDArray[Floating]:
         """Skeletons (..., J, C) without the place of their root, each frame by itself; same dtype."""
@@ -98,6 +111,31 @@ KINECT20 = SkeletonType(
 """Kinect of the first kind, in the order of Microsoft's SDK 1 (NUI_SKELETON_POSITION_INDEX)."""
 
 SKELETON_TYPES = {kind.name: kind for kind in (H36M17, COCO17, KINECT20)}
+
+
+def described_kind(described: object) -> SkeletonType | None:
+    """The kind of `SkeletonType.described`, also as read back from YAML or JSON; None if it describes none."""
+    match described:
+        case str():
+            return SKELETON_TYPES.get(described)
+        case {"name": str(name), "joints": list(joints), "edges": list(edges), "root": list(root)}:
+            return SkeletonType(name, tuple(joints), tuple((int(a), int(b)) for a, b in edges), tuple(root))
+        case _:
+            return None
+
+
+def skeleton_text(kind: SkeletonType) -> str:
+    """A kind in a table's metadata: its name, or JSON."""
+    return kind.described if isinstance(kind.described, str) else json.dumps(kind.described)
+
+
+def skeleton_of(text: str) -> SkeletonType | None:
+    """The kind of `skeleton_text`; None if it says none."""
+    try:
+        return described_kind(json.loads(text) if text.startswith("{") else text)
+    except ValueError:
+        return None
+
 
 KINECT20_TO_H36M17: Mapping[str, Mapping[str, float]] = {
     # Kinect's hip_center lies above the line of the hips, the pelvis of Human3.6M on it

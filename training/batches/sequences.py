@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.errors import SettingsError, StoreError
-from storage.skeleton import SKELETON_TYPES, SkeletonType, converted
+from storage.skeleton import SkeletonType, converted, skeleton_of
 from storage.tables.parquet import read_ragged, read_table
 from storage.tables.schema import SEQUENCES, SKELETON_KEY
 from training.batches.clips import PerFrame
@@ -54,13 +54,13 @@ def read_recordings(paths: Sequence[Path]) -> Recordings:
     Raises:
         StoreError: a file is damaged, or they hold different kinds of skeletons.
     """
-    names = {(pq.read_schema(path).metadata or {}).get(SKELETON_KEY, b"").decode() for path in paths}
-    if len(names) != 1 or not names <= SKELETON_TYPES.keys():
+    said = {(pq.read_schema(path).metadata or {}).get(SKELETON_KEY, b"").decode() for path in paths}
+    kind = skeleton_of(next(iter(said))) if len(said) == 1 else None
+    if kind is None:
         raise StoreError(
-            f"sequences of one kind of skeleton are needed, these are of {', '.join(sorted(names)) or 'none'}",
+            f"sequences of one kind of skeleton are needed, these are of {', '.join(sorted(said)) or 'none'}",
             fix="run again: a damaged artifact is made anew",
         )
-    kind = SKELETON_TYPES[names.pop()]
     ragged = read_ragged(paths, SEQUENCES, {"keypoints_3d": (len(kind), 3)})
     labels = read_table(list(paths), SEQUENCES, ["split", "pid", "camid"])
     order = np.array(sorted(range(len(ragged)), key=lambda row: ragged.ids[row]), np.int64)

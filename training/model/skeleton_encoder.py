@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from storage.errors import WeightsError
-from storage.skeleton import H36M17, SKELETON_TYPES, SkeletonType
+from storage.skeleton import H36M17, SkeletonType, described_kind
 from training.files import load_model, read_description
 from training.settings import SkeletonSettings
 
@@ -165,7 +165,23 @@ def load_skeleton_encoder(folder: Path) -> tuple[SkeletonEncoder, dict[str, Any]
             where=folder,
             fix="name the folder of a `pretrained` artifact",
         )
-    kind = SKELETON_TYPES[described["kind_of_skeleton"]]
+    kind = kind_of(described, folder)
     encoder = SkeletonEncoder(SkeletonSettings(**described["skeleton"]), described["projection"], kind)
     load_model(encoder, folder)
     return encoder, described
+
+
+def kind_of(described: dict[str, Any], folder: Path) -> SkeletonType:
+    """The kind of skeleton that an encoder is for.
+
+    Raises:
+        WeightsError: its description names none.
+    """
+    kind = described_kind(described["kind_of_skeleton"])
+    if kind is None:
+        raise WeightsError(
+            f"kind_of_skeleton is {described['kind_of_skeleton']!r}, which describes no skeleton",
+            where=folder,
+            fix="delete the artifact and run again",
+        )
+    return kind

@@ -1,7 +1,7 @@
 """Readers of data sets of skeletons without images.
 
 Door:
-    readers: SEQUENCE_READERS, SequenceReader, SequenceSettings, skeleton_type
+    readers: in_camera_axes, SEQUENCE_READERS, SequenceReader, SequenceSettings, skeleton_type
 
 Not here: data sets with frames (`storage.datasets`), and how skeletons become sequences (`extraction.recordings`).
 """

@@ -3,9 +3,11 @@
     tracklet_id (string), split (train, query or gallery), pid, camid (integers),
     keypoints (list of floats: T x J x 3, frame by frame, joint by joint; metres; x right, y down, z away)
 
-The kind of the skeletons stands in a column `skeleton`, the same everywhere, or in `data.sequences.skeleton`.
+The kind of the skeletons stands in a column `skeleton`, the same everywhere, or in `data.sequences.skeleton`. One that
+csip does not know stands in the schema's metadata, `csip.skeleton`: JSON with joints, bones and root by name.
 """
 
+import json
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -15,11 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.datasets.lists import checked, refuse
+from storage.datasets.lists import checked, printable, refuse
+from storage.datasets.recordings.own_skeletons import own_kind
 from storage.errors import DataError
 from storage.frames.files import DataFiles
 from storage.skeleton import SKELETON_TYPES, Recordings, SkeletonType
+from storage.tables.schema import SKELETON_KEY
 from storage.tables.tracklets import SPLITS, Tracklet
+from storage.wording import below
 
 SUFFIX = ".parquet"
 FIX = "write the columns that docs/data-sets.md names"
@@ -62,19 +67,39 @@ def read_recordings(files: DataFiles) -> list[Tracklet]:
     return checked(files, recordings, problems, recordings=True)
 
 
-def named_type(files: DataFiles) -> str | None:
-    """The kind of skeleton that the files' column `skeleton` names; None where no file has one.
+def named_type(files: DataFiles) -> SkeletonType | None:
+    """The kind of skeleton that the files' metadata or column `skeleton` says; None where no file says any.
 
     Raises:
-        DataError: it names several, or one that is not known.
+        DataError: they say several, or one that is not known or no skeleton.
     """
-    kinds: set[str] = set()
+    named: set[str] = set()
+    own: dict[str, SkeletonType] = {}
     for name in _tables(files):
-        if "skeleton" in _schema(files, name).names:
-            kinds.update(str(kind) for kind in pc.unique(_read(files, name, ["skeleton"])["skeleton"]).to_pylist())
-    if len(kinds) > 1 or kinds - SKELETON_TYPES.keys():
-        refuse(files, [f"column skeleton: {kind}" for kind in sorted(kinds)] + [f"known: {', '.join(SKELETON_TYPES)}"])
+        schema = _schema(files, name)
+        if SKELETON_KEY in (schema.metadata or {}):
+            own[name] = _own_type(files, name, schema.metadata[SKELETON_KEY])
+        elif "skeleton" in schema.names:
+            named.update(str(kind) for kind in pc.unique(_read(files, name, ["skeleton"])["skeleton"]).to_pylist())
+    if len(named) > 1 or named - SKELETON_TYPES.keys():
+        refuse(files, [f"column skeleton: {kind}" for kind in sorted(named)] + [f"known: {', '.join(SKELETON_TYPES)}"])
+    kinds = {*own.values(), *(SKELETON_TYPES[kind] for kind in named)}
+    if len(kinds) > 1:
+        refuse(files, [f"{name}: {kind.name} skeletons" for name, kind in own.items()] + sorted(named))
     return next(iter(kinds), None)
+
+
+def _own_type(files: DataFiles, name: str, text: bytes) -> SkeletonType:
+    try:
+        said = json.loads(text)
+        return own_kind(said["joints"], said["bones"], said.get("root", []))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problems = [printable(line) for line in str(error).splitlines()]
+        raise DataError(
+            f"its metadata {SKELETON_KEY.decode()} describes no skeleton:" + below(problems),
+            where=files.where(name),
+            fix='write {"joints": [names], "bones": [[0, 1], ...], "root": [names]}',
+        ) from error
 
 
 def read_frames(files: DataFiles, recordings: Sequence[Tracklet], kind: SkeletonType) -> Recordings:

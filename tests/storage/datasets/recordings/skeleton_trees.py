@@ -1,5 +1,6 @@
 """Generated Kinect recordings in the layouts of BIWI and IAS-Lab: people with limbs and a gait of their own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,37 @@ def _write(root: Path, places: list[tuple[str, int, bool]], frames: int, seed: i
         rng = np.random.default_rng([seed, 1, number])
         write_recording(root / place, kinect_recording(rng, person, frames, still=still, seed=seed), person)
     return root
+
+
+WALKER = ("hip_left", "knee_left", "hip_right", "knee_right", "pelvis", "head")
+WALKER_BONES = ((4, 0), (0, 1), (4, 2), (2, 3), (4, 5))
+WALKER_PLACES = np.array([(-0.1, 0, 0), (-0.1, 0.5, 0), (0.1, 0, 0), (0.1, 0.5, 0), (0, 0, 0), (0, -0.7, 0)])
+"""A small skeleton that no other data set has, and where its joints are, metres, camera axes."""
+
+
+def arrays(frames: int = 3, people: int = 4, walks: int = 2, seed: int = 0) -> dict[str, NDArray[np.generic]]:
+    """Sequences of people (odd numbers train) with lengths and a posture of their own, a normal walk first."""
+    rng = np.random.default_rng(seed)
+    shapes = 1 + 0.2 * rng.normal(size=(people, len(WALKER), 1)) + 0.1 * rng.normal(size=(people, len(WALKER), 3))
+    lean = 0.1 * rng.normal(size=(people, len(WALKER), 3))
+    person = np.repeat(np.arange(people), walks)
+    noise = rng.normal(size=(len(person), frames, len(WALKER), 3))
+    joints = (WALKER_PLACES * shapes + lean)[person][:, None] + 0.03 * noise
+    valid = np.ones((len(person), frames), bool)
+    valid[:, 0] = np.arange(len(person)) > 0  # the first frame of all is not
+    return {
+        "joints": joints.reshape(-1, len(WALKER), 3).astype(np.float32),
+        "valid": valid.ravel(),
+        "start": frames * np.arange(len(person) + 1),
+        "person": person + 1,
+        "condition": np.array(["N", *["AR"] * (walks - 1)] * people),
+        "test": person % 2 == 1,
+        "joint_names": np.array(WALKER),
+        "bones": np.array(WALKER_BONES),
+    }
+
+
+def write_arrays(path: Path, changed: Mapping[str, NDArray[np.generic] | None] | None = None, **sizes: int) -> None:
+    """An archive of `arrays`, some changed or, None, left out."""
+    held = {name: array for name, array in (arrays(**sizes) | dict(changed or {})).items() if array is not None}
+    np.savez(path, **held)
