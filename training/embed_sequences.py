@@ -2,7 +2,8 @@
 
 A recording is cut into sequences of T frames from its first frame on, as in the published protocols: they do not
 overlap, and what fills none is left out. An embedding is L2-normalised; a recording's is that of the mean of its
-sequences'.
+sequences'. Where the encoder is one of bodies, a recording's parts are the means of its sequences' before they are
+normalised, and the sequences hold every frame.
 """
 
 import json
@@ -17,12 +18,13 @@ from torch import Tensor
 
 from storage.devices import chosen_device
 from storage.progress import Progress
-from storage.skeleton import SKELETON_TYPES
 from storage.tables.parquet import write_table
 from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
-from training.batches.sampling import whole_clips
+from training.batches.sampling import covering_clips, whole_clips
 from training.batches.sequences import Recordings, read_recordings
-from training.model.skeleton_encoder import SkeletonEncoder, load_skeleton_encoder
+from training.model.body_encoder import BodyEncoder
+from training.model.sequence_encoders import SequenceEncoder, load_sequence_encoder
+from training.model.skeleton_encoder import kind_of
 from training.settings import FeatureSettings
 
 SEQUENCES_FILE, RECORDINGS_FILE = "sequences.parquet", "recordings.parquet"
@@ -43,30 +45,43 @@ def run(inputs: Inputs, settings: FeatureSettings, out_dir: Path, progress: Prog
         WeightsError: the model does not fit.
     """
     device = chosen_device(settings.device, "features.device")
-    encoder, described = load_skeleton_encoder(inputs.model)
+    encoder, described = load_sequence_encoder(inputs.model)
     encoder.eval().to(device)
-    recordings = read_recordings([inputs.sequences]).as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
+    recordings = read_recordings([inputs.sequences]).as_kind(kind_of(described, inputs.model))
     length = described["clip_length"]
     parts: dict[int, Tensor] = {}
+    whole: dict[int, Tensor] = {}
     for number, skeletons in enumerate(recordings.skeletons):
         clips = whole_clips(len(skeletons), length)
         if len(clips):
             parts[number] = embedded(encoder, torch.from_numpy(skeletons[clips]), device, settings.batch_size)
+            if isinstance(encoder, BodyEncoder):
+                every = torch.from_numpy(skeletons[covering_clips(len(skeletons), length)])
+                whole[number] = encoder.joined(
+                    forwarded(encoder, every, device, settings.batch_size).mean(0, keepdim=True)
+                )
+            else:
+                whole[number] = F.normalize(parts[number].mean(0, keepdim=True), dim=1)
         progress(number + 1, len(recordings.ids), "recordings")
     short = [name for number, name in enumerate(recordings.ids) if number not in parts]
-    whole = {number: F.normalize(part.mean(0, keepdim=True), dim=1) for number, part in parts.items()}
-    width = encoder.project.out_features
+    width = sum(encoder.sizes) if isinstance(encoder, BodyEncoder) else encoder.project.out_features
     said = f"sequences of {length} frames", f"recordings: mean of sequences of {length}"
     write_embeddings(recordings, parts, width, said[0], out_dir / SEQUENCES_FILE, numbered=True)
     write_embeddings(recordings, whole, width, said[1], out_dir / RECORDINGS_FILE)
     (out_dir / "notes.json").write_text(json.dumps({"shorter_than_a_sequence": short}, indent=2) + "\n")
 
 
-@torch.inference_mode()
-def embedded(encoder: SkeletonEncoder, clips: Tensor, device: str, at_once: int) -> Tensor:
+def embedded(encoder: SequenceEncoder, clips: Tensor, device: str, at_once: int) -> Tensor:
     """L2-normalised embeddings (C, P) of sequences (C, T, J, 3)."""
-    parts = [encoder(part.to(device), pool=True).float().cpu() for part in clips.split(at_once)]
-    return F.normalize(torch.cat(parts), dim=1)
+    found = forwarded(encoder, clips, device, at_once)
+    return encoder.joined(found) if isinstance(encoder, BodyEncoder) else F.normalize(found, dim=1)
+
+
+@torch.inference_mode()
+def forwarded(encoder: SequenceEncoder, clips: Tensor, device: str, at_once: int) -> Tensor:
+    """What embeddings are made of, (C, P), of sequences (C, T, J, 3)."""
+    own = {} if isinstance(encoder, BodyEncoder) else {"pool": True}
+    return torch.cat([encoder(part.to(device), **own).float().cpu() for part in clips.split(at_once)])
 
 
 def write_embeddings(

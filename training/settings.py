@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from storage.settings import Settings, neutral
 from storage.skeleton import NUM_JOINTS
+from training.body_settings import BodySettings
 
 VALIDATION = "validation-{epoch:03d}.parquet"
 MODEL, SETTINGS, PROTOTYPES, HISTORY = "model.safetensors", "settings.yaml", "prototypes.safetensors", "history.parquet"
@@ -317,4 +318,9 @@ class SkeletonOnlySettings(LoopSettings):
     skeleton: SkeletonSettings = Field(
         default_factory=lambda: SkeletonSettings(width=128, depth=4, hidden=256, temporal=True),
         description="The skeleton encoder.",
+    )
+    body: BodySettings | None = Field(
+        None,
+        description="An encoder that is given lengths and directions of bones, and the skeleton encoder as one of its "
+        "parts; {} takes the usual weights. null: the skeleton encoder alone, on joints in metres.",
     )

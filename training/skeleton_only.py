@@ -14,6 +14,9 @@ with the mean of each class, and hides joints behind its encoder. Here SGT with 
 its encoder, and supervised contrast (Khosla et al. 2020) that of prototypes. Its weights are .25, .25 and .5, of a
 reconstruction in metres that is divided by the batch besides: next to nothing. With as much weight on the one here the
 contrast stays at chance.
+
+With `skeleton_only.body` SGT is one part of an encoder of bodies, or none, and sees poses with equal bones
+(`training.body_learner`).
 """
 
 from collections.abc import Mapping
@@ -26,18 +29,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from storage.errors import DataError
+from storage.errors import DataError, SettingsError
 from storage.progress import Progress
-from storage.skeleton import SKELETON_TYPES, SkeletonType
+from storage.skeleton import SkeletonType
 from training.batches.augment import draw_signs, mirrored
 from training.batches.loader import Batch
 from training.batches.sampling import identity_batches
 from training.batches.sequences import Recordings, read_recordings
+from training.body_learner import body_terms, start_from_people
 from training.files import save_model
 from training.looping.loop import Task, train
 from training.looping.schedules import share_of_rate
+from training.model.body_encoder import BodyEncoder
 from training.model.losses import supcon_among
-from training.model.skeleton_encoder import SPREAD, SkeletonEncoder, load_skeleton_encoder
+from training.model.sequence_encoders import BODY, SequenceEncoder, load_sequence_encoder
+from training.model.skeleton_encoder import SPREAD, SkeletonEncoder, kind_of
 from training.settings import SkeletonOnlySettings, TrainerSettings
 
 
@@ -73,24 +79,45 @@ def run(inputs: Inputs, settings: SkeletonOnlySettings, out_dir: Path, progress:
     """
     torch.manual_seed(settings.seed)
     recordings = read_recordings(inputs.sequences)
+    encoder: SequenceEncoder
     if settings.start_from:
-        encoder, described = load_skeleton_encoder(settings.start_from)
-        recordings = recordings.as_kind(SKELETON_TYPES[described["kind_of_skeleton"]])
+        encoder, described = load_sequence_encoder(settings.start_from)
+        recordings = recordings.as_kind(kind_of(described, settings.start_from))
     else:
-        encoder = SkeletonEncoder(settings.skeleton, settings.projection, recordings.kind)
+        _check_kind(recordings.kind, settings)
         described = {"skeleton": settings.skeleton.model_dump(mode="json"), "projection": settings.projection}
+        if settings.body:
+            encoder = BodyEncoder(settings.body, settings.skeleton, settings.projection, recordings.kind)
+            start_from_people(encoder, recordings, settings.clip_length, settings.body.shrinkage)
+            described["body"] = settings.body.model_dump(mode="json")
+        else:
+            encoder = SkeletonEncoder(settings.skeleton, settings.projection, recordings.kind)
     if settings.epochs:
-        model = Reconstructor(encoder)
-        train(_task(model, recordings, settings), settings, inputs.trainer, out_dir, progress)
+        train(_task(encoder, recordings, settings), settings, inputs.trainer, out_dir, progress)
     described |= {
-        "kind": "skeleton_only",
-        "kind_of_skeleton": recordings.kind.name,
+        "kind": BODY if isinstance(encoder, BodyEncoder) else "skeleton_only",
+        "kind_of_skeleton": recordings.kind.described,
         "clip_length": settings.clip_length,
     }
     save_model(encoder, described, out_dir)
 
 
-def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySettings) -> Task:
+def _check_kind(kind: SkeletonType, settings: SkeletonOnlySettings) -> None:
+    if settings.skeleton.eigenvectors >= len(kind):
+        raise SettingsError(
+            f"a skeleton of {len(kind)} joints has {len(kind) - 1} eigenvectors",
+            where=f"skeleton_only.skeleton.eigenvectors={settings.skeleton.eigenvectors}",
+            fix=f"set it to {len(kind) - 1} or fewer",
+        )
+    if settings.flip and kind.mirror_order == tuple(range(len(kind))):
+        raise SettingsError(
+            "no joint's name says left or right, so that skeletons cannot be mirrored",
+            where=f"skeleton_only.flip={settings.flip:g}",
+            fix="set it to 0, or name the joints `left_foot`, `right_foot`, ...",
+        )
+
+
+def _task(encoder: SequenceEncoder, recordings: Recordings, settings: SkeletonOnlySettings) -> Task:
     length = settings.clip_length
     lengths = recordings.skeletons.lengths
     # as many sequences of a recording as it can be cut into, each drawn anew in every epoch
@@ -103,7 +130,10 @@ def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySe
             "needed",
             fix="check the data set's training part, or set a smaller skeleton_only.clip_length",
         )
-    eigenvectors = model.encoder.settings.eigenvectors
+    graph = encoder.graph if isinstance(encoder, BodyEncoder) else encoder
+    learner = None if graph is None else Reconstructor(graph)
+    model = learner if learner and graph is encoder else nn.ModuleList([m for m in (encoder, learner) if m])
+    eigenvectors = settings.skeleton.eigenvectors if graph is None else graph.settings.eigenvectors
     wanted = max(settings.batch // settings.instances, 2)
 
     def make(positions: list[int], rng: np.random.Generator) -> Batch:
@@ -120,8 +150,14 @@ def _task(model: Reconstructor, recordings: Recordings, settings: SkeletonOnlySe
         }
 
     def loss(batch: Batch) -> Mapping[str, Tensor]:
-        tokens, places = model(batch["skeletons"], batch["hidden"], batch["signs"])
-        return terms(tokens, places, batch["skeletons"], batch["hidden"], batch["labels"], settings)
+        skeletons, tokens, found = batch["skeletons"], None, dict[str, Tensor]()
+        if learner:
+            poses = encoder.poses(skeletons) if isinstance(encoder, BodyEncoder) else skeletons
+            tokens, places = learner(poses, batch["hidden"], batch["signs"])
+            found = terms(tokens, places, poses, batch["hidden"], batch["labels"], settings)
+        if isinstance(encoder, BodyEncoder):
+            found |= body_terms(encoder, skeletons, tokens, batch["labels"], settings)
+        return found
 
     return Task(
         model,

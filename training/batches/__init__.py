@@ -6,7 +6,8 @@ Door:
         sample_frames, TrainingSet
     exchange: exchanged
     loader: Batch, Make, Plan, Steps
-    sampling: dense_clips, identity_batches, random_identity_batches, segment_frames, uniform_batches, whole_clips
+    sampling: covering_clips, dense_clips, identity_batches, random_identity_batches, segment_frames, uniform_batches,
+        whole_clips
     sequences: read_recordings, Recordings
     visibility: visibility
 

@@ -39,6 +39,14 @@ def whole_clips(length: int, clip: int) -> Indices:
     return np.arange(length // clip * clip).reshape(-1, clip)
 
 
+def covering_clips(length: int, clip: int) -> Indices:
+    """The fewest clips that together hold every frame, (C, T), evenly apart; none of fewer frames than a clip has."""
+    if length < clip:
+        return np.zeros((0, clip), np.int64)
+    starts = np.linspace(0, length - clip, -(-length // clip)).round().astype(np.int64)
+    return starts[:, None] + np.arange(clip)
+
+
 def identity_batches(labels: Sequence[int], identities: int, instances: int, seed: int, epoch: int) -> list[list[int]]:
     """Batches of `identities` x `instances` tracklets (PK sampling); each tracklet once an epoch, or some twice.
 

@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.batches.sampling import (
+    covering_clips,
     dense_clips,
     identity_batches,
     random_identity_batches,
@@ -115,3 +117,14 @@ def test_uniform_batches_hold_every_tracklet_once_and_never_one_alone(count: int
     batches = uniform_batches(count, size, 0, 0)
     assert sorted(i for batch in batches for i in batch) == list(range(count))
     assert min(len(batch) for batch in batches) >= 2
+
+
+@given(st.integers(0, 200), st.integers(1, 60))
+def test_covering_clips_hold_every_frame_in_the_fewest_clips(length: int, clip: int) -> None:
+    found = covering_clips(length, clip)
+    if length < clip:
+        assert found.shape == (0, clip)
+        return
+    assert len(found) == math.ceil(length / clip)
+    assert set(found.ravel()) == set(range(length))
+    assert all((np.diff(row) == 1).all() for row in found)
