@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # package mirrors often carry a certificate that only the system knows
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: demo test test-quick test-slow test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons
+.PHONY: demo test test-quick test-slow test-all lint types format setup clean help bench-extraction bench-training bench-store bench-archives bench-evaluation bench-search bench-scaling measure-poses experiments experiment-skeletons experiment-walkers
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -54,6 +54,8 @@ WEIGHTS ?= ../shared/weights
 POSES ?= ../shared/data/pose3d
 # skeletons of UTD-MHAD
 MHAD ?= ../shared/data/utd-mhad
+# walkers of the University of Calgary
+GAIT ?= ../shared/data/gait
 # MARS's five lists
 PROTOCOL ?= ../shared/data/mars-protocol
 
@@ -85,6 +87,9 @@ experiments: $(READY)  ## what skeletons and each part of the method give, 3 see
 
 experiment-skeletons: $(READY)  ## people told apart by real Kinect skeletons alone, 3 seeds (20 minutes)
 	@$(BIN)/python -m tests.experiments.skeletons --data $(MHAD)
+
+experiment-walkers: $(READY)  ## unknown walkers told apart by their skeletons, 3 seeds (5 minutes; WALKERS=--validate)
+	@$(BIN)/python -m tests.experiments.walkers --data $(GAIT) $(WALKERS)
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
 	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))

@@ -14,7 +14,7 @@ class BodySettings(Settings):
     """
 
     lengths: float = Field(1.0, ge=0, description="Weight of the mean lengths of bones.")
-    directions: float = Field(1.0, ge=0, description="Weight of the mean directions of bones: how somebody holds up.")
+    directions: float = Field(2.0, ge=0, description="Weight of the mean directions of bones: how somebody holds up.")
     motion: float = Field(
         0.0, ge=0, description="Weight of the deviations of bones' directions over time: how much they move."
     )

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from storage.devices import chosen_device
 from storage.progress import Progress
+from storage.skeleton import skeleton_text
 from storage.tables.parquet import write_table
-from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY
+from storage.tables.schema import EMBEDDINGS, SAMPLING_KEY, SKELETON_KEY
 from training.batches.sampling import covering_clips, whole_clips
 from training.batches.sequences import Recordings, read_recordings
 from training.model.body_encoder import BodyEncoder
@@ -99,6 +100,7 @@ def write_embeddings(
     """
     every = [(row, number) for row, part in parts.items() for number in range(len(part))]
     rows = [row for row, _ in every]
+    said = {SAMPLING_KEY.encode(): sampling.encode(), SKELETON_KEY: skeleton_text(recordings.kind).encode()}
     table = pa.table(
         {
             "tracklet_id": [recordings.ids[row] + (f"#{number:04d}" if numbered else "") for row, number in every],
@@ -109,6 +111,6 @@ def write_embeddings(
             "frames": recordings.skeletons.lengths[rows].astype(np.int32),
             "embedding": list(torch.cat([torch.zeros(0, width), *parts.values()]).numpy().astype(np.float32)),
         },
-        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | {SAMPLING_KEY.encode(): sampling.encode()}),
+        schema=EMBEDDINGS.with_metadata((EMBEDDINGS.metadata or {}) | said),
     )
     write_table(table, path)

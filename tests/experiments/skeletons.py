@@ -1,10 +1,10 @@
 """Are people told apart by their skeletons alone? `python -m tests.experiments.skeletons`
 
 Real Kinect skeletons (UTD-MHAD, 8 people, 27 actions): trials 1 and 2 train, 3 asks, 4 answers. Every action in every
-split, or each action in one only. Beside the trained encoder: its initial weights, the mean lengths of bones, an
-encoder that was trained with identities shuffled among recordings, and the same where those of probe and gallery are
-shuffled too (ten times, the mean). That one must be at chance; what an encoder says of bodies is of use whatever labels
-it learnt from.
+split, or each action in one only. Beside the trained encoder: its initial weights, one that is given lengths and
+directions of bones as two inputs, the mean lengths of bones, an encoder that was trained with identities shuffled among
+recordings, and the same where those of probe and gallery are shuffled too (ten times, the mean). That one must be at
+chance; what an encoder says of bodies is of use whatever labels it learnt from.
 """
 
 import argparse
@@ -94,6 +94,8 @@ def arms(lab: Lab, data: Path, actions: str, seed: int, start_from: Path | None)
     common = [f"data.root={data}", f"data.sequences.actions={actions}", *training]
     trained = evaluate(lab, load_config(CONFIG, common), f"seed {seed}")
     found = {"trained": scores(trained)}
+    body = load_config(CONFIG, [*common, "skeleton_only.body={}"])
+    found["lengths and directions"] = scores(evaluate(lab, body, f"seed {seed} lengths and directions"))
     still = ["skeleton_only.epochs=1", "skeleton_only.lr=1.0e-12"]
     found["initial weights"] = scores(evaluate(lab, load_config(CONFIG, [*common, *still]), f"seed {seed} initial"))
     found["bone lengths"] = ruler(lab, load_config(CONFIG, common), trained)

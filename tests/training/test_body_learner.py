@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -16,8 +17,9 @@ from storage.datasets.recordings.readers import SEQUENCE_READERS, SequenceSettin
 from storage.errors import SettingsError, WeightsError
 from storage.frames.files import DataFiles
 from storage.progress import silent
-from storage.skeleton import SkeletonType, described_kind
+from storage.skeleton import SkeletonType, described_kind, skeleton_of
 from storage.tables.parquet import write_table
+from storage.tables.schema import SKELETON_KEY
 from storage.tables.tracklets import index_table
 from tests.storage.datasets.recordings.skeleton_trees import WALKER, WALKER_BONES, write_arrays
 from tests.training.stages import QUIET, digests
@@ -95,6 +97,8 @@ def test_unknown_people_are_told_apart_by_an_encoder_of_their_own_skeleton(
     assert (kind.joints, kind.edges) == (WALKER, WALKER_BONES)
     assert all(part.change.abs().sum() > 0 for part in encoder.whitened.values()), "all of it was trained"
     assert rank1(shards, model, tmp_path / "embeddings") > 0.6 > 3 / 6
+    said = pq.read_schema(tmp_path / "embeddings" / "recordings.parquet").metadata[SKELETON_KEY].decode()
+    assert skeleton_of(said) == kind
 
 
 def test_a_recording_is_the_mean_of_its_parts_over_all_its_frames(shards: dict[str, Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from storage.errors import CsipError
 from storage.skeleton import SKELETON_TYPES
 from storage.tables.tracklets import SPLITS
 from tests.storage.datasets.mutations import damaged_trees
-from tests.storage.datasets.recordings.skeleton_trees import write_biwi, write_ias
+from tests.storage.datasets.recordings.skeleton_trees import WALKER, write_arrays, write_biwi, write_ias
 from tests.storage.datasets.trees import MemoryFiles, Tree, mat
 
 DAMAGED = 500  # trees a layout
@@ -59,7 +59,19 @@ def skeletons(root: Path) -> Tree:
     return tree
 
 
-LAYOUTS: dict[str, Callable[[Path], Tree]] = {"biwi": biwi, "ias": ias, "utd_mhad": utd_mhad, "skeletons": skeletons}
+def skeleton_arrays(root: Path) -> Tree:
+    write_arrays(root / "one.npz", {"split": np.repeat(["train", "query", "gallery", "gallery"], 2)})
+    write_arrays(root / "two.npz", {"split": np.repeat(["train", "train", "query", "gallery"], 2)}, seed=1)
+    return tree_of(root)
+
+
+LAYOUTS: dict[str, Callable[[Path], Tree]] = {
+    "biwi": biwi,
+    "ias": ias,
+    "utd_mhad": utd_mhad,
+    "skeletons": skeletons,
+    "skeleton_arrays": skeleton_arrays,
+}
 
 
 def recordings_of(layout: str, tree: Tree) -> dict[str, int]:
@@ -79,7 +91,7 @@ def check(layout: str, tree: Tree) -> None:
     files, reader, settings = MemoryFiles(tree), SEQUENCE_READERS[layout], SequenceSettings()
     recordings = reader.read(files, settings)
     kind = skeleton_type(files, layout, settings)
-    assert kind in SKELETON_TYPES.values()
+    assert kind in SKELETON_TYPES.values() or kind.joints == WALKER
     read = list(reader.frames(files, recordings, kind))
     assert len(read) == len(recordings)
     for recording, (joints, tracked) in zip(recordings, read, strict=True):
