@@ -57,6 +57,7 @@ ARMS: dict[str, Sequence[str]] = {
 EQUAL_ARMS: dict[str, Sequence[str]] = {
     "encoder": (EQUAL,),
     "encoder, before the contrast": (EQUAL, *ARMS["encoder, before the contrast"]),
+    "its motion alone": (EQUAL, "skeleton_only.body={lengths: 0, directions: 0, motion: 1}"),
     "encoder with a graph transformer": (EQUAL, *GRAPH),
     "graph transformer": (EQUAL, *ARMS["graph transformer, joints in metres"]),
 }

@@ -105,7 +105,7 @@ def test_every_setting_is_described() -> None:
 def test_a_section_that_is_off_says_so_and_how_to_turn_it_on(tmp_path: Path) -> None:
     told = {name: str(default) for name, default, _ in described_settings(Config)}
     off = [name for name, default in told.items() if default == "null (off; {} turns it on)"]
-    assert off == ["data.demo", "evaluation.rerank", "evaluation.expansion"]
+    assert off == ["data.demo", "skeleton_only.body", "evaluation.rerank", "evaluation.expansion"]
     assert told["evaluation.rerank.k1"] == "20 (where evaluation.rerank is on)"
     assert told["evaluation.expansion.neighbours"] == "5 (where evaluation.expansion is on)"
     assert told["embed.sampling"] == "dense"
