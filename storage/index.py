@@ -16,7 +16,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from storage.addresses import FETCHED, DataAddress, DataRoot, checked, data_root, is_address
 from storage.datasets.check.counts import data_check
-from storage.datasets.check.findings import Finding, Item, finding, of_digests, of_empty, of_lists, of_missing
+from storage.datasets.check.findings import (
+    Finding,
+    Item,
+    each_file_once,
+    finding,
+    of_digests,
+    of_empty,
+    of_lists,
+    of_missing,
+)
 from storage.datasets.folds import fold_of
 from storage.datasets.published import PUBLISHED
 from storage.datasets.readers import READERS, Reader
@@ -56,19 +65,9 @@ class DataSettings(Settings):
         FETCHED, "Folder of each machine for what it fetches of a data set at an address; it may be deleted."
     )
     layout: Literal[
-        "mars",
-        "lsvid",
-        "ilidsvid",
-        "prid2011",
-        "ccvid",
-        "folder",
-        "manifest",
-        "biwi",
-        "ias",
-        "utd_mhad",
-        "skeletons",
-        "skeleton_arrays",
-    ] = Field("mars", description="How the folder is laid out; the last five hold no images (docs/data-sets.md).")
+        "mars", "lsvid", "ilidsvid", "prid2011", "ccvid", "folder", "manifest",
+        "biwi", "ias", "utd_mhad", "skeletons", "skeleton_arrays",
+    ] = Field("mars", description="How the folder is laid out; the last five hold no images.")  # fmt: skip
     split: int | Literal["all"] = Field(
         0,
         description="Which of the layout's splits into training and test people, where it has several (from 0); all: "
@@ -270,10 +269,13 @@ def unlabelled(tracklet: Tracklet) -> Tracklet:
 def summary(found: Scan, settings: DataSettings) -> dict[str, Any]:
     """Counts of each split, missing frames, and what a reader of the results should know; see `DataCheck.as_json`."""
     tracklets, missing = found.tracklets, found.missing
+    alone, own_digests = tracklets, found.digests
+    if settings.without_images:
+        alone, own_digests = each_file_once(tracklets, found.digests)
     seen = [
         of_missing(missing[:SHOWN], len(missing), len(found.digests)),
         of_empty(tracklets, found.digests, SHOWN),
-        *of_digests(tracklets, found.digests, SHOWN),
+        *of_digests(alone, own_digests, SHOWN),
         *of_lists(tracklets, SHOWN),
         *(_of_skeletons(found.skeletons) if found.skeletons else ()),
     ]

@@ -3,7 +3,7 @@
 Door:
     check: check
     counts: data_check
-    findings: Finding, finding, Item, of_digests, of_empty, of_lists, of_missing
+    findings: each_file_once, Finding, finding, Item, of_digests, of_empty, of_lists, of_missing
 
 Not here: the readers themselves, and the rows of a page (`evaluation.page`).
 """

@@ -168,6 +168,17 @@ def of_digests(tracklets: Sequence[Tracklet], digests: Digests, limit: int | Non
         yield finding(kind, told, number, items, problem=kind == "same in identities", limit=limit)
 
 
+def each_file_once(tracklets: Sequence[Tracklet], digests: Digests) -> tuple[tuple[Tracklet, ...], Digests]:
+    """Recordings of which none is in a file of an earlier one, with their digests: a file is no copy of itself."""
+    bounds, seen, rows = offsets_of(tracklets).tolist(), set[str](), list[int]()
+    for row, tracklet in enumerate(tracklets):
+        if seen.isdisjoint(tracklet.frames):
+            rows.append(row)
+            seen.update(tracklet.frames)
+    kept = [digests[bounds[row] : bounds[row + 1]] for row in rows]
+    return tuple(tracklets[row] for row in rows), np.concatenate([digests[:0], *kept])
+
+
 def of_files(names: pa.Array, digests: Digests, limit: int | None = None) -> Finding | None:
     """Files of the same bytes, where it is not known whose they are."""
     groups = same_bytes(digests)

@@ -19,6 +19,7 @@ from storage.datasets.recordings.readers import (
 )
 from storage.errors import DataError
 from storage.frames.files import DataFiles
+from storage.index import DataSettings, scan, summary
 from storage.skeleton import KINECT20, SkeletonType, described_kind, skeleton_of, skeleton_text
 from storage.tables.tracklets import Tracklet
 from tests.storage.datasets.recordings.skeleton_trees import write_arrays
@@ -232,6 +233,20 @@ def test_real_walkers_come_towards_the_camera_upright(shared_data: Path) -> None
         assert (place["hip_left"][:, 0] > place["hip_right"][:, 0]).mean() > 0.95, (
             "who faces us has the left on our right"
         )
+
+
+def test_a_file_of_many_people_is_no_copy_of_itself_and_another_file_may_be(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    def told(root: Path) -> str:
+        chosen = DataSettings(root=root, layout="skeleton_arrays", sequences=SequenceSettings(**CHOICES))
+        said = summary(scan(chosen, tmp_path / "cache"), chosen)
+        return str(said["problems"] + said["notes"])
+
+    root = make()
+    assert "same bytes" not in told(root)
+    (root / "copy.npz").write_bytes((root / "walks.npz").read_bytes())
+    assert "1 group of frames of several tracklets of one identity with the same bytes" in told(root)
 
 
 # -- skeletons of their own in Parquet ---------------------------------------
