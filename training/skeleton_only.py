@@ -84,7 +84,7 @@ def run(inputs: Inputs, settings: SkeletonOnlySettings, out_dir: Path, progress:
         encoder, described = load_sequence_encoder(settings.start_from)
         recordings = recordings.as_kind(kind_of(described, settings.start_from))
     else:
-        _check_kind(recordings.kind, settings)
+        check_kind(recordings.kind, settings)
         described = {"skeleton": settings.skeleton.model_dump(mode="json"), "projection": settings.projection}
         if settings.body:
             encoder = BodyEncoder(settings.body, settings.skeleton, settings.projection, recordings.kind)
@@ -102,7 +102,12 @@ def run(inputs: Inputs, settings: SkeletonOnlySettings, out_dir: Path, progress:
     save_model(encoder, described, out_dir)
 
 
-def _check_kind(kind: SkeletonType, settings: SkeletonOnlySettings) -> None:
+def check_kind(kind: SkeletonType, settings: SkeletonOnlySettings) -> None:
+    """Refuse settings that a kind of skeleton cannot have.
+
+    Raises:
+        SettingsError: more eigenvectors than its graph has, or mirroring where no joint has a side.
+    """
     if settings.skeleton.eigenvectors >= len(kind):
         raise SettingsError(
             f"a skeleton of {len(kind)} joints has {len(kind) - 1} eigenvectors",

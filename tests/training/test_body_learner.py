@@ -30,6 +30,7 @@ from training.model.body_encoder import BodyEncoder
 from training.model.sequence_encoders import load_sequence_encoder
 from training.model.skeleton_encoder import load_skeleton_encoder
 from training.settings import SETTINGS, FeatureSettings, SkeletonOnlySettings, SkeletonSettings
+from training.skeleton_only import check_kind
 
 CHOSEN = SequenceSettings(
     train={"test": (False,)},
@@ -147,6 +148,13 @@ def test_an_encoder_of_a_skeleton_alone_can_be_of_any_kind_too(shards: dict[str,
     assert rank1(shards, model, tmp_path / "embeddings") > 0
     with pytest.raises(WeightsError, match="no skeleton encoder but 'body'"):
         load_skeleton_encoder(trained(shards, tmp_path / "body"))
+
+
+def test_bodies_without_sides_are_not_mirrored() -> None:
+    plain = SkeletonType("plain", tuple("abcdef"), ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5)))
+    with pytest.raises(SettingsError, match=r"(?s)no joint's name says left or right.*skeleton_only.flip=0.5"):
+        check_kind(plain, BRIEF)
+    check_kind(plain, BRIEF.model_copy(update={"flip": 0.0}))
 
 
 def test_what_does_not_fit_is_told(shards: dict[str, Path], tmp_path: Path) -> None:
