@@ -58,7 +58,8 @@ class LifterSettings(PoseModelSettings):
     )
     overlap: int = Field(81, ge=0, description="Frames shared by neighbouring windows (MotionBERT).")
     flip_test: bool = Field(
-        True, description="Average with the mirrored pose where the config asks for it (MotionBERT)."
+        True,
+        description="Average with the mirrored pose where the config asks for it (MotionBERT, this project's).",
     )
 
 

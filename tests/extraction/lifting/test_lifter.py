@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from extraction.zoo.mmpose_compat import import_mmpose
 from extraction.zoo.pose_model import build
 from extraction.zoo.weights import find_config
 from storage.errors import SettingsError
+from storage.skeleton import MIRROR_ORDER
 
 CONFIGS = {
     "SimpleBaseline3D": "image_pose_lift/h36m/image-pose-lift_tcn_8xb64-200e_h36m.py",
@@ -114,6 +117,18 @@ def test_motionbert_at_full_size_lifts_a_window_of_243_frames_as_mmpose_does():
     poses = random_poses(243)
     lifted = Lifter(model, "box")(poses)
     np.testing.assert_allclose(lifted, mmpose_answer(model, poses, 0, box=True), atol=1e-4)
+
+
+def test_where_a_temporal_lifters_config_asks_for_it_the_mirrored_pose_counts_as_much(monkeypatch):
+    model = random_model("VideoPose3D")
+    poses = random_poses(12)
+    order = list(MIRROR_ORDER)
+    mirrored = replace(poses, keypoints=(poses.keypoints[:, order] - (SIZE[0], 0)) * np.float32([-1, 1]))
+    alone, other = (Lifter(model, "image")(given) for given in (poses, mirrored))
+    assert np.abs(alone - other[:, order] * [-1, 1, 1]).max() > 0.01
+    monkeypatch.setattr(model, "test_cfg", {"flip_test": True})
+    np.testing.assert_allclose(Lifter(model, "image")(poses), (alone + other[:, order] * [-1, 1, 1]) / 2, atol=1e-5)
+    np.testing.assert_array_equal(Lifter(model, "image", flip_test=False)(poses), alone)
 
 
 def test_a_tracklet_may_be_one_frame_or_920_long():
