@@ -8,20 +8,22 @@ from numpy.typing import NDArray
 from extraction.lifting.canonical import CANVAS, canonical
 from storage.demo.body import pose, sample_bodies
 from storage.demo.motion import gait, sample_styles
+from storage.skeleton import EDGES
 from tests.fitting.kinematics import Build, about, forward
+from tests.fitting.mistakes import mistaken
+from tests.fitting.mocap import Motion, sample_motion
 from tests.fitting.poses import KEYS, motions
 from tests.fitting.random_poses import random_poses
 
 Array = NDArray[np.float32]
 
-SWAPS = (((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13)))
-"""The limbs that 2D estimators take for each other, right and left."""
+MOCAP_SHARE, DEMO_SHARE = 0.4, 0.18
+"""Parts of the windows that move as somebody did, where recordings are given, and of those with the demo's bodies and
+motions; the others move in every way that `poses` knows. Without recordings their part is shared by the other two."""
 
-DEMO_SHARE = 0.3
-"""Part of the windows with the demo's bodies and motions; the others move in every way that `poses` knows."""
-
-LOSSES = ((3, 6), (2, 3, 5, 6), (3,), (6,), (13,), (16,), (12, 13), (15, 16), (9, 10))
-"""Joints that go missing together for a whole tracklet: feet below the crop, an arm behind the body, a face."""
+BODY = 4.04
+"""Sum of all bones of everybody, metres: the mean of the three kinds of bodies, which differ by 1 %. One view does not
+tell how large somebody is, so that bodies of many sizes would teach the lifter nothing but noise."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +39,42 @@ class Windows:
     target: Array
 
 
-def _times(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, NDArray[np.int64]]:
-    """Moments of each window's frames, (N, T), and which frame stands at each place: the ends of a tracklet repeat.
-
-    Steps reach from every frame of a fast video to tracklets thinned to a few frames, and to one frame repeated.
-    """
+def _places(rng: np.random.Generator, n: int, frames: int) -> NDArray[np.int64]:
+    """Which frame stands at each place of a window, (N, T): at the ends of a tracklet the outermost repeats."""
     half = frames // 2
-    step = np.exp(rng.uniform(np.log(0.02), np.log(0.6), (n, 1)))
     offset = np.arange(frames) - half
-    before = np.where(rng.random(n) < 0.7, half, rng.integers(0, half + 1, n))
-    after = np.where(rng.random(n) < 0.7, half, rng.integers(0, half + 1, n))
-    alone = rng.random(n) < 0.12
+    before = np.where(rng.random(n) < 0.65, half, rng.integers(0, half + 1, n))
+    after = np.where(rng.random(n) < 0.65, half, rng.integers(0, half + 1, n))
+    alone = rng.random(n) < 0.1
     before, after = np.where(alone, 0, before), np.where(alone, 0, after)
-    place = np.clip(offset[None], -before[:, None], after[:, None])
+    return np.clip(offset[None], -before[:, None], after[:, None]) + half
+
+
+def _times(rng: np.random.Generator, n: int, frames: int) -> Array:
+    """Moments of each window's frames in an invented motion, (N, T).
+
+    Steps reach from every frame of a fast video to tracklets thinned to a few frames.
+    """
+    offset = np.arange(frames) - frames // 2
+    step = np.exp(rng.uniform(np.log(0.02), np.log(0.6), (n, 1)))
     # thinned tracklets skip unevenly
     jitter = step * rng.uniform(-0.4, 0.4, (n, frames))
     moment = rng.uniform(0, KEYS - 1, (n, 1)) + offset * step + jitter
     # motions end at both ends of their time; reflecting keeps the speed
     span = 2.0 * (KEYS - 1)
-    moment = np.abs((moment + (KEYS - 1)) % span - (KEYS - 1))
-    index = place + half
-    return np.take_along_axis(moment, index, 1).astype(np.float32), index
+    return np.abs((moment + (KEYS - 1)) % span - (KEYS - 1)).astype(np.float32)
+
+
+def _seconds(rng: np.random.Generator, n: int, frames: int) -> Array:
+    """When the frames of a window are, from the middle one, (N, T): at 25 to 30 a second or thinned, unevenly too."""
+    offset = np.arange(frames) - frames // 2
+    thinned = rng.random((n, 1)) < 0.3
+    # people walk slower and faster than those who were recorded
+    step = np.exp(
+        np.where(thinned, rng.uniform(np.log(0.04), np.log(1), (n, 1)), rng.normal(np.log(0.033), 0.12, (n, 1)))
+    )
+    jitter = np.where(thinned & (rng.random((n, 1)) < 0.5), step * rng.uniform(-0.4, 0.4, (n, frames)), 0)
+    return (offset * step + jitter).astype(np.float32)
 
 
 def _bodies(rng: np.random.Generator, times: Array) -> Array:
@@ -103,16 +120,63 @@ def _rotations(rng: np.random.Generator, n: int, frames: int) -> tuple[Array, Ar
     return level, camera[:, None]
 
 
-def _project(rng: np.random.Generator, points: Array) -> Array:
-    """(N, T, P, 3) metres about the pelvis, camera axes -> (N, T, P, 2), up to a scale that `canonical` removes."""
-    n = len(points)
-    distance = np.exp(rng.uniform(np.log(2.3), np.log(20), (n, 1, 1)))
-    across, down = (distance * np.tan(np.deg2rad(rng.uniform(-a, a, (n, 1, 1)))) for a in (14, 9))
-    depth = np.maximum(points[..., 2] + distance, 0.4)
-    flat = np.stack([(points[..., 0] + across) / depth, (points[..., 1] + down) / depth], -1)
-    # crops are resized without regard to their shape
-    flat[..., 0] *= np.exp(rng.normal(0, 0.06, (n, 1, 1)))
-    return (flat * distance[..., None]).astype(np.float32)
+def pedestrian_cameras(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+    """Cameras before which people walk: axes, (N, 1, 3, 3), and where the pelvis is in them, (N, 1, 3) metres.
+
+    1 to 4 m high, 2 to 20 m away, the person anywhere in the picture.
+    """
+    distance = np.exp(rng.uniform(np.log(2), np.log(20), n))
+    below = np.arctan2(rng.uniform(1, 4, n) - 0.95, distance)
+    across, down = np.deg2rad(rng.uniform(-20, 20, n)), np.deg2rad(rng.uniform(-10, 10, n))
+    pitch, roll = below - down, np.deg2rad(rng.normal(0, 3, n))
+    axes = about(2, roll.astype(np.float32)) @ about(0, pitch.astype(np.float32))
+    place = distance[:, None] * np.stack([np.tan(across), np.tan(down), np.ones(n)], -1)
+    return axes[:, None], place[:, None].astype(np.float32)
+
+
+def _walkers(rng: np.random.Generator, motion: Motion, index: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Bodies of `sample_motion` in camera axes, (N, T, 19, 3) about the pelvis, and their pelvis, (N, T, 3) metres."""
+    n, frames = index.shape
+    points, root = sample_motion(rng, motion, _seconds(rng, n, frames), index)
+    axes, place = pedestrian_cameras(rng, n)
+    root = root @ np.swapaxes(axes[:, 0], 1, 2) + place
+    # nobody walks through the camera
+    root[..., 2] += np.maximum(0, 1.5 - root[..., 2].min(1))[:, None]
+    return _sized(points) @ np.swapaxes(axes, -1, -2), root
+
+
+def _others(rng: np.random.Generator, n: int, demo: int, index: NDArray[np.int64]) -> tuple[Array, Array]:
+    """The same of invented bodies, the first `demo` of them the demo's; they stay where they are."""
+    frames = index.shape[1]
+    times = np.take_along_axis(_times(rng, n, frames), index, 1)
+    points = _sized(np.concatenate([_demo_bodies(rng, times[:demo]), _bodies(rng, times[demo:])]))
+    level, camera = _rotations(rng, n, frames)
+    turned = np.take_along_axis(level, index[..., None, None], 1)
+    distance = np.exp(rng.uniform(np.log(2.3), np.log(20), n))
+    across, down = (distance * np.tan(np.deg2rad(rng.uniform(-a, a, n))) for a in (14, 9))
+    root = np.stack([across, down, distance], -1).astype(np.float32)
+    return points @ np.swapaxes(camera @ turned, -1, -2), np.repeat(root[:, None], frames, 1)
+
+
+def _sized(points: Array) -> Array:
+    """Windows of bodies, (N, T, 19, 3), as large as everybody."""
+    start, end = np.array(EDGES).T
+    middle = points[:, points.shape[1] // 2]
+    size = np.linalg.norm(middle[:, end] - middle[:, start], axis=-1).sum(-1)
+    return (points * (BODY / size)[:, None, None, None]).astype(np.float32)
+
+
+def _project(rng: np.random.Generator, points: Array, root: Array) -> Array:
+    """Points (N, T, P, 3) about the pelvis (N, T, 3) -> (N, T, P, 2), up to a scale that `canonical` removes."""
+    n, frames = root.shape[:2]
+    placed = points + root[:, :, None]
+    flat = placed[..., :2] / np.maximum(placed[..., 2:], 0.4)
+    # half of the tracklets are boxes that were resized, by hand or by a detector: as large from near as from far
+    resized = rng.random((n, 1, 1, 1)) < 0.5
+    box = root[:, :, None, 2:] * np.exp(rng.normal(0, 0.04, (n, frames, 1, 1)))
+    # and without regard to their shape
+    flat[..., :1] *= np.where(rng.random((n, 1, 1, 1)) < 0.4, np.exp(rng.normal(0, 0.08, (n, 1, 1, 1))), 1)
+    return (flat * np.where(resized, box, root[:, :1, None, 2:])).astype(np.float32)
 
 
 def _as_defined(rng: np.random.Generator, points: Array) -> Array:
@@ -140,44 +204,26 @@ def _as_defined(rng: np.random.Generator, points: Array) -> Array:
     return joints
 
 
-def _mistaken(rng: np.random.Generator, joints: Array, index: NDArray[np.int64]) -> tuple[Array, Array]:
-    """The estimator's mistakes, the same wherever a frame is repeated: (N, T, 17, 2), and scores (N, T, 17) of 0 or 1.
+def sample_windows(rng: np.random.Generator, n: int, frames: int, motion: Motion | None = None) -> Windows:
+    """`n` random training windows of `frames` frames; `rng` decides everything.
 
-    Noise in parts of the body's size, some of it lasting through the tracklet, some joints far out, limbs swapped,
-    joints missing.
+    Args:
+        rng: source of all randomness.
+        n: how many.
+        frames: of each.
+        motion: recordings of people; without them all windows are invented.
     """
-    n, frames = joints.shape[:2]
-    size = np.sqrt(((joints - joints.mean(2, keepdims=True)) ** 2).sum(-1).mean((1, 2)))[:, None, None, None]
-    level = size * np.exp(rng.uniform(np.log(0.004), np.log(0.08), (n, 1, 1, 1)))
-    lasting = rng.normal(size=(n, 1, 17, 2)) * level
-    passing = rng.normal(size=(n, frames, 17, 2)) * level
-    outliers = (rng.random((n, frames, 17, 1)) < rng.choice([0, 0.01, 0.04], (n, 1, 1, 1))) * rng.normal(
-        size=(n, frames, 17, 2)
-    )
-    joints = joints.copy()
-    for right, left in SWAPS:
-        swapped = (rng.random((n, frames)) < 0.02)[..., None, None]
-        columns = [*right, *left]
-        joints[:, :, columns] = np.where(swapped, joints[:, :, [*left, *right]], joints[:, :, columns])
-    joints = joints + 0.7 * lasting + 0.7 * passing + 0.35 * size * outliers
-    scores = (rng.random((n, frames, 17)) > rng.choice([0, 0, 0.02, 0.1], (n, 1, 1))).astype(np.float32)
-    lost = rng.random(n)
-    for i, columns in enumerate(LOSSES):
-        part = (lost > 0.02 * i) & (lost < 0.02 * (i + 1))
-        scores[np.ix_(part, np.arange(frames), columns)] = 0
-    row = np.arange(n)[:, None]
-    return joints[row, index].astype(np.float32), scores[row, index]
-
-
-def sample_windows(rng: np.random.Generator, n: int, frames: int) -> Windows:
-    """`n` random training windows of `frames` frames; `rng` decides everything."""
-    times, index = _times(rng, n, frames)
-    demo = round(DEMO_SHARE * n)
-    points = np.concatenate([_demo_bodies(rng, times[:demo]), _bodies(rng, times[demo:])])
-    level, camera = _rotations(rng, n, frames)
-    turned = np.take_along_axis(level, index[..., None, None], 1)
-    points = points @ np.swapaxes(camera @ turned, -1, -2)
-    joints, scores = _mistaken(rng, _project(rng, _as_defined(rng, points)), index)
+    index = _places(rng, n, frames)
+    real = 0 if motion is None else round(MOCAP_SHARE * n)
+    demo = round(DEMO_SHARE / (1 - MOCAP_SHARE) * (n - real))
+    parts = [_others(rng, n - real, demo, index[real:])]
+    if motion is not None:
+        parts.insert(0, _walkers(rng, motion, index[:real]))
+    points, root = (np.concatenate(part) for part in zip(*parts, strict=True))
+    flat = _project(rng, _as_defined(rng, points), root)
+    # a frame that is repeated is one frame
+    flat = np.take_along_axis(flat, index[..., None, None], 1)
+    joints, scores = mistaken(rng, flat, index)
     return Windows(inputs=canonical(joints, scores), target=np.ascontiguousarray(points[:, frames // 2, :17]))
 
 
