@@ -52,6 +52,7 @@ test-all: test test-slow  ## every test
 FRAMES ?= ../shared/data/plaza
 WEIGHTS ?= ../shared/weights
 POSES ?= ../shared/data/pose3d
+MOCAP ?= ../shared/data/mocap
 # skeletons of UTD-MHAD
 MHAD ?= ../shared/data/utd-mhad
 # walkers of the University of Calgary
@@ -92,7 +93,8 @@ experiment-walkers: $(READY)  ## unknown walkers told apart by their skeletons, 
 	@$(BIN)/python -m tests.experiments.walkers --data $(GAIT) $(WALKERS)
 
 measure-poses: $(READY)  ## errors of the project's pose models, by joint on real poses where there are any
-	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES))
+	@$(BIN)/python -m tests.fitting.measure $(if $(wildcard $(POSES)),--pose3d $(POSES)) \
+		$(if $(wildcard $(MOCAP)),--mocap $(MOCAP)) --pictures store/measured-poses
 
 format: $(READY)  ## put the code into shape
 	@$(BIN)/ruff check --fix .

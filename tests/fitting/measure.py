@@ -1,10 +1,10 @@
 """How good the two models are: on the demo's test identities, whom neither has seen, and on real 3D poses where given.
 
-python -m tests.fitting.measure --pose3d ../shared/data/pose3d
+python -m tests.fitting.measure --pose3d ../shared/data/pose3d --mocap ../shared/data/mocap --pictures pictures
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +17,30 @@ from torch import nn
 
 from extraction.lifting.lifter import Lifter
 from extraction.pose2d.estimator import Estimator
-from extraction.pose2d.joints import joint_map
-from extraction.pose2d.keypoints import Poses2D
-from extraction.quality.pose_metrics import joint_errors, pck, procrustes_align
+from extraction.quality.pose_metrics import pck
 from extraction.zoo.checkpoint import load_weights
 from extraction.zoo.pose_model import build
 from storage.demo.dataset import DemoSettings, make_views, plan_walks, walk_crops
 from storage.skeleton import JOINTS, centre_on_pelvis
+from tests.fitting.clips import read_clips
+from tests.fitting.lifted import (
+    PCK_MILLIMETRES,
+    Lifted,
+    clips,
+    h36m,
+    joined,
+    lift,
+    mpjpe,
+    pa_mpjpe,
+    videopose3d,
+)
+from tests.fitting.pictures import draw
 from tests.fitting.weights import MODELS
 
 Array = NDArray[np.float32]
 
 ESTIMATOR, LIFTER = "demo_estimator", "demo_lifter"
 BATCH = 32
-PCK_MILLIMETRES = 150
 
 
 @dataclass(frozen=True)
@@ -85,26 +95,13 @@ def estimate(estimator: Estimator, walker: Walker) -> tuple[Array, Array]:
     return np.concatenate(keypoints), np.concatenate(scores)
 
 
-def lift(lifter: Lifter, keypoints: Array, scores: Array | None = None) -> Array:
-    """Skeletons (T, 17, 3) from keypoints (T, 17, 2); believed everywhere without scores."""
-    if scores is None:
-        scores = np.ones(keypoints.shape[:2], np.float32)
-    return lifter(Poses2D(keypoints, scores, np.ones((len(keypoints), 2), np.float32)))
-
-
-def lift_each(lifter: Lifter, keypoints: Array) -> Array:
-    """Skeletons of frames that have nothing to do with each other."""
-    return np.concatenate([lift(lifter, frame[None]) for frame in keypoints])
-
-
-def mpjpe(pred: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean per-joint position error of each frame in mm, (..., J, 3) -> (...), as the two stand: centre both first."""
-    return joint_errors(pred, true).mean(-1)
-
-
-def pa_mpjpe(pred: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray[np.float64]:
-    """MPJPE of each frame after `procrustes_align`, mm, (..., J, 3) -> (...): the shape of the pose alone."""
-    return mpjpe(procrustes_align(pred, true), true)
+def demo(lifter: Lifter, walkers: list[Walker]) -> Lifted:
+    """The tracklets, lifted from their true keypoints."""
+    return Lifted(
+        np.concatenate([walker.keypoints for walker in walkers]),
+        np.concatenate([lift(lifter, walker.keypoints) for walker in walkers]),
+        np.concatenate([walker.skeletons for walker in walkers]),
+    )
 
 
 def on_demo(estimator: Estimator, lifter: Lifter, walkers: list[Walker]) -> dict[str, float]:
@@ -116,7 +113,7 @@ def on_demo(estimator: Estimator, lifter: Lifter, walkers: list[Walker]) -> dict
     visible = np.concatenate([walker.visible for walker in walkers])
     skeletons = np.concatenate([walker.skeletons for walker in walkers])
     lifted = np.concatenate([lift(lifter, *estimates) for estimates in found])
-    from_truth = np.concatenate([lift(lifter, walker.keypoints) for walker in walkers])
+    from_truth = demo(lifter, walkers).skeletons
     return {
         "frames": len(keypoints),
         "PCK@0.1 visible joints": float(np.nanmean(pck(keypoints, true_keypoints, visible))),
@@ -132,52 +129,27 @@ def on_demo(estimator: Estimator, lifter: Lifter, walkers: list[Walker]) -> dict
 
 
 def on_pose3d(lifter: Lifter, folder: Path) -> dict[str, float]:
-    """Errors in mm on real poses.
-
-    Args:
-        lifter: the lifter.
-        folder: with `h36m/test_h36m_body3d.npz` (single Human3.6M frames with the truth) and `videopose3d/*.npz`
-            (videos of COCO keypoints, with another lifter's opinion in world axes: only the shape can be compared).
-    """
-    with np.load(folder / "h36m/test_h36m_body3d.npz") as h36m:
-        true = centre_on_pelvis(h36m["S"][..., :3])
-        lifted = lift_each(lifter, h36m["part"][..., :2])
+    """Errors in mm on `h36m` and `videopose3d` of a folder; of the second only the shape can be compared."""
+    frames, videos = h36m(lifter, folder), videopose3d(lifter, folder)
+    aligned = pa_mpjpe(frames.skeletons, frames.true)
     results = {
-        "h36m MPJPE mm, true 2D": float(mpjpe(lifted, true).mean()),
-        "h36m PA-MPJPE mm, true 2D": float(pa_mpjpe(lifted, true).mean()),
+        "h36m MPJPE mm, true 2D": float(mpjpe(frames.skeletons, frames.true).mean()),
+        "h36m PA-MPJPE mm, true 2D": float(aligned.mean()),
     }
-    results |= {f"h36m PA-MPJPE mm, frame {i}": float(e) for i, e in enumerate(pa_mpjpe(lifted, true))}
-    errors = []
-    for path in sorted((folder / "videopose3d").glob("*.npz")):
-        with np.load(path) as video:
-            keypoints = joint_map("coco", 17).keypoints(video["keypoints_2d"][..., :2])
-            errors.append(pa_mpjpe(lift(lifter, keypoints), video["keypoints_3d"]))
-        results[f"videopose3d PA-MPJPE mm, {path.stem}"] = float(errors[-1].mean())
-    results["videopose3d PA-MPJPE mm"] = float(np.concatenate(errors).mean())
+    results |= {f"h36m PA-MPJPE mm, frame {i}": float(error) for i, error in enumerate(aligned)}
+    for name, video in [*videos.items(), ("", joined(videos))]:
+        of = f", {name}" if name else ""
+        results[f"videopose3d PA-MPJPE mm{of}"] = float(pa_mpjpe(video.skeletons, video.true).mean())
     return results
 
 
-def by_joint(lifter: Lifter, folder: Path) -> dict[str, NDArray[np.float64]]:
-    """Errors of each joint on real poses, (17, 3): MPJPE and PA-MPJPE in mm, and PCK in 3D.
-
-    PCK counts joints within 150 mm after alignment, as 3DPW and MPI-INF-3DHP are read. VideoPose3D's answer has other
-    axes, so it has no MPJPE.
-    """
-    with np.load(folder / "h36m/test_h36m_body3d.npz") as h36m:
-        pairs = {"h36m": (lift_each(lifter, h36m["part"][..., :2]), centre_on_pelvis(h36m["S"][..., :3]))}
-    videos = []
-    for path in sorted((folder / "videopose3d").glob("*.npz")):
-        with np.load(path) as video:
-            keypoints = joint_map("coco", 17).keypoints(video["keypoints_2d"][..., :2])
-            videos.append((lift(lifter, keypoints), video["keypoints_3d"]))
-    lifted, answers = zip(*videos, strict=True)
-    pairs["videopose3d"] = (np.concatenate(lifted), np.concatenate(answers))
-    found = {}
-    for name, (ours, true) in pairs.items():
-        aligned = joint_errors(procrustes_align(ours, true), true)
-        plain = joint_errors(ours, true).mean(0) if name == "h36m" else np.full(len(JOINTS), np.nan)
-        found[name] = np.stack([plain, aligned.mean(0), (aligned <= PCK_MILLIMETRES).mean(0)], -1)
-    return found
+def on_mocap(lifted: Mapping[str, Lifted]) -> dict[str, float]:
+    """Errors in mm on recorded motion, as `clips` gives it."""
+    results = {}
+    for name, part in lifted.items():
+        results[f"mocap MPJPE mm, {name}"] = float(mpjpe(part.skeletons, part.true).mean())
+        results[f"mocap PA-MPJPE mm, {name}"] = float(pa_mpjpe(part.skeletons, part.true).mean())
+    return results
 
 
 def main() -> None:
@@ -187,21 +159,31 @@ def main() -> None:
     parser.add_argument("--lifter", type=Path, help="weights of the lifter, if not the committed ones")
     parser.add_argument("--tracklets", type=int, help="how many of the demo's test tracklets; all unless given")
     parser.add_argument("--pose3d", type=Path, help="folder of real poses: h36m and videopose3d")
+    parser.add_argument("--mocap", type=Path, help="folder with test_views.npz: recorded motion before cameras")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the worst frames of each set")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
     lifter = Lifter(trained(LIFTER, given.lifter), normalise="canonical")
-    estimator = Estimator(trained(ESTIMATOR, given.estimator))
-    results = on_demo(estimator, lifter, list(held_out(DemoSettings(), given.tracklets)))
+    walkers = list(held_out(DemoSettings(), given.tracklets))
+    results = on_demo(Estimator(trained(ESTIMATOR, given.estimator)), lifter, walkers)
+    sets = {"demo, true 2D": demo(lifter, walkers)}
     if given.pose3d:
         results |= on_pose3d(lifter, given.pose3d)
+        sets |= {"h36m": h36m(lifter, given.pose3d), "videopose3d": joined(videopose3d(lifter, given.pose3d))}
+    if given.mocap:
+        found = clips(lifter, read_clips(given.mocap / "test_views.npz"))
+        results |= on_mocap(found)
+        sets |= {f"mocap, {name}": part for name, part in found.items()}
     for name, value in results.items():
-        print(f"{name:36} {value:9.3f}")
-    for name, rows in (by_joint(lifter, given.pose3d) if given.pose3d else {}).items():
-        print(f"\n{name:16} {'MPJPE mm':>10} {'PA-MPJPE mm':>12} {f'PCK@{PCK_MILLIMETRES} mm':>12}")
-        for joint, (plain, aligned, near) in zip(JOINTS, rows, strict=True):
-            print(f"{joint:16} {plain:10.1f} {aligned:12.1f} {near:12.3f}")
+        print(f"{name:42} {value:9.3f}")
+    for name, lifted in sets.items():
+        print(f"\n{name:24} {'MPJPE mm':>10} {'PA-MPJPE mm':>12} {f'PCK@{PCK_MILLIMETRES} mm':>12}")
+        for joint, (plain, aligned, near) in zip(JOINTS, lifted.by_joint(), strict=True):
+            print(f"{joint:24} {plain:10.1f} {aligned:12.1f} {near:12.3f}")
+        if given.pictures:
+            draw(lifted, given.pictures / f"{name.replace(', ', '-').replace(' ', '-')}.png")
 
 
 if __name__ == "__main__":
