@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.demo.body import chained
+from storage.skeleton import centre_on_pelvis
 from tests.fitting.kinematics import about
 from tests.fitting.mocap import Motion, action_of
 from tests.fitting.views import pedestrian_cameras
@@ -46,7 +47,7 @@ def read_clips(file: Path) -> Clips:
         return Clips(
             given["keypoints"],
             given["noisy"],
-            given["joints"],
+            centre_on_pelvis(given["joints"]),  # stored where the camera sees them
             np.append(given["start"], len(given["joints"])),
             np.array([action_of(str(name)) == "walking" for name in given["sequence"]]),
         )

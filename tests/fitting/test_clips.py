@@ -48,12 +48,12 @@ def test_noise_is_a_part_of_the_height_and_of_each_joint_its_own(clips):
     assert abs(np.corrcoef(noise[1:].ravel(), noise[:-1].ravel())[0, 1]) < 0.05
 
 
-def test_given_clips_are_read_as_they_are(tmp_path, clips):
+def test_given_clips_are_read_about_the_pelvis(tmp_path, clips):
     names = ["walking_extra/walking_7", "jumping/jumping_1"]
     file = tmp_path / "test_views.npz"
-    given = {"keypoints": clips.keypoints, "noisy": clips.noisy, "joints": clips.joints}
+    given = {"keypoints": clips.keypoints, "noisy": clips.noisy, "joints": clips.joints + np.float32([1, 0, 6])}
     np.savez(file, start=[0, 60], sequence=names, **given)
     read = read_clips(file)
     assert read.start.tolist() == [0, 60, 150]
     assert read.walks.tolist() == [True] * 60 + [False] * 90
-    assert np.array_equal(read.joints, clips.joints)
+    np.testing.assert_allclose(read.joints, clips.joints, atol=1e-5)  # about the pelvis

@@ -54,7 +54,7 @@ def test_the_same_plan_gives_the_same_weights():
 @pytest.mark.parametrize("name", [ESTIMATOR, LIFTER])
 def test_committed_weights_fit_their_config_and_take_little_room(name):
     trained(name)
-    assert (MODELS / f"{name}.safetensors").stat().st_size < 4e6
+    assert (MODELS / f"{name}.safetensors").stat().st_size < 8e6
 
 
 def test_weights_of_one_model_are_refused_by_the_other():
