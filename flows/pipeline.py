@@ -138,12 +138,11 @@ def pipeline(config: Config, index: Artifact, build: Builder, group: str = "") -
 
     # test tracklets by the visual encoder alone, by the finetuned model, and by skeletons if these are ranked, too
     embedded: dict[str, list[ArtifactFile]] = {}
+    weigh = config.embed.frame_weights == "visibility"
+    weighed = {s: {"skeletons": skeleton_files[s]} if weigh else {} for s in test}
     for name, model in (("visual", encoder), ("finetuned", finetuned)):
         own_weights = dict if model else encoder_weights
         embed = partial(step, "embeddings", "training.embed", config.embed, weights=own_weights, also=encoding_key)
-        weighed = {
-            s: {"skeletons": skeleton_files[s]} if config.embed.frame_weights == "visibility" else {} for s in test
-        }
         made = build.many(
             [embed({"index": rows[s], "model": model, **weighed[s]}, frames | encoding, f"{name} {s}") for s in test]
         )
